@@ -1,0 +1,137 @@
+"""Random changes of images and landmarks together, batched on the device.
+
+uv targets are not augmented: they are computed afresh from the augmented landmarks, so nothing is lost to resampling.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass
+class Batch:
+    """What a method learns from.
+
+    images: (B, 1, H, W) in [0, 1]; landmarks: (B, N, 2) pixels, NaN where missing;
+    masks: (B, C, H, W) in [0, 1], or None where the contours of the landmarks are the masks.
+    """
+
+    images: Tensor
+    landmarks: Tensor
+    masks: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges of the random changes; a zero switches one off.
+
+    rotation: degrees, uniform in +-. translation: share of the image size, uniform in +-, each axis. scale: uniform in 1 +-.
+    elastic: standard deviation of a smooth displacement, share of the image size, on a 5 x 5 grid of control points.
+    gamma: exponent exp(N(0, gamma)). contrast: factor exp(N(0, contrast)) about the image mean. noise: standard deviation.
+    The defaults are the paper's (Section 3.5, with the signs of its code).
+    """
+
+    rotation: float = 10.0
+    translation: float = 0.1
+    scale: float = 0.15
+    elastic: float = 0.0
+    gamma: float = 0.0
+    contrast: float = 0.0
+    noise: float = 0.0
+
+
+NO_AUGMENTATION = Augmentation(rotation=0, translation=0, scale=0)
+
+
+def augment(batch: Batch, ranges: Augmentation, generator: torch.Generator) -> Batch:
+    """One random draw for each case of the batch. `generator` lives on the CPU, so a seed means the same on every device."""
+    images, landmarks, masks = batch.images, batch.landmarks, batch.masks
+    size = (images.shape[-2], images.shape[-1])
+    matrix, shift = _random_similarity(len(images), size, ranges, generator, images)
+    bend = _random_bend(len(images), size, ranges, generator, images)
+    source = _source_points(matrix, shift, bend, size)
+    images = _sample(images, source)
+    masks = None if masks is None else _sample(masks, source)
+    return Batch(_change_grey_values(images, ranges, generator), _move(landmarks, matrix, shift, bend, size), masks)
+
+
+def _uniform(shape: tuple[int, ...], generator: torch.Generator, like: Tensor) -> Tensor:
+    """Uniform in [-1, 1], drawn on the CPU."""
+    return (torch.rand(shape, generator=generator) * 2 - 1).to(like)
+
+
+def _normal(shape: tuple[int, ...], generator: torch.Generator, like: Tensor) -> Tensor:
+    return torch.randn(shape, generator=generator).to(like)
+
+
+def _random_similarity(
+    batch: int, size: tuple[int, int], ranges: Augmentation, generator: torch.Generator, like: Tensor
+) -> tuple[Tensor, Tensor]:
+    """x -> matrix (x - centre) + centre + shift: (B, 2, 2) and (B, 2) pixels."""
+    angle = torch.deg2rad(ranges.rotation * _uniform((batch,), generator, like))
+    scale = 1 + ranges.scale * _uniform((batch,), generator, like)
+    cos, sin = scale * angle.cos(), scale * angle.sin()
+    matrix = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
+    shift = ranges.translation * _uniform((batch, 2), generator, like) * like.new_tensor([size[1], size[0]])
+    return matrix, shift
+
+
+def _random_bend(
+    batch: int, size: tuple[int, int], ranges: Augmentation, generator: torch.Generator, like: Tensor
+) -> Tensor | None:
+    """(B, 2, H, W) smooth displacement in pixels, or None."""
+    if not ranges.elastic:
+        return None
+    coarse = ranges.elastic * max(size) * _normal((batch, 2, 5, 5), generator, like)
+    return F.interpolate(coarse, size, mode="bicubic", align_corners=True)
+
+
+def _centre(size: tuple[int, int], like: Tensor) -> Tensor:
+    return like.new_tensor([(size[1] - 1) / 2, (size[0] - 1) / 2])
+
+
+def _source_points(matrix: Tensor, shift: Tensor, bend: Tensor | None, size: tuple[int, int]) -> Tensor:
+    """(B, H, W, 2): where in the old image each pixel of the new one comes from."""
+    y, x = torch.meshgrid(
+        torch.arange(size[0], device=matrix.device), torch.arange(size[1], device=matrix.device), indexing="ij"
+    )
+    target = torch.stack([x, y], -1).to(matrix).expand(len(matrix), -1, -1, -1)
+    if bend is not None:
+        target = target + bend.movedim(1, -1)
+    centre = _centre(size, matrix)
+    return (target - centre - shift[:, None, None]) @ torch.linalg.inv(matrix).mT[:, None] + centre
+
+
+def _move(landmarks: Tensor, matrix: Tensor, shift: Tensor, bend: Tensor | None, size: tuple[int, int]) -> Tensor:
+    """Landmarks (B, N, 2) in the new image: the inverse of `_source_points`, its bend by fixed-point iteration."""
+    centre = _centre(size, matrix)
+    moved = (landmarks - centre) @ matrix.mT + centre + shift[:, None]
+    if bend is None:
+        return moved
+    place = moved
+    for _ in range(8):
+        place = moved - _sample(bend, place[:, :, None], padding="border")[..., 0].mT
+    return torch.where(torch.isfinite(landmarks), place, torch.nan)
+
+
+def _sample(images: Tensor, points: Tensor, padding: str = "zeros") -> Tensor:
+    """Bilinear samples of (B, K, H, W) at (B, h, w, 2) pixel positions: (B, K, h, w)."""
+    extent = points.new_tensor([images.shape[-1], images.shape[-2]])
+    grid = (2 * points.nan_to_num(0.0) + 1) / extent - 1
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode=padding, align_corners=False)
+
+
+def _change_grey_values(images: Tensor, ranges: Augmentation, generator: torch.Generator) -> Tensor:
+    shape = (len(images), 1, 1, 1)
+    if ranges.gamma:
+        images = images.clamp(0, 1) ** torch.exp(ranges.gamma * _normal(shape, generator, images))
+    if ranges.contrast:
+        mean = images.mean((1, 2, 3), keepdim=True)
+        images = mean + (images - mean) * torch.exp(ranges.contrast * _normal(shape, generator, images))
+    if ranges.noise:
+        images = images + ranges.noise * _normal(tuple(images.shape), generator, images)
+    return images

@@ -1,0 +1,214 @@
+"""uv maps: for each pixel of a structure, its place in the template.
+
+`uv_maps` is the one entry. Its default method is the thin-plate spline that carries a case's landmarks to their template uv,
+evaluated directly at pixel centres: exact at the landmarks, smooth, and defined beyond the mask, so that no pixel of the mask
+lacks supervision. The other methods exist to be compared with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from denseseg.anatomy import Anatomy
+from denseseg.cases import Size
+from denseseg.geometry.contour import contour_masks, fill_missing, pixel_grid, signed_distance
+from denseseg.geometry.template import Template
+
+
+@dataclass(frozen=True)
+class UVMaps:
+    """uv maps of a batch.
+
+    uv: (B, C, 2, H, W), channel 0 is u and 1 is v; zero, never NaN, outside `valid`.
+    valid: (B, C, H, W) bool, where the map is defined.
+    folds: (B, C) share of valid pixels where the map turns orientation (Jacobian determinant <= 0).
+    """
+
+    uv: Tensor
+    valid: Tensor
+    folds: Tensor
+
+
+@dataclass(frozen=True)
+class ThinPlateSpline:
+    """x -> affine(x) + sum_i w_i r_i^2 log r_i^2, batched (Bookstein 1989). Made by `fit_spline`."""
+
+    centres: Tensor  # (B, n, 2), normalised
+    weights: Tensor  # (B, n, 2)
+    affine: Tensor  # (B, 3, 2)
+    origin: Tensor  # (B, 1, 2)
+    scale: Tensor  # (B, 1, 1)
+
+    def __call__(self, points: Tensor) -> Tensor:
+        """Values at (B, P, 2) points: (B, P, 2)."""
+        x = (points - self.origin) / self.scale
+        squared = torch.cdist(x, self.centres, compute_mode="donot_use_mm_for_euclid_dist").square_()
+        linear = self.affine[:, :1] + x @ self.affine[:, 1:]
+        return linear + _kernel(squared) @ self.weights
+
+
+def _kernel(squared: Tensor) -> Tensor:
+    """r^2 log r^2, zero at r = 0."""
+    return torch.xlogy(squared, squared)
+
+
+def fit_spline(points: Tensor, values: Tensor, smoothing: float | Tensor = 0.0) -> ThinPlateSpline:
+    """The thin-plate spline with s(points) = values, or close to it where smoothing > 0.
+
+    points: (B, n, 2) pixels; a NaN point takes no part. At least three that are not in one line must be present in each.
+    values: (n, 2) or (B, n, 2).
+    smoothing: the usual lambda, on coordinates scaled to unit spread, one number or (B,).
+    The small system is solved in float64; evaluation is in the dtype of `points`.
+    """
+    present = torch.isfinite(points).all(-1)  # (B, n)
+    safe = torch.where(present[..., None], points, 0).double()
+    count = present.sum(1)[:, None, None]
+    origin = safe.sum(1, keepdim=True) / count
+    centred = torch.where(present[..., None], safe - origin, 0)
+    scale = (centred.square().sum((1, 2)).view(-1, 1, 1) / count).sqrt()
+    x = centred / scale
+    batch, n = present.shape
+    smoothing = torch.as_tensor(smoothing, dtype=torch.float64, device=points.device).expand(batch)
+    both = present[:, :, None] & present[:, None, :]
+    eye = torch.eye(n, dtype=torch.float64, device=points.device)
+    kernel = torch.where(both, _kernel(torch.cdist(x, x).square()), 0) + smoothing[:, None, None] * eye
+    kernel = torch.where(present[:, :, None] | (eye == 0), kernel, 1.0)  # an absent point's row says: weight = 0
+    linear = torch.cat([torch.ones_like(x[..., :1]), x], -1) * present[..., None]
+    system = torch.cat([torch.cat([kernel, linear], 2), torch.cat([linear.mT, x.new_zeros(batch, 3, 3)], 2)], 1)
+    goal = values.double().expand(batch, n, 2) * present[..., None]
+    solution = torch.linalg.solve(system, torch.cat([goal, goal.new_zeros(batch, 3, 2)], 1))
+    weights, affine = solution[:, :n], solution[:, n:]
+    parts = (torch.where(present[..., None], x, 0), weights, affine, origin, scale)
+    return ThinPlateSpline(*(part.to(points.dtype) for part in parts))
+
+
+def usable(contour: Tensor) -> Tensor:
+    """(B,) bool: at least three present points (of (B, n, 2)) that are not in one line, enough to carry a map."""
+    present = torch.isfinite(contour).all(-1)
+    safe = torch.where(present[..., None], contour, 0)
+    centred = torch.where(present[..., None], safe - safe.sum(1, keepdim=True) / present.sum(1).clamp_min(1)[:, None, None], 0)
+    spread = torch.linalg.eigvalsh(centred.mT @ centred)  # (B, 2), ascending
+    return (present.sum(1) >= 3) & (spread[:, 0] > 1e-6 * spread[:, 1].clamp_min(1e-12))
+
+
+def uv_maps(
+    landmarks: Tensor,
+    template: Template,
+    size: Size | None = None,
+    method: str = "tps",
+    band: float = 4,
+    smoothing: float = 1e-4,
+) -> UVMaps:
+    """uv maps of a batch of cases.
+
+    landmarks: (B, N, 2) pixels of an image of `size` (default: the template's); NaN marks a missing one. A structure with fewer
+        than three landmarks has no valid pixel.
+    method: "tps", thin-plate spline inside the mask and up to `band` pixels beyond it; where a map folds, its smoothing is raised
+        tenfold until it does not (at most four times). "linear", "polar", "published" and "published_fixed" (the authors' chain
+        with its released normalisation bug and without) are valid inside the mask only and run on the CPU, a case at a time.
+    Raises ValueError for another method.
+    """
+    size = size or template.size
+    if method == "tps":
+        return _spline_maps(landmarks, template, size, band, smoothing)
+    return _casewise_maps(landmarks, template, size, method)
+
+
+METHODS = ("tps", "linear", "polar", "published", "published_fixed")
+
+
+def _empty(landmarks: Tensor, anatomy: Anatomy, size: Size) -> UVMaps:
+    batch, structures, device = len(landmarks), len(anatomy), landmarks.device
+    return UVMaps(
+        torch.zeros(batch, structures, 2, *size, device=device),
+        torch.zeros(batch, structures, *size, dtype=torch.bool, device=device),
+        torch.zeros(batch, structures, device=device),
+    )
+
+
+def _spline_maps(landmarks: Tensor, template: Template, size: Size, band: float, smoothing: float) -> UVMaps:
+    maps = _empty(landmarks, template.anatomy, size)
+    goal = torch.as_tensor(template.uv, dtype=torch.float32, device=landmarks.device)
+    for c, where in enumerate(template.anatomy.slices.values()):
+        contour = landmarks[:, where].float()
+        rows = usable(contour).nonzero().flatten()
+        if not len(rows):
+            continue
+        points = contour[rows]
+        grid, place, valid = _crops(points, size, band)
+        strength = torch.full((len(rows),), smoothing, dtype=torch.float64, device=landmarks.device)
+        for attempt in range(5):
+            uv = fit_spline(points, goal[where], strength)(grid.flatten(1, 2)).view(*grid.shape)
+            folded = fold_share(uv.movedim(-1, 1), valid)
+            if attempt == 4 or not bool((folded > 0).any()):
+                break
+            strength = torch.where(folded > 0, strength * 10, strength)
+        maps.folds[rows, c] = folded
+        b, i, j = valid.nonzero(as_tuple=True)
+        y, x = place[b, 1] + i, place[b, 0] + j
+        maps.uv[rows[b], c, :, y, x] = uv[b, i, j]
+        maps.valid[rows[b], c, y, x] = True
+    return maps
+
+
+def _crops(contour: Tensor, size: Size, band: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Windows of one common size (h, w) that hold each contour and its band.
+
+    Returns the pixel centres (B, h, w, 2), the windows' first (column, row) (B, 2), and which pixels are within the image and
+    inside the contour or at most `band` pixels outside it (B, h, w).
+    """
+    polygon = fill_missing(contour)
+    margin = int(np.ceil(band)) + 1
+    first = polygon.amin(1).floor().long() - margin
+    w, h = (polygon.amax(1).ceil().long() + margin + 1 - first).amax(0).tolist()
+    grid = pixel_grid((h, w), contour.device).view(1, h, w, 2) + first[:, None, None]
+    limit = contour.new_tensor([size[1], size[0]])
+    in_image = ((grid >= 0) & (grid < limit)).all(-1)
+    near = signed_distance(grid.flatten(1, 2), polygon).view(len(contour), h, w) > -band
+    return grid, first, in_image & near
+
+
+def fold_share(uv: Tensor, valid: Tensor) -> Tensor:
+    """(B,) share of valid pixels of (B, 2, h, w) maps at which the Jacobian determinant of uv by (x, y) is not positive.
+
+    Forward differences; a pixel counts where its right and lower neighbours are valid too.
+    """
+    dx = uv[:, :, :-1, 1:] - uv[:, :, :-1, :-1]
+    dy = uv[:, :, 1:, :-1] - uv[:, :, :-1, :-1]
+    inner = valid[:, :-1, :-1] & valid[:, :-1, 1:] & valid[:, 1:, :-1]
+    determinant = dx[:, 0] * dy[:, 1] - dx[:, 1] * dy[:, 0]
+    return ((determinant <= 0) & inner).sum((1, 2)) / inner.sum((1, 2)).clamp_min(1)
+
+
+def _casewise_maps(landmarks: Tensor, template: Template, size: Size, method: str) -> UVMaps:
+    from denseseg.geometry import uvmap_alternatives as alternatives
+
+    generators = {
+        "linear": alternatives.linear_map,
+        "polar": alternatives.polar_map,
+        "published": alternatives.published_map,
+        "published_fixed": lambda *arguments: alternatives.published_map(*arguments, bug=False),
+    }
+    if method not in generators:
+        raise ValueError(f"unknown uv map method {method!r}; known: {', '.join(METHODS)}")
+    anatomy = template.anatomy
+    maps = _empty(landmarks, anatomy, size)
+    masks = contour_masks(landmarks, anatomy, size).bool()
+    for c, where in enumerate(anatomy.slices.values()):
+        for b in usable(landmarks[:, where]).nonzero().flatten().tolist():
+            points = landmarks[b, where].double().cpu().numpy()
+            present = np.isfinite(points).all(1)
+            uv, valid = generators[method](
+                points[present],
+                template.points[where][present],
+                (template.lower[c], template.upper[c]),
+                masks[b, c].cpu().numpy(),
+            )
+            maps.valid[b, c] = torch.as_tensor(valid)
+            maps.uv[b, c] = torch.as_tensor(np.where(valid, uv, 0))
+        maps.folds[:, c] = fold_share(maps.uv[:, c], maps.valid[:, c])
+    return maps

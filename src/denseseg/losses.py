@@ -1,0 +1,77 @@
+"""Loss terms, each its own function; every one returns a scalar, the mean over cases and structures."""
+
+from __future__ import annotations
+
+import torch
+from monai.losses import DiceLoss
+from torch import Tensor
+from torch.nn import functional as F
+
+from denseseg.anatomy import Anatomy
+
+
+def positive_weights(masks: Tensor) -> Tensor:
+    """(C,) ratio of negative to positive pixels over (B, C, H, W) training masks: the paper's class weights."""
+    positive = masks.sum((0, 2, 3))
+    return (masks[:, 0].numel() - positive) / positive.clamp_min(1)
+
+
+def weighted_bce(logits: Tensor, masks: Tensor, weights: Tensor) -> Tensor:
+    """Binary cross entropy with a weight (C,) on the positive pixels of each structure (paper, L_BCE).
+
+    logits, masks: (B, C, H, W).
+    """
+    return F.binary_cross_entropy_with_logits(logits, masks, pos_weight=weights.view(-1, 1, 1))
+
+
+def bce(logits: Tensor, masks: Tensor) -> Tensor:
+    """Binary cross entropy without weights."""
+    return F.binary_cross_entropy_with_logits(logits, masks)
+
+
+_soft_dice = DiceLoss(sigmoid=True, reduction="mean", smooth_nr=1.0, smooth_dr=1.0)
+
+
+def dice(logits: Tensor, masks: Tensor) -> Tensor:
+    """One minus the soft Dice coefficient of each case and structure (Milletari 2016); masks may be soft."""
+    return _soft_dice(logits, masks)
+
+
+def uv_l1(predicted: Tensor, uv: Tensor, valid: Tensor) -> Tensor:
+    """L_phi: mean absolute difference of predicted and true uv over valid pixels, per case and structure.
+
+    predicted, uv: (B, C, 2, H, W); valid: (B, C, H, W) bool. As in the authors' code the sum is divided by the number of valid
+    values + 1, so that an absent structure gives 0.
+    """
+    difference = ((predicted - uv).abs() * valid[:, :, None]).sum((2, 3, 4))
+    return (difference / (2 * valid.sum((2, 3)) + 1)).mean()
+
+
+def landmark_uv(predicted: Tensor, landmarks: Tensor, targets: Tensor, anatomy: Anatomy) -> Tensor:
+    """L_LM: predicted uv sampled at the true landmarks against the template's uv there, L1.
+
+    predicted: (B, C, 2, H, W); landmarks: (B, N, 2) pixels; targets: (N, 2) uv. Landmarks that are missing or outside the image
+    do not count; the mean is taken within each structure first, so that structures weigh alike.
+    """
+    extent = landmarks.new_tensor([predicted.shape[-1] - 1, predicted.shape[-2] - 1])
+    inside = ((landmarks >= 0) & (landmarks <= extent)).all(-1)  # False for NaN
+    grid = 2 * landmarks.nan_to_num(0.0) / extent - 1
+    terms = []
+    for c, where in enumerate(anatomy.slices.values()):
+        sampled = F.grid_sample(predicted[:, c], grid[:, None, where], align_corners=True)[:, :, 0].mT  # (B, n, 2)
+        counts = inside[:, where].to(sampled)
+        difference = ((sampled - targets[where]).abs().mean(-1) * counts).sum(1)
+        terms.append(difference / counts.sum(1).clamp_min(1))
+    return torch.stack(terms).mean()
+
+
+def total_variation(uv: Tensor, masks: Tensor) -> Tensor:
+    """L_TV as in the authors' code: gradient magnitude per channel, mean of u and v, squared, mean over the mask.
+
+    uv: (B, C, 2, H, W); masks: (B, C, H, W) bool. (The paper says only "total variation".)
+    """
+    dy, dx = torch.gradient(uv, dim=(3, 4))
+    # the small constant keeps the square root's slope finite where the map is flat
+    magnitude = (dy.square() + dx.square() + 1e-12).sqrt().mean(2)
+    variation = (magnitude.square() * masks).sum((2, 3))
+    return (variation / (masks.sum((2, 3)) + 1)).mean()
