@@ -1,0 +1,319 @@
+"""JSRT chest radiographs with their public landmark files -> a `CaseSet` of the chest anatomy.
+
+Images, in one folder, in one of two forms:
+    JPCLN001.IMG    the original: 2048 x 2048, big-endian unsigned 16 bit, of which 12 are used, bone dark, 0.175 mm per pixel
+    JPCLN001.png    a converted copy of any square size, 8 or 16 bit, bone bright; the film's 358.4 mm give its spacing
+
+Landmarks, published by Gaggion et al. with HybridGNet (Chest-xray-landmark-dataset), in the folders RL, LL, H, RCLA and LCLA:
+    RL/JPCLN001.npy   (44, 2), (x, y) in a frame of 1024 x 1024 pixels
+
+Masks, optional, as in the SCR database (van Ginneken et al. 2006):
+    fold1/masks/right lung/JPCLN001.gif   1024 x 1024
+
+JPCLN are the cases with a lung nodule, JPCNN those without.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from skimage.draw import polygon2mask
+from skimage.io import imread
+from skimage.transform import resize
+from tqdm.auto import tqdm
+
+from denseseg.anatomy import CHEST
+from denseseg.cases import Case, CaseSet, DataError, Size, read_png, scale_points, staged, write_png
+
+IMG_SIZE: Size = (2048, 2048)
+IMG_TOP = 4095  # 12 bit
+FIELD_OF_VIEW = 358.4  # mm along each side: 2048 pixels of 0.175 mm
+LANDMARK_FRAME: Size = (1024, 1024)
+FOLDERS = dict(zip(CHEST.names, ("RL", "LL", "H", "RCLA", "LCLA"), strict=True))
+PAPER_TRAIN, PAPER_CASES = 160, 246
+INFO = {
+    "source": "JSRT database (Japanese Society of Radiological Technology); landmarks: Gaggion et al., Chest-xray-landmark-dataset",
+    "licence": "the terms of JSRT bind you and forbid passing the images on; see also the terms of the landmark files",
+}
+
+
+@dataclass
+class Report:
+    """What became of each file. `str(report)` says it in words.
+
+    kept: ids of the cases in the set.
+    left_out: id -> why the case is not in the set.
+    notes: whatever else a reader of the set should know.
+    """
+
+    kept: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        lines = [f"kept {len(self.kept)} cases, left out {len(self.left_out)}"]
+        lines += [f"left out {case}: {why}" for case, why in self.left_out.items()]
+        lines += [f"note: {note}" for note in self.notes]
+        return "\n".join(lines)
+
+
+def read_jsrt(
+    images: str | Path,
+    landmarks: str | Path,
+    masks: str | Path | None = None,
+    size: int | None = None,
+    *,
+    checksums: str | Path | None = None,
+    converted: str | Path | None = None,
+    progress: bool = False,
+) -> tuple[CaseSet, Report]:
+    """Read the folders described at the top of this module.
+
+    size: side in pixels to which images, landmarks and masks are resized; None keeps the files' own size.
+    checksums: a file as sha256sum writes it, with names relative to `images`; verified before anything is read.
+    converted: a folder that keeps the resized images as 16-bit PNG; those it already holds are not converted again.
+
+    Metadata of a case: `split` (train or test, as in the paper: the first 160 cases in file-name order train) and
+    `stratum` (nodule or normal). Raises DataError that names the file and the mend.
+    """
+    paths, report = find_images(Path(images)), Report()
+    if checksums is not None:
+        report.notes += verify_checksums(Path(images), Path(checksums), paths)
+    cases, inverted = [], []
+    for name, path in tqdm(paths.items(), desc="JSRT", unit="image", disable=not progress):
+        points = read_landmarks(Path(landmarks), name)
+        if np.isnan(points).all():
+            report.left_out[name] = f"no landmarks in any of {', '.join(FOLDERS.values())}"
+            continue
+        image = _converted_image(path, name, size, None if converted is None else Path(converted))
+        case = Case(
+            id=name,
+            image=image,
+            landmarks=scale_points(points, LANDMARK_FRAME, (len(image), len(image))),
+            anatomy=CHEST,
+            masks=None if masks is None else read_masks(Path(masks), name, len(image)),
+            spacing=FIELD_OF_VIEW / len(image),
+            metadata={"stratum": "nodule" if name.startswith("JPCLN") else "normal"},
+        )
+        cases.append(case)
+        report.notes += _remarks(case, wants_masks=masks is not None)
+        inverted += [name] if _looks_inverted(case) else []
+    if not cases:
+        raise DataError(f"{landmarks}: no landmarks for any of the {len(paths)} images; give the folder that holds RL, LL, H, ...")
+    if len(inverted) > len(cases) / 2:
+        raise DataError(f"{images}: in {len(inverted)} of {len(cases)} images the lungs are brighter than the heart; invert them")
+    if inverted:
+        report.notes.append(f"lungs brighter than the heart, please look at: {', '.join(inverted)}")
+    report.notes += _mark_split(cases)
+    report.kept = [case.id for case in cases]
+    return CaseSet("JSRT", CHEST, cases, INFO), report
+
+
+# ---- images -----------------------------------------------------------------------------------------------------
+
+
+def find_images(folder: Path) -> dict[str, Path]:
+    """Case id -> file, in file-name order. Raises DataError where there is none, or two for one case."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; give the one that holds JPCLN001.IMG or JPCLN001.png, ...")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        name = path.stem.upper()
+        if path.suffix.lower() not in (".img", ".png") or not re.fullmatch(r"JPC[LN]N\d{3}", name):
+            continue
+        if name in found:
+            raise DataError(f"{folder}: {found[name].name} and {path.name} are the same case; keep one of them")
+        found[name] = path
+    if not found:
+        raise DataError(f"{folder} holds no JSRT image; expected names are JPCLN001.IMG or JPCLN001.png, ...")
+    return dict(sorted(found.items()))
+
+
+def read_img_file(path: str | Path) -> np.ndarray:
+    """An original .IMG file as (2048, 2048) float32 in [0, 1], bone bright.
+
+    The file stores film density: dark film, such as the lungs, has large values. So grey = 1 - value / 4095.
+    Raises DataError for a wrong number of bytes, or values beyond 12 bit.
+    """
+    path = Path(path)
+    try:
+        raw = np.fromfile(path, dtype=">u2")
+        found = path.stat().st_size
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); check the path and its permissions") from None
+    expected = 2 * IMG_SIZE[0] * IMG_SIZE[1]
+    if found != expected:
+        raise DataError(f"{path} has {found} bytes instead of {expected} (2048 x 2048 of 2 bytes); copy or unpack it again")
+    if raw.max() > IMG_TOP:
+        swapped = raw.byteswap().max() <= IMG_TOP
+        mend = "its bytes are in little-endian order; use the original file" if swapped else "it is not a JSRT original"
+        raise DataError(f"{path} holds values up to {raw.max()}, a JSRT file at most {IMG_TOP}: {mend}")
+    return 1 - raw.reshape(IMG_SIZE).astype(np.float32) / IMG_TOP
+
+
+def read_square_png(path: Path) -> np.ndarray:
+    """A converted copy as (S, S) float32 in [0, 1]. Raises DataError where it is not square."""
+    image = read_png(path)
+    if image.shape[0] != image.shape[1]:
+        raise DataError(
+            f"{path} has {image.shape[1]} x {image.shape[0]} pixels; JSRT is square: convert it again without cropping it"
+        )
+    return image
+
+
+def _converted_image(path: Path, name: str, size: int | None, converted: Path | None) -> np.ndarray:
+    """The image at the wanted size, from the folder of converted images where it is there already."""
+    if size is not None and converted is not None:
+        try:
+            image = read_png(converted / f"{name}.png")
+        except DataError:  # not there yet, or damaged: convert it
+            pass
+        else:
+            if image.shape == (size, size):
+                return image
+    image = read_img_file(path) if path.suffix.lower() == ".img" else read_square_png(path)
+    if size is not None and size != len(image):
+        image = np.clip(resize(image, (size, size), order=1, anti_aliasing=size < len(image)), 0, 1)
+    if size is not None and converted is not None:
+        with staged(converted) as staging:
+            write_png(staging / f"{name}.png", image)
+    return image
+
+
+def _looks_inverted(case: Case) -> bool:
+    """Air is dark where bone is bright: True where the lungs are brighter than the heart on average."""
+    means = {}
+    for name in ("right lung", "left lung", "heart"):
+        points = case.points(name)
+        inside = polygon2mask(case.size, points[:, ::-1]) if not np.isnan(points).any() else np.zeros(case.size, bool)
+        means[name] = case.image[inside].mean() if inside.any() else np.nan
+    return bool(np.nanmean([means["right lung"], means["left lung"]]) > means["heart"])
+
+
+# ---- landmarks --------------------------------------------------------------------------------------------------
+
+
+def read_landmarks(folder: Path, name: str) -> np.ndarray:
+    """(166, 2) float64 landmarks of one case, (x, y) in the 1024-pixel frame; NaN for a structure without a file."""
+    points = np.full((CHEST.n_landmarks, 2), np.nan)
+    for structure, where in CHEST.slices.items():
+        path = folder / FOLDERS[structure] / f"{name}.npy"
+        if path.exists():
+            points[where] = _read_points(path, where.stop - where.start)
+    _check_positions(points, f"{folder}: landmarks of {name}")
+    return points
+
+
+def _read_points(path: Path, count: int) -> np.ndarray:
+    try:
+        points = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path} cannot be read ({error}); copy it again from the public landmark files") from None
+    if points.shape != (count, 2):
+        raise DataError(f"{path} has shape {points.shape} instead of {(count, 2)}; check that it lies in the right folder")
+    if not np.issubdtype(points.dtype, np.number) or not np.isfinite(points).all():
+        raise DataError(f"{path} holds values that are not finite numbers; copy it again from the public landmark files")
+    return points.astype(np.float64)
+
+
+def _check_positions(points: np.ndarray, what: str) -> None:
+    """Raise DataError where the frame or the axes of (166, 2) landmarks cannot be right."""
+    side = LANDMARK_FRAME[0]
+    if (points < -1).any() or (points > side + 1).any():  # comparisons with NaN are False: missing ones pass
+        raise DataError(
+            f"{what} span {np.nanmin(points):.0f}..{np.nanmax(points):.0f}; they must be in the frame of {side} x {side} pixels"
+        )
+    if _implausible(points):
+        mend = "x and y are swapped" if not _implausible(points[:, ::-1]) else "check that the folders are not mixed up"
+        raise DataError(f"{what}: the right lung is not left of the left lung, or the heart not below the clavicles; {mend}")
+
+
+def _implausible(points: np.ndarray) -> bool:
+    """True where a rule of anatomy fails for structures that are present; a missing one breaks no rule."""
+    x, y = ({name: points[where, axis].mean() for name, where in CHEST.slices.items()} for axis in (0, 1))
+    return bool(
+        x["right lung"] > x["left lung"]
+        or x["right clavicle"] > x["left clavicle"]
+        or max(np.nan_to_num(y["right clavicle"], nan=-np.inf), np.nan_to_num(y["left clavicle"], nan=-np.inf)) > y["heart"]
+    )
+
+
+# ---- masks ------------------------------------------------------------------------------------------------------
+
+
+def read_masks(folder: Path, name: str, size: int) -> np.ndarray | None:
+    """(5, size, size) bool from the SCR folder layout; None where a structure has no file in either fold."""
+    paths = [_mask_path(folder, structure, name) for structure in CHEST.names]
+    return np.stack([_read_mask(path, size) for path in paths if path]) if all(paths) else None
+
+
+def _mask_path(folder: Path, structure: str, name: str) -> Path | None:
+    candidates = (folder / fold / "masks" / structure / f"{name}.gif" for fold in ("fold1", "fold2"))
+    return next((path for path in candidates if path.exists()), None)
+
+
+def _read_mask(path: Path, size: int) -> np.ndarray:
+    try:
+        mask = np.squeeze(imread(path))
+    except Exception as error:  # the image libraries raise many kinds for damaged files
+        raise DataError(f"{path} cannot be read ({type(error).__name__}: {error}); copy it again") from None
+    if mask.ndim == 3:  # a GIF with a palette comes as colour
+        mask = mask.max(axis=2) if mask.shape[2] == 3 else mask[..., :3].max(axis=2)
+    if mask.ndim != 2 or mask.shape[0] != mask.shape[1]:
+        raise DataError(f"{path} has shape {mask.shape}; an SCR mask is one square image")
+    return resize((mask > 0).astype(np.float32), (size, size), order=1, anti_aliasing=size < len(mask)) >= 0.5
+
+
+# ---- the report's remarks, the split, checksums -----------------------------------------------------------------
+
+
+def _remarks(case: Case, wants_masks: bool) -> Iterator[str]:
+    missing = [name for name in CHEST.names if np.isnan(case.points(name)).any()]
+    if missing:
+        yield f"{case.id} has no landmarks of the {', '.join(missing)}; they count as missing"
+    if wants_masks and case.masks is None:
+        yield f"{case.id} lacks masks in the SCR folders; its landmark contours stand in for them"
+
+
+def _mark_split(cases: list[Case]) -> list[str]:
+    """Set `split` of cases in file-name order; returns a note where it is not exactly the paper's."""
+    whole = len(cases) >= PAPER_CASES
+    n_train = PAPER_TRAIN if whole else round(len(cases) * PAPER_TRAIN / PAPER_CASES)
+    for position, case in enumerate(cases):
+        case.metadata["split"] = "train" if position < n_train else "test"
+    if whole:
+        return []
+    return [f"{len(cases)} cases instead of {PAPER_CASES}: the first {n_train} train (share {PAPER_TRAIN}/{PAPER_CASES}), the rest test"]
+
+
+def verify_checksums(folder: Path, checksums: Path, images: dict[str, Path]) -> list[str]:
+    """Compare files below `folder` with the lines of `checksums` (sha256sum format).
+
+    Raises DataError for a line that is no checksum, a file that is missing or differs. Returns notes on unlisted images.
+    """
+    try:
+        lines = checksums.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{checksums} cannot be read ({error}); give a text file as sha256sum writes it") from None
+    listed = set()
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        match = re.fullmatch(r"([0-9a-fA-F]{64}) [ *](.+)", line)
+        if match is None:
+            raise DataError(f"{checksums}, line {number} is no sha256 line; expected 64 hexadecimal digits, two spaces, a file name")
+        path = folder / match[2]
+        if not path.is_file():
+            raise DataError(f"{path} is missing, but {checksums} lists it; copy it, or remove line {number}")
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != match[1].lower():
+            raise DataError(f"{path} differs from its checksum in {checksums}; the copy is damaged or another version: copy it again")
+        listed.add(path.resolve())
+    unlisted = [name for name, path in images.items() if path.resolve() not in listed]
+    return [f"no checksum for {len(unlisted)} images: {', '.join(unlisted[:5])}{', ...' if len(unlisted) > 5 else ''}"] * bool(unlisted)
