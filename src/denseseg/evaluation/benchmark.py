@@ -1,0 +1,297 @@
+"""Predictions and cases in, one tidy table out, and its summary as the papers print it.
+
+**What a failure costs.** A structure that is in the truth and not in the prediction stays in every mean: a missing landmark or
+outline has the error of half the image diagonal, an empty mask a DSC of 0, and no landmark within any radius. All other distances are cut
+at the same limit, so failing never improves a table. (The idea of a cut-off that is also the price of a miss is that of the OSPA
+metric, Schuhmacher et al. 2008.) What the *truth* lacks is not judged: it has value NaN and n = 0.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm.auto import tqdm
+
+from denseseg.anatomy import Anatomy
+from denseseg.cases import Case, DataError
+from denseseg.evaluation import metrics
+from denseseg.evaluation.metrics import Outline
+from denseseg.evaluation.statistics import bootstrap_cases, holm, paired_difference
+from denseseg.geometry.contour import contour_masks, mask_contours
+
+RADII = (2, 4, 10)  # of the successful detection rate, in mm (or px)
+LANDMARK_METRICS = ("tre", *(f"sdr_{r}" for r in RADII))
+OUTLINE_METRICS = ("asd_one_way", "asd_one_way_published")
+MASK_METRICS = ("assd", "hd95", "dsc")
+METRICS = LANDMARK_METRICS + OUTLINE_METRICS + MASK_METRICS
+COLUMNS = ["case", "structure", "group", "metric", "value", "unit", "n", "failed"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One value, the number of landmarks (or masks) in it, and whether any of them had no prediction."""
+
+    value: float
+    n: int
+    failed: bool
+
+
+UNKNOWN = Score(float("nan"), 0, False)
+
+
+# ---- one table per method ---------------------------------------------------------------------------------------
+
+
+def evaluate(predictions: Sequence[Any], cases: Sequence[Case]) -> pd.DataFrame:
+    """All metrics of all structures of all cases.
+
+    predictions: one per case, in the same order and in the case's own pixels, with `.landmarks` (N, 2), NaN where failed, or
+        None where the method has no landmarks, and `.masks` (C, H, W) bool, or None: then the polygons of the landmarks are the masks.
+    Returns one row per case, structure and metric: case, structure, group, metric, value, unit (mm, px or %), n (landmarks
+        counted, or 1 for a mask), failed. Metrics: tre, sdr_2, sdr_4, sdr_10, asd_one_way, asd_one_way_published, assd,
+        hd95, dsc; see `metrics`, and the top of this module for failures. A method without landmarks has no tre and sdr,
+        and its asd_one_way starts from all contour points, as published for nnU-Net.
+    Raises DataError where predictions and cases do not fit each other.
+    """
+    _check(predictions, cases)
+    rows = [row for prediction, case in zip(predictions, cases, strict=True) for row in _case_rows(prediction, case)]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def evaluate_method(
+    method: Any, cases: Sequence[Case], batch_size: int = 8, progress: bool = True
+) -> tuple[pd.DataFrame, float]:
+    """Predict all cases and evaluate: (table of `evaluate`, seconds per case of prediction alone).
+
+    Cases of the method's own size go through in batches; others one by one through `predict_image`, judged in their own pixels.
+    One untimed prediction comes first, so that start-up costs are not counted.
+    """
+    if len(cases) == 0:
+        raise DataError("there are no cases to evaluate; give at least one")
+    fits = all(case.size == tuple(method.size) for case in cases)
+    step = batch_size if fits else 1
+    batches = [list(cases[i : i + step]) for i in range(0, len(cases), step)]
+    predict = _predict_batch if fits else _predict_one
+    predict(method, batches[0][:1])
+    predictions: list[Any] = []
+    start = time.perf_counter()
+    for batch in tqdm(batches, desc="predict", disable=not progress):
+        predictions += predict(method, batch)
+    seconds = (time.perf_counter() - start) / len(cases)
+    return evaluate(predictions, cases), seconds
+
+
+def _predict_batch(method: Any, batch: list[Case]) -> list[Any]:
+    return method.predict(torch.from_numpy(np.stack([case.image for case in batch]))[:, None])
+
+
+def _predict_one(method: Any, batch: list[Case]) -> list[Any]:
+    return [method.predict_image(case.image) for case in batch]
+
+
+def _check(predictions: Sequence[Any], cases: Sequence[Case]) -> None:
+    if len(predictions) != len(cases):
+        raise DataError(f"{len(predictions)} predictions for {len(cases)} cases; give one per case, in the same order")
+    if len({prediction.landmarks is None for prediction in predictions}) > 1:
+        raise DataError("some predictions have landmarks and some None; mark failed landmarks with NaN, not with None")
+    for prediction, case in zip(predictions, cases, strict=True):
+        _check_shape("landmarks", prediction.landmarks, case.landmarks.shape, case)
+        _check_shape("masks", prediction.masks, (len(case.anatomy), *case.size), case)
+        if prediction.landmarks is None and prediction.masks is None:
+            raise DataError(f"case {case.id}: the prediction has neither landmarks nor masks; give one of them")
+
+
+def _check_shape(what: str, array: np.ndarray | None, expected: tuple[int, ...], case: Case) -> None:
+    if array is not None and np.shape(array) != expected:
+        raise DataError(
+            f"case {case.id}: predicted {what} have shape {np.shape(array)}, the case needs {expected}; "
+            "predict in the case's own pixels and anatomy"
+        )
+
+
+# ---- one case ---------------------------------------------------------------------------------------------------
+
+
+def _case_rows(prediction: Any, case: Case) -> Iterator[tuple]:
+    unit = "px" if case.spacing is None else "mm"
+    true_masks = _masks(case.landmarks, case.masks, case)
+    predicted_masks = _masks(prediction.landmarks, prediction.masks, case)
+    for c, structure in enumerate(case.anatomy.structures):
+        where = case.anatomy.slices[structure.name]
+        points = None if prediction.landmarks is None else _finite(prediction.landmarks[where])
+        scores: dict[str, Score] = {}
+        if points is not None:
+            scores |= landmark_scores(points, case.landmarks[where], case)
+        if structure.contour or case.masks is not None:
+            true_outline = _true_outline(case, c)
+            if points is None or structure.contour:
+                scores |= outline_scores(points, mask_contours(predicted_masks[c]), true_outline, true_masks[c], case)
+            if structure.contour or prediction.masks is not None:
+                scores |= mask_scores(predicted_masks[c], true_masks[c], case)
+        for metric, score in scores.items():
+            kind = "%" if metric.startswith(("dsc", "sdr")) else unit
+            yield (case.id, structure.name, structure.group, metric, score.value, kind, score.n, score.failed)
+
+
+def _masks(landmarks: np.ndarray | None, masks: np.ndarray | None, case: Case) -> np.ndarray:
+    """(C, H, W) bool: the masks where there are any, the polygons of the landmarks otherwise."""
+    if masks is not None:
+        return np.asarray(masks, bool)
+    assert landmarks is not None
+    return contour_masks(torch.from_numpy(_finite(landmarks))[None], case.anatomy, case.size)[0].numpy() > 0.5
+
+
+def _true_outline(case: Case, index: int) -> Outline:
+    """The true outline of a structure: its mask's where the case has masks, else the polygon of the known landmarks."""
+    if case.masks is not None:
+        return mask_contours(case.masks[index])
+    points = case.points(case.anatomy.names[index])
+    points = points[~np.isnan(points).any(-1)]
+    return [points] if len(points) >= 3 else []
+
+
+def _finite(points: np.ndarray) -> np.ndarray:
+    """(N, 2) points with every landmark that lacks a finite coordinate set to NaN."""
+    points = np.asarray(points, float)
+    return np.where(np.isfinite(points).all(-1, keepdims=True), points, np.nan)
+
+
+def landmark_scores(points: np.ndarray, true: np.ndarray, case: Case) -> dict[str, Score]:
+    """TRE and SDR of one structure: (n, 2) predicted and true landmarks, NaN where missing."""
+    known = ~np.isnan(true).any(-1)
+    if not known.any():
+        return dict.fromkeys(LANDMARK_METRICS, UNKNOWN)
+    spacing = case.spacing or 1.0
+    raw = metrics.landmark_errors(points, true, spacing)[known]
+    errors = metrics.limited(raw, metrics.failure_distance(case.size, spacing))
+    failed = bool(np.isnan(raw).any())
+    scores = {"tre": Score(float(errors.mean()), len(errors), failed)}
+    hits = np.where(np.isnan(raw), np.inf, raw)
+    return scores | {f"sdr_{r}": Score(100 * metrics.success_rate(hits, r), len(errors), failed) for r in RADII}
+
+
+def outline_scores(
+    points: np.ndarray | None, predicted_outline: Outline, true_outline: Outline, true_mask: np.ndarray, case: Case
+) -> dict[str, Score]:
+    """The two one-way ASDs of one structure, from the predicted landmarks, or where there are none from the outline."""
+    if not true_outline or not true_mask.any():
+        return dict.fromkeys(OUTLINE_METRICS, UNKNOWN)
+    if points is None:
+        points = metrics.sample_outline(predicted_outline, step=1.0) if predicted_outline else np.full((1, 2), np.nan)
+    spacing = case.spacing or 1.0
+    limit = metrics.failure_distance(case.size, spacing)
+    failed = bool(np.isnan(points).any())
+    exact = metrics.distance_to_outline(points, true_outline) * spacing
+    published = metrics.distance_map_values(points, true_mask) * spacing
+    values = (float(metrics.limited(distances, limit).mean()) for distances in (exact, published))
+    return {name: Score(value, len(points), failed) for name, value in zip(OUTLINE_METRICS, values, strict=True)}
+
+
+def mask_scores(predicted: np.ndarray, true: np.ndarray, case: Case) -> dict[str, Score]:
+    """ASSD, HD95 and DSC of one structure's (H, W) masks."""
+    if not true.any():
+        return dict.fromkeys(MASK_METRICS, UNKNOWN)
+    spacing = case.spacing or 1.0
+    limit = metrics.failure_distance(case.size, spacing)
+    failed = not predicted.any()
+    distances = metrics.surface_distances(mask_contours(predicted), mask_contours(true))
+    values = {
+        "assd": float(metrics.limited(np.array(metrics.assd(distances, spacing)), limit)),
+        "hd95": float(metrics.limited(np.array(metrics.hd95(distances, spacing)), limit)),
+        "dsc": 100 * metrics.dice(predicted, true),
+    }
+    return {name: Score(value, 1, failed) for name, value in values.items()}
+
+
+# ---- summaries --------------------------------------------------------------------------------------------------
+
+
+def summarise(frame: pd.DataFrame, n_resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """The table as the paper prints it: one row per group and metric, and the rows of the group "average".
+
+    Left and right are pooled: a group's mean and SD (n - 1) run over all values of all its structures. "average" is the mean of
+    the group means and, as in the authors' tables, its `sd` the mean of the group SDs. `low` and `high` are the 95 % bootstrap
+    interval of the mean; it resamples images, never structures.
+    Columns: group, metric, mean, sd, low, high, unit, n (values), missing (not in the truth), failures (values with a failure).
+    Raises DataError where a metric mixes units.
+    """
+    twice = frame[frame.duplicated(["case", "structure", "metric"])]
+    if len(twice):
+        raise DataError(f"case {twice.iloc[0]['case']} is in the table twice; summarise one method and one seed at a time")
+    parts = frame.groupby("metric", sort=False)
+    rows = [row for metric, part in parts for row in _summarise(str(metric), part, n_resamples, seed)]
+    table = pd.DataFrame(rows, columns=["group", "metric", "mean", "sd", "low", "high", "unit", "n", "missing", "failures"])
+    order = {name: i for i, name in enumerate([*frame["group"].drop_duplicates(), "average"])}
+    return table.sort_values("group", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+
+
+def _summarise(metric: str, rows: pd.DataFrame, n_resamples: int, seed: int) -> Iterator[tuple]:
+    units = rows["unit"].unique()
+    if len(units) > 1:
+        raise DataError(f"{metric} mixes the units {', '.join(units)}; give all cases a spacing, or none")
+    by_group = rows.groupby("group", sort=False)
+    sd = by_group["value"].std()
+    tally = by_group.agg(n=("value", "count"), missing=("value", lambda v: int(v.isna().sum())), failures=("failed", "sum"))
+    cells = rows.groupby(["group", "case"], sort=False)["value"]
+    sums, counts = (part.unstack().loc[tally.index].to_numpy() for part in (cells.sum(), cells.count()))
+    for g, group in enumerate(tally.index):
+        mean = _pooled_mean(sums[[g]], counts[[g]], n_resamples, seed)
+        yield (group, metric, mean[0], sd[group], *mean[1:], units[0], *tally.loc[group])
+    mean = _pooled_mean(sums, counts, n_resamples, seed)
+    yield ("average", metric, mean[0], sd.mean(), *mean[1:], units[0], *tally.sum())
+
+
+def _pooled_mean(sums: np.ndarray, counts: np.ndarray, n_resamples: int, seed: int) -> tuple[float, float, float]:
+    """Mean over groups of the pooled means, and its interval, from (groups, cases) sums and counts of values."""
+
+    def statistic(cases: np.ndarray, axis: int = -1) -> np.ndarray:
+        total, count = np.nansum(sums[:, cases], axis), np.nansum(counts[:, cases], axis)
+        known = count > 0  # a group that nobody annotated leaves the average
+        means = np.divide(total, count, out=np.zeros_like(total), where=known)
+        return np.where(known.any(0), means.sum(0) / np.maximum(known.sum(0), 1), np.nan)
+
+    everyone = np.arange(sums.shape[1])
+    low, high = bootstrap_cases(statistic, len(everyone), n_resamples, seed)
+    return float(statistic(everyone)), low, high
+
+
+def per_case(frame: pd.DataFrame, metric: str, group: str = "average") -> pd.Series:
+    """One number per image, indexed by case: the group's mean, or for "average" the mean of the group means."""
+    rows = frame[frame["metric"] == metric]
+    if group != "average":
+        rows = rows[rows["group"] == group]
+    if rows.empty:
+        known = {"metrics": [*frame["metric"].unique()], "groups": [*frame["group"].unique(), "average"]}
+        raise DataError(f"the table has no {metric!r} of {group!r}; it has {known}")
+    return rows.groupby(["case", "group"], sort=False)["value"].mean().groupby("case", sort=False).mean().rename(metric)
+
+
+def compare_methods(
+    frames: Mapping[str, pd.DataFrame], reference: str, metric: str = "tre", group: str = "average", seed: int = 0
+) -> pd.DataFrame:
+    """Every method against `reference` on the same images, with Holm's correction for the number of comparisons.
+
+    frames: method name -> table of `evaluate`. Returns one row per other method: method, difference (method minus
+        reference), low, high, p_wilcoxon, p_permutation, p_holm (of p_permutation), n (images).
+    Raises DataError where the tables do not cover the same cases.
+    """
+    if reference not in frames:
+        raise DataError(f"unknown reference {reference!r}; there are: {', '.join(frames)}")
+    base = per_case(frames[reference], metric, group)
+    rows = []
+    for name, frame in frames.items():
+        if name == reference:
+            continue
+        values = per_case(frame, metric, group)
+        if set(values.index) != set(base.index):
+            raise DataError(f"{name} and {reference} were evaluated on different cases; paired tests need the same ones")
+        rows.append((name, *paired_difference(values[base.index].to_numpy(), base.to_numpy(), seed=seed)))
+    table = pd.DataFrame(rows, columns=["method", "difference", "low", "high", "p_wilcoxon", "p_permutation", "n"])
+    table.insert(6, "p_holm", holm(table["p_permutation"]))
+    return table

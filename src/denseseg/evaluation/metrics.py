@@ -1,0 +1,146 @@
+"""Errors of one structure in one image: short numpy functions, no knowledge of methods or files.
+
+Points are (x, y) in pixels. Every distance takes `spacing`, the millimetres per pixel; 1 leaves pixels.
+Functions here return NaN for what cannot be measured; `benchmark.evaluate` decides what a failure costs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt, map_coordinates
+from scipy.spatial import KDTree
+
+from denseseg.cases import Size
+
+Outline = list[np.ndarray]  # closed curves, each (k, 2)
+
+
+# ---- landmarks --------------------------------------------------------------------------------------------------
+
+
+def landmark_errors(predicted: np.ndarray, true: np.ndarray, spacing: float = 1.0) -> np.ndarray:
+    """Euclidean distances of (N, 2) predicted to (N, 2) true landmarks: (N,), NaN where either is missing."""
+    return np.linalg.norm(np.asarray(predicted, float) - np.asarray(true, float), axis=-1) * spacing
+
+
+def target_registration_error(predicted: np.ndarray, true: np.ndarray, spacing: float = 1.0) -> float:
+    """TRE: mean of `landmark_errors` over the landmarks that both sides have; NaN where there are none."""
+    return _mean(landmark_errors(predicted, true, spacing))
+
+
+def success_rate(errors: np.ndarray, radius: float) -> float:
+    """SDR, the successful detection rate: share in [0, 1] of the known errors that are at most `radius`, in their unit."""
+    errors = errors[~np.isnan(errors)]
+    return _mean(errors <= radius)
+
+
+# ---- landmarks to outline ---------------------------------------------------------------------------------------
+
+
+def distance_to_outline(points: np.ndarray, outline: Outline) -> np.ndarray:
+    """Exact unsigned distances of (P, 2) points to the nearest edge of closed curves: (P,), pixels.
+
+    NaN where a point is missing or the outline is empty. Costs P times the number of edges: meant for landmarks.
+    """
+    points = np.asarray(points, float)
+    if not outline:
+        return np.full(len(points), np.nan)
+    starts = np.concatenate(outline)
+    edges = np.concatenate([np.roll(curve, -1, axis=0) for curve in outline]) - starts
+    offset = points[:, None] - starts
+    along = (offset * edges).sum(-1) / np.maximum((edges**2).sum(-1), 1e-12)
+    return np.linalg.norm(offset - np.clip(along, 0, 1)[..., None] * edges, axis=-1).min(1)
+
+
+def asd_one_way(points: np.ndarray, outline: Outline, spacing: float = 1.0) -> float:
+    """Mean distance from predicted landmarks to the true outline.
+
+    The published tables call this one-directional measure "ASD". It forgives sliding along the outline and parts of the
+    outline that no landmark reaches: read it beside the symmetric `assd`. The distance to the outline is exact here;
+    `asd_one_way_published` is the authors' pixel version.
+    """
+    return _mean(distance_to_outline(points, outline) * spacing)
+
+
+def asd_one_way_published(points: np.ndarray, mask: np.ndarray, spacing: float = 1.0) -> float:
+    """`asd_one_way` as the authors compute it, from the (H, W) true mask: for comparison only."""
+    return _mean(distance_map_values(points, mask) * spacing)
+
+
+def distance_map_values(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """|signed distance transform| of an (H, W) mask, read bilinearly at (P, 2) points: (P,), pixels; NaN for missing points.
+
+    The transform measures to pixel centres, inside negative, so it steps from -1 to 1 across the outline. A point outside
+    the image takes the value at the border (the authors' sampler returns 0 there: a landmark that leaves the image costs nothing).
+    """
+    mask = np.asarray(mask, bool)
+    signed = distance_transform_edt(~mask) - distance_transform_edt(mask)
+    values = np.full(len(points), np.nan)
+    known = np.isfinite(points).all(-1)
+    if mask.any() and known.any():
+        values[known] = np.abs(map_coordinates(signed, np.asarray(points)[known, ::-1].T, order=1, mode="nearest"))
+    return values
+
+
+# ---- outline to outline -----------------------------------------------------------------------------------------
+
+
+def sample_outline(outline: Outline, step: float) -> np.ndarray:
+    """(P, 2) points spread evenly, at most `step` pixels apart, along closed curves; (0, 2) for an empty outline."""
+    return np.concatenate([np.empty((0, 2)), *(_sample_curve(curve, step) for curve in outline)])
+
+
+def _sample_curve(curve: np.ndarray, step: float) -> np.ndarray:
+    closed = np.vstack([curve, curve[:1]])
+    length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(closed, axis=0), axis=1))])
+    at = np.linspace(0, length[-1], max(int(np.ceil(length[-1] / step)), 1), endpoint=False)
+    return np.column_stack([np.interp(at, length, closed[:, axis]) for axis in (0, 1)])
+
+
+def surface_distances(first: Outline, second: Outline, step: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
+    """Distances from points along each outline to the other one, pixels: (first to second, second to first).
+
+    Points lie evenly along the curves, so a mean over them is a mean over length, whatever the polygon's corners. The other
+    outline is a cloud of points `step` apart: equal outlines give exactly 0, the error is at most step / 2 where
+    outlines touch, and step^2 / 8d at distance d. Empty arrays where either outline is empty.
+    """
+    if not first or not second:
+        return np.empty(0), np.empty(0)
+    a, b = sample_outline(first, step), sample_outline(second, step)
+    return KDTree(b).query(a[::5])[0], KDTree(a).query(b[::5])[0]
+
+
+def assd(distances: tuple[np.ndarray, np.ndarray], spacing: float = 1.0) -> float:
+    """Average symmetric surface distance: mean over both directions of `surface_distances`, each outline by its length."""
+    return _mean(np.concatenate(distances) * spacing)
+
+
+def hd95(distances: tuple[np.ndarray, np.ndarray], spacing: float = 1.0) -> float:
+    """95 % Hausdorff distance: the larger of the two directions' 95th percentiles."""
+    if any(len(d) == 0 for d in distances):
+        return float("nan")
+    return float(max(np.percentile(d, 95) for d in distances)) * spacing
+
+
+def dice(first: np.ndarray, second: np.ndarray) -> float:
+    """DSC, the Dice similarity coefficient of two bool masks, in [0, 1]; NaN where both are empty."""
+    total = np.count_nonzero(first) + np.count_nonzero(second)
+    return 2 * np.count_nonzero(np.logical_and(first, second)) / total if total else float("nan")
+
+
+# ---- failures ---------------------------------------------------------------------------------------------------
+
+
+def failure_distance(size: Size, spacing: float = 1.0) -> float:
+    """What a failed landmark or outline costs in every distance: half the diagonal of the (H, W) image."""
+    return float(np.hypot(*size)) / 2 * spacing
+
+
+def limited(distances: np.ndarray, limit: float) -> np.ndarray:
+    """Distances with failures (NaN) set to `limit` and all others cut there, so that no failure beats an answer."""
+    return np.fmin(distances, limit)
+
+
+def _mean(values: np.ndarray) -> float:
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if len(values) else float("nan")
