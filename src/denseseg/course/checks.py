@@ -1,4 +1,4 @@
-"""Checks: assertions that teach. A notebook states what must hold; when it does not, the reader gets a hint, not a traceback."""
+"""Checks: assertions that teach. When one does not hold, the reader gets a message and a hint, not a traceback."""
 
 from __future__ import annotations
 

@@ -1,0 +1,311 @@
+"""Run the book's notebooks with papermill: two at once, each in its own kernel, and only those that changed.
+
+    python -m denseseg.course.notebooks --profile smoke|course|full [--only 03 ...] [-p NAME VALUE ...] [--jobs 2]
+
+Executed copies go to build/executed/<profile>/NAME.ipynb, each with a NAME.json that tells how it went. A notebook whose copy
+was made from the same source, package and parameters is not run again, so an interrupted run goes on where it stopped.
+A notebook that uses what another one wrote says so in its metadata: `"denseseg": {"needs": ["10_training"]}`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import hashlib
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from graphlib import CycleError, TopologicalSorter
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from papermill.exceptions import PapermillExecutionError
+
+from denseseg.course.folders import find_root
+
+
+class NotebookError(ValueError):
+    """A request that cannot be run. The message says what is wrong and what there is instead."""
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """One notebook of the book: its file, the names in its `parameters` cell, the notebooks it needs, and its source."""
+
+    path: Path
+    parameters: tuple[str, ...]
+    needs: tuple[str, ...]
+    source: str
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+
+@dataclass(frozen=True)
+class Status:
+    """How the run of one notebook ended; kept as JSON beside the executed copy."""
+
+    notebook: str
+    profile: str
+    fingerprint: str
+    status: str  # "passed", "failed" or "not run"
+    seconds: float = 0.0
+    error: str = ""
+
+
+def read_notebook(path: Path) -> Notebook:
+    """Read one notebook. Raises NotebookError where it is not one or has no cell tagged `parameters`."""
+    try:
+        content = nbformat.read(path, as_version=4)
+    except Exception as error:  # nbformat raises its own, json's and the operating system's
+        raise NotebookError(f"{path} is not a notebook that can be read: {error}") from error
+    cell = next((c for c in content.cells if "parameters" in c.metadata.get("tags", [])), None)
+    if cell is None:
+        raise NotebookError(f"{path} has no cell tagged `parameters`; give it one that sets at least `profile`")
+    source = json.dumps([(c.cell_type, c.source, c.metadata.get("tags", [])) for c in content.cells])
+    needs = content.metadata.get("denseseg", {}).get("needs", [])
+    return Notebook(path, tuple(assigned_names(cell.source)), tuple(needs), source)
+
+
+def assigned_names(source: str) -> list[str]:
+    """The names that the top level of a piece of Python assigns, in order."""
+    targets: list[ast.expr] = []
+    for statement in ast.parse(source).body:
+        targets += statement.targets if isinstance(statement, ast.Assign) else []
+        targets += [statement.target] if isinstance(statement, ast.AnnAssign) else []
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def find_notebooks(root: Path) -> dict[str, Notebook]:
+    """All notebooks of the book by name. Raises NotebookError where one needs a notebook that does not exist."""
+    notebooks = {path.stem: read_notebook(path) for path in sorted((root / "notebooks").glob("*.ipynb"))}
+    for notebook in notebooks.values():
+        for need in notebook.needs:
+            if need not in notebooks:
+                raise NotebookError(f"{notebook.name} needs {need!r}, which is none of: {', '.join(notebooks)}")
+    return notebooks
+
+
+def select(notebooks: dict[str, Notebook], only: Iterable[str]) -> list[str]:
+    """Names of the notebooks that `only` asks for by number ("03"), name or file; all where it is empty."""
+    only = [Path(wish).stem for wish in only]
+    for wish in only:
+        if not any(matches(name, wish) for name in notebooks):
+            raise NotebookError(f"there is no notebook {wish!r}; there are: {', '.join(notebooks)}")
+    return [name for name in notebooks if not only or any(matches(name, wish) for wish in only)]
+
+
+def matches(name: str, wish: str) -> bool:
+    return name == wish or name.split("_")[0] == wish
+
+
+def with_needs(notebooks: dict[str, Notebook], names: Iterable[str]) -> dict[str, Notebook]:
+    """The named notebooks and all that they need, directly or not, in the book's order."""
+    wanted: set[str] = set()
+    stack = list(names)
+    while stack:
+        name = stack.pop()
+        if name not in wanted:
+            wanted.add(name)
+            stack += notebooks[name].needs
+    return {name: notebook for name, notebook in notebooks.items() if name in wanted}
+
+
+def validate(notebooks: Iterable[Notebook], parameters: Iterable[str]) -> None:
+    """Raise NotebookError for a parameter that one of the notebooks does not have (papermill would only warn)."""
+    for notebook in notebooks:
+        for name in parameters:
+            if name not in notebook.parameters:
+                has = ", ".join(notebook.parameters) or "none"
+                raise NotebookError(f"{notebook.name} has no parameter {name!r}; it has: {has}. Choose notebooks with --only.")
+
+
+def package_hash(root: Path) -> str:
+    """Hash of the package's source: a change in it makes every executed copy stale."""
+    digest = hashlib.sha256()
+    source = root / "src" / "denseseg"
+    for path in sorted(p for p in source.rglob("*") if p.suffix in {".py", ".js", ".css"}):
+        digest.update(str(path.relative_to(source)).encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def fingerprints(notebooks: dict[str, Notebook], parameters: dict[str, dict[str, Any]], root: Path) -> dict[str, str]:
+    """Name -> hash of everything its result depends on: source, package, parameters, and the same of what it needs."""
+    package, prints = package_hash(root), dict[str, str]()
+    for name in TopologicalSorter({n: notebook.needs for n, notebook in notebooks.items()}).static_order():
+        parts = [notebooks[name].source, package, parameters[name], [prints[need] for need in notebooks[name].needs]]
+        prints[name] = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+    return prints
+
+
+def read_status(folder: Path, name: str) -> Status | None:
+    """The status kept in `folder` for a notebook, or None where it never ended there."""
+    try:
+        return Status(**json.loads((folder / f"{name}.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def is_fresh(folder: Path, name: str, fingerprint: str) -> bool:
+    status = read_status(folder, name)
+    passed = status is not None and status.status == "passed" and status.fingerprint == fingerprint
+    return passed and (folder / f"{name}.ipynb").is_file()
+
+
+def execute(notebook: Notebook, folder: Path, profile: str, parameters: dict[str, Any], fingerprint: str) -> Status:
+    """Execute one notebook, in the folder it lies in, and keep its copy and its status in `folder`."""
+    print(f"  start  {notebook.name}", flush=True)
+    (folder / f"{notebook.name}.json").unlink(missing_ok=True)  # no status is left where the run is interrupted
+    start, status, error = time.perf_counter(), "passed", ""
+    try:
+        papermill.execute_notebook(
+            notebook.path,
+            folder / f"{notebook.name}.ipynb",
+            parameters,
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+            cwd=notebook.path.parent,
+        )
+    except PapermillExecutionError as failure:
+        status, error = "failed", f"cell {failure.cell_index}: {last_lines(failure.traceback) or failure.evalue}"
+    except Exception as failure:  # the kernel died, or the notebook is malformed
+        status, error = "failed", f"{type(failure).__name__}: {failure}"
+    result = Status(notebook.name, profile, fingerprint, status, round(time.perf_counter() - start, 1), error)
+    (folder / f"{notebook.name}.json").write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
+    return result
+
+
+def last_lines(traceback: Sequence[str], count: int = 12) -> str:
+    """The end of a kernel's traceback, without colours."""
+    text = "\n".join(traceback)
+    plain = "".join(part.partition("m")[2] if n else part for n, part in enumerate(text.split("\x1b[")))
+    return "\n".join(plain.strip().splitlines()[-count:])
+
+
+def set_environment(kernels: Path, jobs: int) -> None:
+    """Kernels of this very Python, as many threads each as there are cores for, and figures in the page."""
+    from ipykernel.kernelspec import write_kernel_spec
+
+    write_kernel_spec(kernels / "kernels" / "python3")
+    os.environ["JUPYTER_PATH"] = os.pathsep.join([str(kernels), os.environ.get("JUPYTER_PATH", "")]).strip(os.pathsep)
+    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = threads
+    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+
+
+def run_all(
+    notebooks: dict[str, Notebook], folder: Path, profile: str, parameters: dict[str, dict[str, Any]], jobs: int, root: Path
+) -> list[Status]:
+    """Run what is not fresh, `jobs` at once, each after what it needs; a notebook whose need failed is not run."""
+    prints = fingerprints(notebooks, parameters, root)
+    sorter = TopologicalSorter({name: notebook.needs for name, notebook in notebooks.items()})
+    sorter.prepare()
+    ended: dict[str, Status] = {}
+    running: set[Future[Status]] = set()
+
+    def end(status: Status, how: str) -> None:
+        ended[status.notebook] = status
+        sorter.done(status.notebook)
+        print(f"  {how}  {status.notebook}  {status.seconds:.0f} s  [{len(ended)}/{len(notebooks)}]", flush=True)
+
+    with tempfile.TemporaryDirectory() as kernels, ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        set_environment(Path(kernels), jobs)
+        try:
+            while sorter.is_active():
+                for name in sorter.get_ready():
+                    broken = [need for need in notebooks[name].needs if ended[need].status != "passed"]
+                    if broken:
+                        end(Status(name, profile, prints[name], "not run", error=f"needs {', '.join(broken)}"), "not run")
+                    elif is_fresh(folder, name, prints[name]) and (status := read_status(folder, name)):
+                        end(status, "kept ")
+                    else:
+                        job = pool.submit(execute, notebooks[name], folder, profile, parameters[name], prints[name])
+                        running.add(job)
+                if running:
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    for job in done:
+                        end(job.result(), job.result().status)
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return list(ended.values())
+
+
+def run_notebooks(
+    profile: str,
+    only: Iterable[str] = (),
+    parameters: dict[str, Any] | None = None,
+    jobs: int = 2,
+    root: Path | None = None,
+) -> list[Status]:
+    """Run the book's notebooks in one profile and return how each ended, those that were still fresh included.
+
+    only: numbers, names or files of notebooks; what they need is run too, with its own default parameters. Empty: all.
+    parameters: passed to each of the chosen notebooks, which must all have them.
+    Raises NotebookError for an unknown profile, notebook or parameter, before anything runs.
+    """
+    from denseseg.course.profiles import PROFILES
+
+    if profile not in PROFILES:
+        raise NotebookError(f"there is no profile {profile!r}; there are: {', '.join(PROFILES)}")
+    root = find_root() if root is None else root
+    notebooks = find_notebooks(root)
+    chosen = select(notebooks, only)
+    parameters = {**(parameters or {}), "profile": profile}
+    notebooks = with_needs(notebooks, chosen)
+    validate((notebooks[name] for name in chosen), parameters)
+    validate(notebooks.values(), ["profile"])
+    folder = root / "build" / "executed" / profile
+    folder.mkdir(parents=True, exist_ok=True)
+    given = {name: parameters if name in chosen else {"profile": profile} for name in notebooks}
+    try:
+        return run_all(notebooks, folder, profile, given, jobs, root)
+    except CycleError as error:
+        raise NotebookError(f"notebooks need one another in a circle: {' -> '.join(error.args[1])}") from error
+
+
+def parse_value(text: str) -> Any:
+    """A parameter's value as Python would read it; what Python cannot read is a string."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m denseseg.course.notebooks", description="Run the book's notebooks.")
+    parser.add_argument("--profile", default="course", help="smoke, course (the default) or full")
+    parser.add_argument("--only", nargs="+", action="extend", default=[], metavar="NOTEBOOK", help="by number, name or file")
+    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="set a parameter")
+    parser.add_argument("--jobs", type=int, default=2, help="notebooks at once")
+    options = parser.parse_args(arguments)
+    parameters = {name: parse_value(value) for name, value in options.p}
+    start = time.perf_counter()
+    try:
+        statuses = run_notebooks(options.profile, options.only, parameters, options.jobs)
+    except (NotebookError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; run the same command again to go on from here", file=sys.stderr)
+        return 130
+    failures = [status for status in statuses if status.status != "passed"]
+    for status in failures:
+        print(f"\n{status.notebook} {status.status}, {status.error}", file=sys.stderr)
+    print(f"\n{len(statuses) - len(failures)} of {len(statuses)} notebooks passed in {time.perf_counter() - start:.0f} s")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
