@@ -280,6 +280,8 @@ class CaseSet(Sequence[Case]):
         """
         if bits not in (8, 16):
             raise DataError(f"bits={bits}: PNG images are written with 8 or 16 bit")
+        if not self.cases:
+            raise DataError(f"{self.name} has no cases to write; check how it was selected")
         folder = Path(folder)
         with staged(folder) as staging:
             self._write_files(staging, bits)
@@ -306,7 +308,7 @@ class CaseSet(Sequence[Case]):
         parts = []
         for case in self.cases:
             for name, where in self.anatomy.slices.items():
-                points = case.landmarks[where]
+                points = case.landmarks[where].round(4)  # as in fingerprint(), which then survives writing and reading
                 parts.append(
                     pd.DataFrame(
                         {"case": case.id, "structure": name, "index": range(len(points)), "x": points[:, 0], "y": points[:, 1]}
@@ -325,6 +327,10 @@ class CaseSet(Sequence[Case]):
         except KeyError as error:
             raise DataError(f"{folder / 'dataset.toml'}: {error.args[0]}; correct the line `anatomy = ...`") from None
         table = _read_table(folder / "cases.csv", {"case"})
+        if table["case"].isna().any():
+            raise DataError(
+                f"{folder / 'cases.csv'}: line {table['case'].isna().argmax() + 2} names no case; fill it in or remove it"
+            )
         points = _landmark_arrays(folder / "landmarks.csv", anatomy, set(table["case"]))
         cases = [_read_case(folder, row, points, anatomy) for row in table.to_dict("records")]
         return cls(name, anatomy, cases, info)
@@ -349,7 +355,7 @@ def staged(folder: Path) -> Iterator[Path]:
             (folder / file).parent.mkdir(exist_ok=True)
             (staging / file).replace(folder / file)
     except OSError as error:
-        raise DataError(f"{folder} cannot be written ({error}); free some space or choose another folder, then run again") from None
+        raise DataError(f"{folder} cannot be written ({error}); free space or choose another folder, then run again") from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -404,10 +410,11 @@ def _landmark_arrays(path: Path, anatomy: Anatomy, cases: set[str]) -> dict[str,
             )
     for column in ("index", "x", "y"):
         table[column] = pd.to_numeric(table[column], errors="coerce")
-    broken = table[table[["index", "x", "y"]].isna().any(axis=1)]
+    broken = table[table[["index", "x", "y"]].isna().any(axis=1) | (table["index"] % 1 != 0)]
     if len(broken):
         raise DataError(
-            f"{path}: line {broken.index[0] + 2} (case {broken.iloc[0]['case']}) holds no number; leave missing landmarks out"
+            f"{path}: line {broken.index[0] + 2} (case {broken.iloc[0]['case']}) needs a whole index and numbers x and y; "
+            "leave missing landmarks out"
         )
     counts = table["structure"].map(dict(zip(anatomy.names, anatomy.counts, strict=True)))
     outside = table[(table["index"] < 0) | (table["index"] >= counts)]
@@ -430,7 +437,6 @@ def _landmark_arrays(path: Path, anatomy: Anatomy, cases: set[str]) -> dict[str,
 
 def _read_case(folder: Path, row: dict[str, Any], points: dict[str, np.ndarray], anatomy: Anatomy) -> Case:
     name = row.pop("case")
-    spacing = row.pop("spacing", None)
     try:
         return Case(
             id=name,
@@ -438,11 +444,18 @@ def _read_case(folder: Path, row: dict[str, Any], points: dict[str, np.ndarray],
             landmarks=points[name],
             anatomy=anatomy,
             masks=_read_masks(folder / "masks" / f"{name}.npz"),
-            spacing=None if spacing is None or pd.isna(spacing) else float(spacing),
+            spacing=_read_spacing(row.pop("spacing", None)),
             metadata={key: value for key, value in row.items() if not pd.isna(value)},
         )
     except DataError as error:
         raise DataError(f"{folder}: {error}") from None
+
+
+def _read_spacing(value: Any) -> float | None:
+    try:
+        return None if value is None or pd.isna(value) else float(value)
+    except ValueError:
+        raise DataError(f"spacing {value!r} in cases.csv is not a number of mm; leave it empty if unknown") from None
 
 
 def read_png(path: Path) -> np.ndarray:

@@ -1,1 +1,6 @@
 """Readers: public data sets and single images. One file per data set; none of them knows a method."""
+
+from denseseg.readers.image import Radiograph, read_image
+from denseseg.readers.jsrt import read_jsrt
+
+__all__ = ["Radiograph", "read_image", "read_jsrt"]

@@ -10,14 +10,15 @@ Landmarks, published by Gaggion et al. with HybridGNet (Chest-xray-landmark-data
 Masks, optional, as in the SCR database (van Ginneken et al. 2006):
     fold1/masks/right lung/JPCLN001.gif   1024 x 1024
 
-JPCLN are the cases with a lung nodule, JPCNN those without.
+JPCLN are the cases with a lung nodule, JPCNN those without. Converted copies differ in their grey-value window, so
+train and predict on images of the same origin.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,9 +36,10 @@ IMG_TOP = 4095  # 12 bit
 FIELD_OF_VIEW = 358.4  # mm along each side: 2048 pixels of 0.175 mm
 LANDMARK_FRAME: Size = (1024, 1024)
 FOLDERS = dict(zip(CHEST.names, ("RL", "LL", "H", "RCLA", "LCLA"), strict=True))
+CASE_NAME = re.compile(r"JPC[LN]N\d{3}")
 PAPER_TRAIN, PAPER_CASES = 160, 246
 INFO = {
-    "source": "JSRT database (Japanese Society of Radiological Technology); landmarks: Gaggion et al., Chest-xray-landmark-dataset",
+    "source": "JSRT (Japanese Society of Radiological Technology); landmarks: Gaggion et al., Chest-xray-landmark-dataset",
     "licence": "the terms of JSRT bind you and forbid passing the images on; see also the terms of the landmark files",
 }
 
@@ -81,37 +83,38 @@ def read_jsrt(
     Metadata of a case: `split` (train or test, as in the paper: the first 160 cases in file-name order train) and
     `stratum` (nodule or normal). Raises DataError that names the file and the mend.
     """
+    if size is not None and size < 8:
+        raise DataError(f"size={size}: give at least 8 pixels a side")
     paths, report = find_images(Path(images)), Report()
+    annotated = find_landmarks(Path(landmarks))
     if checksums is not None:
         report.notes += verify_checksums(Path(images), Path(checksums), paths)
-    cases, inverted = [], []
-    for name, path in tqdm(paths.items(), desc="JSRT", unit="image", disable=not progress):
-        points = read_landmarks(Path(landmarks), name)
-        if np.isnan(points).all():
-            report.left_out[name] = f"no landmarks in any of {', '.join(FOLDERS.values())}"
-            continue
-        image = _converted_image(path, name, size, None if converted is None else Path(converted))
-        case = Case(
-            id=name,
-            image=image,
-            landmarks=scale_points(points, LANDMARK_FRAME, (len(image), len(image))),
-            anatomy=CHEST,
-            masks=None if masks is None else read_masks(Path(masks), name, len(image)),
-            spacing=FIELD_OF_VIEW / len(image),
-            metadata={"stratum": "nodule" if name.startswith("JPCLN") else "normal"},
-        )
-        cases.append(case)
-        report.notes += _remarks(case, wants_masks=masks is not None)
-        inverted += [name] if _looks_inverted(case) else []
+    report.left_out = {name: "no landmarks in any of the five folders" for name in paths if name not in annotated}
+    cases = []
+    for name in tqdm([name for name in paths if name in annotated], desc="JSRT", unit="image", disable=not progress):
+        image = _image(paths[name], size, None if converted is None else Path(converted))
+        cases.append(_case(name, image, Path(landmarks), None if masks is None else Path(masks)))
     if not cases:
-        raise DataError(f"{landmarks}: no landmarks for any of the {len(paths)} images; give the folder that holds RL, LL, H, ...")
-    if len(inverted) > len(cases) / 2:
-        raise DataError(f"{images}: in {len(inverted)} of {len(cases)} images the lungs are brighter than the heart; invert them")
-    if inverted:
-        report.notes.append(f"lungs brighter than the heart, please look at: {', '.join(inverted)}")
-    report.notes += _mark_split(cases)
+        raise DataError(f"none of the {len(annotated)} cases of {landmarks} is among the {len(paths)} images of {images}")
     report.kept = [case.id for case in cases]
+    report.notes += _remarks(cases, annotated - set(paths), wants_masks=masks is not None)
+    report.notes += _check_polarity(cases, Path(images))
+    report.notes += _mark_split(cases)
     return CaseSet("JSRT", CHEST, cases, INFO), report
+
+
+def _case(name: str, image: np.ndarray, landmarks: Path, masks: Path | None) -> Case:
+    """The case `name`, its landmarks and masks moved to the frame of its (S, S) image."""
+    size = len(image)
+    return Case(
+        id=name,
+        image=image,
+        landmarks=scale_points(read_landmarks(landmarks, name), LANDMARK_FRAME, (size, size)),
+        anatomy=CHEST,
+        masks=None if masks is None else read_masks(masks, name, size),
+        spacing=FIELD_OF_VIEW / size,
+        metadata={"stratum": "nodule" if name.startswith("JPCLN") else "normal"},
+    )
 
 
 # ---- images -----------------------------------------------------------------------------------------------------
@@ -124,7 +127,7 @@ def find_images(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         name = path.stem.upper()
-        if path.suffix.lower() not in (".img", ".png") or not re.fullmatch(r"JPC[LN]N\d{3}", name):
+        if path.suffix.lower() not in (".img", ".png") or not CASE_NAME.fullmatch(name):
             continue
         if name in found:
             raise DataError(f"{folder}: {found[name].name} and {path.name} are the same case; keep one of them")
@@ -166,46 +169,48 @@ def read_square_png(path: Path) -> np.ndarray:
     return image
 
 
-def _converted_image(path: Path, name: str, size: int | None, converted: Path | None) -> np.ndarray:
+def _image(path: Path, size: int | None, converted: Path | None) -> np.ndarray:
     """The image at the wanted size, from the folder of converted images where it is there already."""
-    if size is not None and converted is not None:
+    kept = None if size is None or converted is None else converted / f"{path.stem.upper()}.png"
+    if kept is not None:
         try:
-            image = read_png(converted / f"{name}.png")
+            image = read_png(kept)
         except DataError:  # not there yet, or damaged: convert it
-            pass
-        else:
-            if image.shape == (size, size):
-                return image
+            image = np.empty(0)
+        if image.shape == (size, size):
+            return image
     image = read_img_file(path) if path.suffix.lower() == ".img" else read_square_png(path)
     if size is not None and size != len(image):
         image = np.clip(resize(image, (size, size), order=1, anti_aliasing=size < len(image)), 0, 1)
-    if size is not None and converted is not None:
-        with staged(converted) as staging:
-            write_png(staging / f"{name}.png", image)
+    if kept is not None:
+        with staged(kept.parent) as staging:
+            write_png(staging / kept.name, image)
     return image
-
-
-def _looks_inverted(case: Case) -> bool:
-    """Air is dark where bone is bright: True where the lungs are brighter than the heart on average."""
-    means = {}
-    for name in ("right lung", "left lung", "heart"):
-        points = case.points(name)
-        inside = polygon2mask(case.size, points[:, ::-1]) if not np.isnan(points).any() else np.zeros(case.size, bool)
-        means[name] = case.image[inside].mean() if inside.any() else np.nan
-    return bool(np.nanmean([means["right lung"], means["left lung"]]) > means["heart"])
 
 
 # ---- landmarks --------------------------------------------------------------------------------------------------
 
 
+def find_landmarks(folder: Path) -> set[str]:
+    """Ids of the cases with a file in at least one of the five folders. Raises DataError where all folders are missing."""
+    parts = [folder / part for part in FOLDERS.values()]
+    if not any(part.is_dir() for part in parts):
+        raise DataError(f"{folder} holds none of the folders {', '.join(FOLDERS.values())}; give the one that holds them")
+    names = {path.stem for part in parts for path in part.glob("*.npy")}
+    return {name for name in names if CASE_NAME.fullmatch(name)}  # the public folders hold other data sets too
+
+
 def read_landmarks(folder: Path, name: str) -> np.ndarray:
-    """(166, 2) float64 landmarks of one case, (x, y) in the 1024-pixel frame; NaN for a structure without a file."""
+    """(166, 2) float64 landmarks of one case, (x, y) in the 1024-pixel frame; NaN for a structure without a file.
+
+    Raises DataError for a damaged file, a wrong shape, a frame other than 1024 x 1024, and swapped axes.
+    """
     points = np.full((CHEST.n_landmarks, 2), np.nan)
     for structure, where in CHEST.slices.items():
         path = folder / FOLDERS[structure] / f"{name}.npy"
         if path.exists():
             points[where] = _read_points(path, where.stop - where.start)
-    _check_positions(points, f"{folder}: landmarks of {name}")
+    _check_positions(points, f"{folder}: the landmarks of {name}")
     return points
 
 
@@ -230,7 +235,7 @@ def _check_positions(points: np.ndarray, what: str) -> None:
         )
     if _implausible(points):
         mend = "x and y are swapped" if not _implausible(points[:, ::-1]) else "check that the folders are not mixed up"
-        raise DataError(f"{what}: the right lung is not left of the left lung, or the heart not below the clavicles; {mend}")
+        raise DataError(f"{what} have the right side right of the left, or the heart above a clavicle; {mend}")
 
 
 def _implausible(points: np.ndarray) -> bool:
@@ -239,7 +244,8 @@ def _implausible(points: np.ndarray) -> bool:
     return bool(
         x["right lung"] > x["left lung"]
         or x["right clavicle"] > x["left clavicle"]
-        or max(np.nan_to_num(y["right clavicle"], nan=-np.inf), np.nan_to_num(y["left clavicle"], nan=-np.inf)) > y["heart"]
+        or y["right clavicle"] > y["heart"]
+        or y["left clavicle"] > y["heart"]
     )
 
 
@@ -269,15 +275,43 @@ def _read_mask(path: Path, size: int) -> np.ndarray:
     return resize((mask > 0).astype(np.float32), (size, size), order=1, anti_aliasing=size < len(mask)) >= 0.5
 
 
-# ---- the report's remarks, the split, checksums -----------------------------------------------------------------
+# ---- checks of the whole set, the split, checksums --------------------------------------------------------------
 
 
-def _remarks(case: Case, wants_masks: bool) -> Iterator[str]:
-    missing = [name for name in CHEST.names if np.isnan(case.points(name)).any()]
-    if missing:
-        yield f"{case.id} has no landmarks of the {', '.join(missing)}; they count as missing"
-    if wants_masks and case.masks is None:
-        yield f"{case.id} lacks masks in the SCR folders; its landmark contours stand in for them"
+def _remarks(cases: list[Case], without_image: set[str], wants_masks: bool) -> list[str]:
+    notes = []
+    for structure in CHEST.names:
+        if missing := [case.id for case in cases if np.isnan(case.points(structure)).any()]:
+            notes.append(f"no landmarks of the {structure}, which counts as missing, in {_few(missing)}")
+    if without_image:
+        notes.append(f"landmarks without an image, not used: {_few(sorted(without_image))}")
+    if wants_masks and (unmasked := [case.id for case in cases if case.masks is None]):
+        notes.append(f"not all SCR masks are there, so the landmarks' contours stand in for them: {_few(unmasked)}")
+    return notes
+
+
+def _few(names: list[str], show: int = 5) -> str:
+    """The names, or how many and the first ones."""
+    return ", ".join(names) if len(names) <= show else f"{len(names)} cases ({', '.join(names[:show])}, ...)"
+
+
+def _check_polarity(cases: list[Case], folder: Path) -> list[str]:
+    """Air is dark where bone is bright: raise DataError where most lungs are brighter than the heart, note single ones."""
+    lungs = ("right lung", "left lung")
+    inverted = [case.id for case in cases if _mean_grey(case, lungs) > _mean_grey(case, ("heart",))]
+    if len(inverted) > len(cases) / 2:
+        raise DataError(f"{folder}: lungs are brighter than the heart in {len(inverted)} of {len(cases)} images; invert them")
+    return [f"lungs brighter than the heart, please look at {_few(inverted)}"] if inverted else []
+
+
+def _mean_grey(case: Case, structures: Iterable[str]) -> float:
+    """Mean grey value within the contours of the structures that have landmarks; NaN where none has."""
+    inside = np.zeros(case.size, dtype=bool)
+    for name in structures:
+        points = case.points(name)
+        if not np.isnan(points).any():
+            inside |= polygon2mask(case.size, points[:, ::-1])
+    return float(case.image[inside].mean()) if inside.any() else np.nan
 
 
 def _mark_split(cases: list[Case]) -> list[str]:
@@ -288,7 +322,9 @@ def _mark_split(cases: list[Case]) -> list[str]:
         case.metadata["split"] = "train" if position < n_train else "test"
     if whole:
         return []
-    return [f"{len(cases)} cases instead of {PAPER_CASES}: the first {n_train} train (share {PAPER_TRAIN}/{PAPER_CASES}), the rest test"]
+    return [
+        f"{len(cases)} of {PAPER_CASES} cases: the first {n_train} (share {PAPER_TRAIN}/{PAPER_CASES}) train, the rest test"
+    ]
 
 
 def verify_checksums(folder: Path, checksums: Path, images: dict[str, Path]) -> list[str]:
@@ -302,18 +338,16 @@ def verify_checksums(folder: Path, checksums: Path, images: dict[str, Path]) -> 
         raise DataError(f"{checksums} cannot be read ({error}); give a text file as sha256sum writes it") from None
     listed = set()
     for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
         match = re.fullmatch(r"([0-9a-fA-F]{64}) [ *](.+)", line)
         if match is None:
-            raise DataError(f"{checksums}, line {number} is no sha256 line; expected 64 hexadecimal digits, two spaces, a file name")
+            raise DataError(f"{checksums}, line {number}: expected 64 hexadecimal digits, two spaces, a file name")
         path = folder / match[2]
         if not path.is_file():
             raise DataError(f"{path} is missing, but {checksums} lists it; copy it, or remove line {number}")
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest != match[1].lower():
-            raise DataError(f"{path} differs from its checksum in {checksums}; the copy is damaged or another version: copy it again")
+            raise DataError(f"{path} differs from its checksum in {checksums}: damaged, or another version; copy it again")
         listed.add(path.resolve())
     unlisted = [name for name, path in images.items() if path.resolve() not in listed]
-    return [f"no checksum for {len(unlisted)} images: {', '.join(unlisted[:5])}{', ...' if len(unlisted) > 5 else ''}"] * bool(unlisted)
+    return [f"no checksum for {_few(unlisted)}"] if unlisted else []
