@@ -1,0 +1,231 @@
+"""Synthetic frontal chest radiographs whose dense correspondence is known exactly.
+
+Every structure has a canonical shape (`chest_shapes`) and an invertible map from it to the image (`warps`): its own
+deformation first (heart size, breathing, clavicle posture, individual variation), then that of the whole body (build,
+posture), then the pixel grid. Landmarks are the images of the canonical landmarks, and the radiograph is drawn by looking up
+the canonical shapes through the inverse maps, so that texture inside a structure moves with it: what is true at the
+landmarks is true at every pixel.
+
+The field of view measures 358.4 mm along the image's shorter side, as in JSRT; the spacing is 358.4 / min(H, W) mm.
+Anatomy depends on (seed, index) only, never on the size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+
+import numpy as np
+
+from denseseg.anatomy import CHEST
+from denseseg.cases import Case, CaseSet, DataError, Size
+from denseseg.phantom.chest_drawing import draw
+from denseseg.phantom.chest_shapes import chest_outlines
+from denseseg.phantom.warps import Affine, Chain, Coupling, Warp, Wave, smooth_variation
+
+FIELD_MM = 358.4
+RIGHT_LUNG, LEFT_LUNG, HEART, RIGHT_CLAVICLE, LEFT_CLAVICLE = range(len(CHEST))
+
+
+@dataclass(frozen=True)
+class Physiology:
+    """What varies from one phantom to the next, besides smooth individual variation.
+
+    Numbers are in standard deviations of the population, 0 for the average, except `sex` ("female" or "male").
+
+    build: wide (+) or narrow (-); height: tall (+) or short (-); breathing: inspiration (+) or expiration (-);
+    heart: size of the heart; shrug: shoulders raised (+); rotation: of the patient before the film; tilt: of the spine;
+    tissue: thickness of the soft tissues.
+    """
+
+    sex: str
+    build: float
+    height: float
+    breathing: float
+    heart: float
+    shrug: float
+    rotation: float
+    tilt: float
+    tissue: float
+
+    @classmethod
+    def random(cls, rng: np.random.Generator) -> Physiology:
+        """Independent draws, truncated at 2.5 standard deviations."""
+        sex = "female" if rng.random() < 0.5 else "male"
+        numbers = np.clip(rng.normal(size=len(fields(cls)) - 1), -2.5, 2.5)
+        return cls(sex, *map(float, numbers))
+
+
+def _body(who: Physiology, rng: np.random.Generator) -> Chain:
+    """Canonical body -> field: build, spine, individual variation, posture."""
+    wide, tall = np.exp(0.07 * who.build), np.exp(0.065 * who.height)
+    lean = Coupling(0, shift=Wave(sines=((0.9 * who.tilt, 1 / 110, rng.uniform(0, 2 * np.pi)),)))
+    build = Affine.of((float(wide), float(tall)), centre=(50, 40))
+    shift = (float(1.6 * rng.normal()), float(2.6 * np.clip(rng.normal(), -2.5, 2.5) + 1.5))
+    posture = Affine.of(degrees=1.3 * who.tilt, centre=(50, 40), shift=shift)
+    return Chain((build, lean, smooth_variation(rng, (50, 40), 0.025, 0.7, 90), posture))
+
+
+def _heart(who: Physiology, rng: np.random.Generator) -> Chain:
+    """Canonical heart -> canonical body: size, and a hanging (inspiration) or lying (expiration) axis."""
+    size = 1 + 0.075 * who.heart
+    place = Affine.of(
+        (float(size * np.exp(-0.03 * who.breathing)), float(np.sqrt(size) * np.exp(0.03 * who.breathing))),
+        degrees=3.0 * who.breathing + 2.5 * rng.normal(),
+        centre=(50, 62),
+        shift=(float(0.8 * who.rotation), float(2.2 * who.breathing + 0.8 * rng.normal())),
+    )
+    return Chain((smooth_variation(rng, (56, 60), 0.04, 0.6, 45), place))
+
+
+def _lung(who: Physiology, rng: np.random.Generator, right: bool, heart: Chain) -> Chain:
+    """Canonical lung -> canonical body: individual form, room for the heart, then depth of breath."""
+    wall, border, level = (12.0, 39.0, 60.0) if right else (88.0, 72.0, 60.0)
+    moved, _ = heart.forward(np.array([border]), np.array([level]))
+    room = float(np.log(np.clip((wall - moved[0]) / (wall - border), 0.7, 1.4)))
+    beside_heart = Coupling(0, Wave(bumps=((room, level, 13.0),)), pivot=wall)
+    apex = Coupling(0, Wave(bumps=((0.07 * float(rng.normal()), 8.0, 16.0),)), pivot=40.0 if right else 60.0)
+    # the dome rises towards the middle by more or less: y is scaled by an amount that depends on x
+    dome = Wave(0.085 * who.breathing + 0.025 * float(rng.normal()), bumps=((0.02 * rng.normal(), 30 if right else 70, 10),))
+    breath = Coupling(1, dome, Wave(-0.6 * who.breathing), pivot=8.0)
+    return Chain((smooth_variation(rng, (30 if right else 70, 40), 0.03, 0.8, 55), apex, beside_heart, breath))
+
+
+def _shoulder(who: Physiology, rng: np.random.Generator, right: bool) -> Affine:
+    """Canonical shoulder -> canonical body: clavicle and shoulder blade turn about the sternal end and ride on the breath."""
+    side = 1 if right else -1
+    return Affine.of(
+        (1 + 0.07 * float(rng.normal()), 1 + 0.05 * float(rng.normal())),
+        degrees=side * (5.0 * who.shrug + 2.5 * float(rng.normal())),
+        centre=(45 if right else 55, 18),
+        shift=(
+            float(1.2 * who.rotation + 0.5 * rng.normal()),
+            float(-1.9 * who.breathing - 0.8 * who.shrug + 0.8 * rng.normal()),
+        ),
+    )
+
+
+def _clavicle(rng: np.random.Generator, right: bool) -> Chain:
+    """Canonical clavicle -> canonical shoulder: bow and thickness."""
+    bow = Coupling(1, shift=Wave.random(rng, 0.9, 28, 2))
+    thick = Coupling(1, Wave(0.10 * float(rng.normal())), pivot=16.0)
+    return Chain((thick, smooth_variation(rng, (34 if right else 66, 16), 0.03, 0.3, 25), bow))
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Where everything of one phantom is: maps from canonical frames into the field (both in hundredths of the field)."""
+
+    body: Chain
+    shoulders: tuple[Chain, Chain]
+    structures: tuple[Chain, ...]
+
+    @classmethod
+    def random(cls, who: Physiology, rng: np.random.Generator) -> Maps:
+        body, heart = _body(who, rng), _heart(who, rng)
+        lungs = [_lung(who, rng, right, heart) for right in (True, False)]
+        shoulders = tuple(Chain((_shoulder(who, rng, right), *body.warps)) for right in (True, False))
+        clavicles = [_clavicle(rng, right) for right in (True, False)]
+        local: list[tuple[Warp, ...]] = [(*part.warps, *body.warps) for part in (*lungs, heart)]
+        local += [(*part.warps, *shoulder.warps) for part, shoulder in zip(clavicles, shoulders, strict=True)]
+        return cls(body, (shoulders[0], shoulders[1]), tuple(Chain(warps) for warps in local))
+
+
+class ChestPhantom:
+    """Phantom number `index` of the population `seed`, rendered at `size` = (H, W) pixels.
+
+    case: the radiograph with its 166 landmarks, as a `Case`.
+    canonical: (N, 2) px, the undeformed landmarks in the same pixel frame.
+    physiology: the parameters behind it.
+
+    Raises DataError where the size is smaller than 32 x 32.
+    """
+
+    def __init__(self, seed: int, index: int, size: Size = (256, 256)):
+        if min(size) < 32:
+            raise DataError(f"phantom of size {tuple(size)}: give at least 32 x 32 pixels")
+        self.seed, self.index, self.size = int(seed), int(index), (int(size[0]), int(size[1]))
+        rng = self._random(0)
+        self.physiology = Physiology.random(rng)
+        self.maps = Maps.random(self.physiology, rng)
+
+    def _random(self, stream: int) -> np.random.Generator:
+        """Independent random numbers for anatomy (0), texture (1) and film (2)."""
+        return np.random.default_rng([self.seed, self.index, stream])
+
+    # ---- pixels and the field ---------------------------------------------------------------------------------------
+
+    @property
+    def pixel(self) -> float:
+        """Side of a pixel in hundredths of the field."""
+        return 100 / min(self.size)
+
+    def _to_field(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        points = np.asarray(points, dtype=float)
+        middle = (np.array(self.size[::-1]) - 1) / 2
+        moved = (points - middle) * self.pixel + 50
+        return moved[..., 0], moved[..., 1]
+
+    def _to_pixels(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return (np.stack([x, y], axis=-1) - 50) / self.pixel + (np.array(self.size[::-1]) - 1) / 2
+
+    # ---- truth ------------------------------------------------------------------------------------------------------
+
+    @property
+    def canonical(self) -> np.ndarray:
+        return self._to_pixels(*np.concatenate([outline.landmarks for outline in chest_outlines()]).T)
+
+    def place(self, structure_index: int, material: np.ndarray) -> np.ndarray:
+        """Canonical positions (P, 2) px of a structure -> (P, 2) px in the image."""
+        return self._to_pixels(*self.maps.structures[structure_index].forward(*self._to_field(material)))
+
+    def material(self, structure_index: int, points: np.ndarray) -> np.ndarray:
+        """Image positions (P, 2) px -> (P, 2) px in the structure's canonical shape; the exact inverse of `place`."""
+        return self._to_pixels(*self.maps.structures[structure_index].inverse(*self._to_field(points)))
+
+    @cached_property
+    def landmarks(self) -> np.ndarray:
+        """(N, 2) px, the canonical landmarks put in place."""
+        canonical = self.canonical
+        parts = [self.place(i, canonical[where]) for i, where in enumerate(CHEST.slices.values())]
+        return np.concatenate(parts)
+
+    @property
+    def cardiothoracic_ratio(self) -> float:
+        """Greatest width of the heart over the greatest width of the chest (outer lung borders)."""
+        heart, right, left = (self.landmarks[CHEST.slices[name]][:, 0] for name in ("heart", "right lung", "left lung"))
+        return float(np.ptp(heart) / (left.max() - right.min()))
+
+    # ---- the radiograph ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def case(self) -> Case:
+        image = draw(self.maps, self.physiology, self.size, self._random(1), self._random(2))
+        parameters = {k: v if isinstance(v, str) else round(v, 3) for k, v in asdict(self.physiology).items()}
+        return Case(
+            id=f"chest{self.index:04d}",
+            image=image,
+            landmarks=self.landmarks,
+            anatomy=CHEST,
+            spacing=FIELD_MM / min(self.size),
+            metadata={
+                "split": "train" if 13 * self.index % 20 < 13 else "test",
+                "stratum": self.physiology.sex,
+                "ctr": round(self.cardiothoracic_ratio, 3),
+                **parameters,
+            },
+        )
+
+
+def chest_phantom(n: int, size: Size = (256, 256), seed: int = 0) -> CaseSet:
+    """A data set of `n` chest phantoms of `size` = (H, W) pixels; 65 % are marked train, the others test.
+
+    Case i is the same anatomy for every `n` and every `size`. Metadata: split, stratum (the sex), ctr (cardiothoracic ratio)
+    and the parameters of `Physiology`.
+    """
+    info = {
+        "source": f"procedural chest phantom of denseseg, seed {seed}",
+        "licence": "CC0-1.0",
+        "note": "synthetic; no patient data",
+    }
+    return CaseSet("chest phantom", CHEST, (ChestPhantom(seed, i, size).case for i in range(n)), info)

@@ -1,0 +1,147 @@
+"""Smooth maps of the plane that are invertible by construction.
+
+A phantom places its anatomy by a chain of two kinds of map, both with a closed-form inverse:
+
+* `Affine`: p' = A (p - centre) + centre + shift;
+* `Coupling`: one coordinate is scaled and shifted by amounts that depend smoothly on the *other* coordinate only,
+  x' = pivot + (x - pivot) exp(s(y)) + t(y), y' = y (or the same with x and y exchanged).
+
+A coupling has the Jacobian determinant exp(s) > 0 whatever s and t are, so a chain of them never folds: it is the affine
+coupling layer of normalising flows (Dinh et al., Density estimation using Real NVP, ICLR 2017, Eq. 4) put to use as anatomy.
+Coordinates travel as two arrays x and y of one shape, in units of the caller's choice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+Points = tuple[np.ndarray, np.ndarray]
+
+
+class Warp(Protocol):
+    """An invertible map of the plane."""
+
+    def forward(self, x: np.ndarray, y: np.ndarray) -> Points: ...
+
+    def inverse(self, x: np.ndarray, y: np.ndarray) -> Points: ...
+
+
+@dataclass(frozen=True)
+class Wave:
+    """A smooth function of one variable: constant + sum a sin(2 pi f z + phase) + sum b exp(-((z - m) / w)^2 / 2).
+
+    sines: rows (amplitude, frequency, phase); bumps: rows (amplitude, middle, width).
+    """
+
+    constant: float = 0.0
+    sines: tuple[tuple[float, float, float], ...] = ()
+    bumps: tuple[tuple[float, float, float], ...] = ()
+
+    def __call__(self, z: np.ndarray) -> np.ndarray | float:
+        total: np.ndarray | float = self.constant
+        for amplitude, frequency, phase in self.sines:
+            total = total + amplitude * np.sin(2 * np.pi * frequency * z + phase)
+        for amplitude, middle, width in self.bumps:
+            total = total + amplitude * np.exp(-0.5 * ((z - middle) / width) ** 2)
+        return total
+
+    @classmethod
+    def random(cls, rng: np.random.Generator, amplitude: float, period: float, terms: int = 2) -> Wave:
+        """A random smooth wave; `period` is that of its slowest term, higher terms are weaker and faster."""
+        return cls(
+            sines=tuple(
+                (
+                    amplitude * rng.normal() / (k + 1),
+                    (k + rng.uniform(0.6, 1.2)) / period,
+                    rng.uniform(0, 2 * np.pi),
+                )
+                for k in range(terms)
+            )
+        )
+
+
+@dataclass(frozen=True)
+class Coupling:
+    """Scale (about `pivot`) and shift one coordinate, `axis` (0: x, 1: y), as functions of the other one."""
+
+    axis: int
+    log_scale: Wave = Wave()
+    shift: Wave = Wave()
+    pivot: float = 0.0
+
+    def forward(self, x: np.ndarray, y: np.ndarray) -> Points:
+        moved, other = (x, y) if self.axis == 0 else (y, x)
+        moved = self.pivot + (moved - self.pivot) * np.exp(self.log_scale(other)) + self.shift(other)
+        return (moved, other) if self.axis == 0 else (other, moved)
+
+    def inverse(self, x: np.ndarray, y: np.ndarray) -> Points:
+        moved, other = (x, y) if self.axis == 0 else (y, x)
+        moved = self.pivot + (moved - self.pivot - self.shift(other)) * np.exp(-self.log_scale(other))
+        return (moved, other) if self.axis == 0 else (other, moved)
+
+
+@dataclass(frozen=True)
+class Affine:
+    """p' = matrix (p - centre) + centre + shift, with an invertible 2 x 2 matrix ((a, b), (c, d))."""
+
+    matrix: tuple[tuple[float, float], tuple[float, float]]
+    centre: tuple[float, float] = (0.0, 0.0)
+    shift: tuple[float, float] = (0.0, 0.0)
+
+    @classmethod
+    def of(
+        cls,
+        scale: tuple[float, float] = (1.0, 1.0),
+        degrees: float = 0.0,
+        centre: tuple[float, float] = (0.0, 0.0),
+        shift: tuple[float, float] = (0.0, 0.0),
+    ) -> Affine:
+        """First scale along x and y, then turn by `degrees` (clockwise on the screen, where y points down)."""
+        c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+        return cls(((c * scale[0], -s * scale[1]), (s * scale[0], c * scale[1])), centre, shift)
+
+    def forward(self, x: np.ndarray, y: np.ndarray) -> Points:
+        (a, b), (c, d) = self.matrix
+        x, y = x - self.centre[0], y - self.centre[1]
+        return a * x + b * y + (self.centre[0] + self.shift[0]), c * x + d * y + (self.centre[1] + self.shift[1])
+
+    def inverse(self, x: np.ndarray, y: np.ndarray) -> Points:
+        (a, b), (c, d) = self.matrix
+        determinant = a * d - b * c
+        x, y = x - (self.centre[0] + self.shift[0]), y - (self.centre[1] + self.shift[1])
+        return (d * x - b * y) / determinant + self.centre[0], (a * y - c * x) / determinant + self.centre[1]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Maps applied one after the other, the first one first."""
+
+    warps: tuple[Warp, ...]
+
+    def forward(self, x: np.ndarray, y: np.ndarray) -> Points:
+        for warp in self.warps:
+            x, y = warp.forward(x, y)
+        return x, y
+
+    def inverse(self, x: np.ndarray, y: np.ndarray) -> Points:
+        for warp in reversed(self.warps):
+            x, y = warp.inverse(x, y)
+        return x, y
+
+
+def smooth_variation(
+    rng: np.random.Generator, pivot: tuple[float, float], stretch: float, shift: float, period: float, terms: int = 2
+) -> Chain:
+    """A random gentle deformation: two couplings, one along each axis.
+
+    stretch: scale of the local relative stretch; shift: scale of the displacement; period: length over which they vary.
+    """
+    return Chain(
+        tuple(
+            Coupling(axis, Wave.random(rng, stretch, period, terms), Wave.random(rng, shift, period, terms), pivot[axis])
+            for axis in (0, 1)
+        )
+    )
