@@ -54,15 +54,28 @@ def polar_map(points: np.ndarray, template_points: np.ndarray, box: Box, mask: n
 
     Uses the chart of `polar_uv`, not `box`, which is taken for the common signature only. It presumes that the mean sees every
     landmark (a star-shaped outline) in the case and in the template; where it does not, rings cross and the map folds. The
-    authors use it for the wrist without saying so in the paper; the rings stand half a pixel to a pixel apart, as in their code.
+    authors use it for the wrist without saying so in the paper; as in their code there are as many rings as the larger half
+    side of the bounding box has pixels.
     """
     rows, columns = np.nonzero(mask)
-    centre = points.mean(0)
     count = max(1, round(np.ptp(points, axis=0).max() / 2))
-    shrink = np.linspace(0, 1, count + 1)[1:, None, None]
-    rings = np.concatenate([[centre], (centre + shrink * (points - centre)).reshape(-1, 2)])
-    values = np.concatenate([[[0.0, 0.0]], (shrink * polar_uv(template_points)).reshape(-1, 2)])
-    return _paint(mask, LinearNDInterpolator(Delaunay(rings), values)(np.stack([columns, rows], -1)))
+    triangles = Delaunay(_rings(points, count))
+    interpolate = LinearNDInterpolator(triangles, _rings(polar_uv(template_points), count, centre=np.zeros(2)))
+    return _paint(mask, interpolate(np.stack([columns, rows], -1)))
+
+
+def polar_to_template(uv: np.ndarray, template_points: np.ndarray) -> np.ndarray:
+    """(P, 2) polar uv -> template pixels, the way back through the chart of `polar_uv`; NaN outside the square."""
+    count = max(1, round(np.ptp(template_points, axis=0).max() / 2))
+    places = _rings(polar_uv(template_points), count, centre=np.zeros(2))
+    return LinearNDInterpolator(places, _rings(template_points, count))(uv)
+
+
+def _rings(contour: np.ndarray, count: int, centre: np.ndarray | None = None) -> np.ndarray:
+    """The centre (default: the points' mean) and `count` copies of the (n, 2) contour that grow from it: (1 + count * n, 2)."""
+    centre = contour.mean(0) if centre is None else centre
+    growth = np.arange(1, count + 1)[:, None, None] / count
+    return np.concatenate([centre[None], (centre + growth * (contour - centre)).reshape(-1, 2)])
 
 
 def published_map(points: np.ndarray, template_points: np.ndarray, box: Box, mask: np.ndarray, bug: bool = True) -> Map:
@@ -79,7 +92,7 @@ def published_map(points: np.ndarray, template_points: np.ndarray, box: Box, mas
     aligned = align.apply(points)
     both = np.concatenate([template_points, aligned])
     low, sides = both.min(0), np.ptp(both, axis=0)
-    shape = np.floor(sides).astype(int)  # the frame has one node a pixel, nearly
+    shape = np.maximum(np.floor(sides), 2).astype(int)  # one node a pixel, nearly
     axes = [np.linspace(low[i], low[i] + sides[i], shape[i]) for i in (0, 1)]
     nodes = np.stack(np.meshgrid(*axes, indexing="ij"), -1)  # indexed [x, y]
 
@@ -103,7 +116,7 @@ def _identity(template_points: np.ndarray, box: Box, axes: list[np.ndarray]) -> 
     frame = np.full((len(axes[0]), len(axes[1]), 2), np.nan)
     low, high = template_points.min(0), template_points.max(0)
     corners = chart_uv(np.stack([low, high]), box)  # -1 and 1, unless the box belongs to more landmarks than these
-    counts = np.floor(high - low).astype(int)
+    counts = np.maximum(np.floor(high - low), 2).astype(int)
     start = [int(np.abs(axis - low[i]).argmin()) for i, axis in enumerate(axes)]
     ramps = [np.linspace(corners[0, i], corners[1, i], counts[i])[: len(axes[i]) - start[i]] for i in (0, 1)]
     where = tuple(slice(start[i], start[i] + len(ramps[i])) for i in (0, 1))
@@ -114,10 +127,10 @@ def _identity(template_points: np.ndarray, box: Box, axes: list[np.ndarray]) -> 
 def _sample(image: np.ndarray, index: np.ndarray, slack: float = 1e-6) -> np.ndarray:
     """Bilinear values of an (A, B, 2) image at (..., 2) indices; NaN where outside by more than `slack` or beside a NaN."""
     top = np.array(image.shape[:2]) - 1
-    inside = ((index >= -slack) & (index <= top + slack)).all(-1)
-    place = np.moveaxis(np.where(inside[..., None], np.clip(index, 0, top), 0), -1, 0)
+    inside = np.all((index >= -slack) & (index <= top + slack), axis=-1, keepdims=True)
+    place = np.moveaxis(np.where(inside, np.clip(index, 0, top), 0), -1, 0)
     values = np.stack([map_coordinates(image[..., channel], place, order=1) for channel in (0, 1)], -1)
-    return np.where(inside[..., None], values, np.nan)
+    return np.where(inside, values, np.nan)
 
 
 def _paint(mask: np.ndarray, values: np.ndarray) -> Map:
