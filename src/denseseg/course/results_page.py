@@ -186,8 +186,8 @@ HAND = Benchmark(
         Published("SpatialConfiguration-Net", {"tre": ((0.66, 0.74),)}),
         Published("U-Net with spatial-configuration loss", {"tre": ((0.61, 0.61),)}),
     ),
-    "895 images, three folds. The millimetre rests on an assumed wrist width of 50 mm. Mean and SD run over all landmarks of all "
-    "images. Published share of landmarks beyond 2 mm, in the order of the table: 5.14 %, 5.01 % and 3.72 %.",
+    "895 images, three folds. The millimetre rests on an assumed wrist width of 50 mm. Mean and SD run over all landmarks of "
+    "all images. Published share of landmarks beyond 2 mm, in the order of the table: 5.14 %, 5.01 % and 3.72 %.",
 )
 
 BENCHMARKS = (JSRT, GRAZ, HAND)
