@@ -18,7 +18,7 @@ CONTENTS = {"dataset.toml", "cases.csv", "landmarks.csv", "images", "masks"}
 
 
 def size(text: str) -> tuple[int, int]:
-    """ "256" or "256x320" -> (height, width)."""
+    """The text 256 or "256x320 -> (height, width)."""
     try:
         numbers = [int(part) for part in text.lower().split("x")]
         height, width = numbers if len(numbers) == 2 else numbers * 2
@@ -32,7 +32,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("folder", type=Path, metavar="OUT", help="folder to write")
     parser.add_argument("--anatomy", choices=sorted(PHANTOMS), default="chest")
     parser.add_argument("--n", type=int, default=300, help="number of cases (default 300)")
-    parser.add_argument("--size", type=int, nargs="+", default=[256], help="pixels: one number, or height and width (default 256)")
+    parser.add_argument("--size", type=size, default=(256, 256), help="pixels: 256, or HEIGHTxWIDTH (default 256)")
     parser.add_argument("--seed", type=int, default=0, help="population; another seed gives other cases (default 0)")
     parser.add_argument("--bits", type=int, choices=(8, 16), default=16, help="bits per pixel of the PNG images (default 16)")
     parser.add_argument("--overwrite", action="store_true", help="replace what OUT holds")
