@@ -28,13 +28,14 @@ def chart_uv(template_points: np.ndarray, box: Box) -> np.ndarray:
     return 2 * (template_points - lower) / (upper - lower) - 1
 
 
-def polar_uv(template_points: np.ndarray) -> np.ndarray:
+def polar_uv(template_points: np.ndarray, centre: np.ndarray | None = None) -> np.ndarray:
     """(n, 2) places of the template's landmarks in the polar chart.
 
-    Each offset from the landmark mean is divided by its own larger component: the mean is (0, 0) and every landmark lies on the
-    border of the square [-1, 1]^2, in its direction. Unlike in the box chart, uv keeps the direction but not the distance.
+    Each offset from the centre (default: the landmark mean) is divided by its own larger component: the centre is (0, 0) and
+    every landmark lies on the border of the square [-1, 1]^2, in its direction. Unlike in the box chart, uv keeps the direction
+    but not the distance.
     """
-    offsets = template_points - template_points.mean(0)
+    offsets = template_points - (template_points.mean(0) if centre is None else centre)
     return offsets / np.abs(offsets).max(1, keepdims=True)
 
 

@@ -1,0 +1,85 @@
+"""Dense correspondence error: zero for the truth, the known distance for a known fault."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from denseseg.anatomy import CHEST
+from denseseg.evaluation.correspondence import dense_correspondence_error
+from denseseg.geometry.contour import contour_masks
+from denseseg.geometry.template import Template
+from denseseg.geometry.uvmap import uv_maps
+from denseseg.geometry.uvmap_alternatives import polar_to_template
+from denseseg.phantom import ChestPhantom
+
+SIZE = (96, 96)
+
+
+@pytest.fixture(scope="module")
+def phantom() -> ChestPhantom:
+    return ChestPhantom(seed=3, index=1, size=SIZE)
+
+
+@pytest.fixture(scope="module")
+def template(phantom) -> Template:
+    return Template(CHEST, phantom.canonical, SIZE)
+
+
+@pytest.fixture(scope="module")
+def masks(phantom) -> np.ndarray:
+    return contour_masks(torch.tensor(phantom.landmarks[None]), CHEST, SIZE)[0].bool().numpy()
+
+
+def true_uv(phantom, template) -> np.ndarray:
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
+    pixels = np.stack([columns, rows], -1).reshape(-1, 2).astype(float)
+    maps = [template.to_uv(c, phantom.material(c, pixels)).T.reshape(2, *SIZE) for c in range(len(CHEST))]
+    return np.stack(maps)
+
+
+def test_the_truth_has_no_error(phantom, template, masks):
+    table = dense_correspondence_error(phantom, template, true_uv(phantom, template), masks)
+    assert table["structure"].tolist() == CHEST.names
+    assert (table["pixels"] == masks.sum((1, 2))).all()
+    assert (table["worst"] < 1e-6).all()
+
+
+def test_a_shifted_chart_errs_by_the_shift_in_template_pixels(phantom, template, masks):
+    shift = np.array([0.3, 0.4])
+    uv = true_uv(phantom, template) + shift[None, :, None, None]
+    table = dense_correspondence_error(phantom, template, uv, masks)
+    expected = np.linalg.norm(shift * template.half_extent, axis=1)
+    np.testing.assert_allclose(table["mean"], expected)
+    np.testing.assert_allclose(table["p95"], expected)
+
+
+def test_an_empty_mask_is_counted_not_averaged(phantom, template, masks):
+    masks = masks.copy()
+    masks[2] = False
+    table = dense_correspondence_error(phantom, template, true_uv(phantom, template), masks)
+    assert table["pixels"][2] == 0 and np.isnan(table["mean"][2])
+    assert np.isfinite(table["mean"].drop(2)).all()
+
+
+def test_spline_maps_are_nearer_the_truth_than_the_published_ones(phantom, template):
+    landmarks = torch.tensor(phantom.landmarks[None], dtype=torch.float32)
+    mean = {}
+    for method in ("tps", "linear", "published_fixed", "published"):
+        maps = uv_maps(landmarks, template, method=method)
+        mean[method] = dense_correspondence_error(phantom, template, maps.uv[0], maps.valid[0])["mean"].mean()
+    assert mean["tps"] < mean["published_fixed"] < mean["published"]
+    assert mean["linear"] < mean["published_fixed"]
+
+
+def test_a_polar_map_is_compared_through_its_own_chart(phantom, template):
+    maps = uv_maps(torch.tensor(phantom.landmarks[None], dtype=torch.float32), template, method="polar")
+    structures = list(CHEST.slices.values())
+
+    def back(c: int, uv: np.ndarray) -> np.ndarray:
+        return polar_to_template(uv, template.points[structures[c]])
+
+    heart = dense_correspondence_error(phantom, template, maps.uv[0], maps.valid[0], back).loc[CHEST.index("heart")]
+    wrong = dense_correspondence_error(phantom, template, maps.uv[0], maps.valid[0]).loc[CHEST.index("heart")]
+    assert heart["mean"] < 1 < wrong["mean"]
