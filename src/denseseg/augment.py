@@ -96,9 +96,7 @@ def _centre(size: tuple[int, int], like: Tensor) -> Tensor:
 
 def _source_points(matrix: Tensor, shift: Tensor, bend: Tensor | None, size: tuple[int, int]) -> Tensor:
     """(B, H, W, 2): where in the old image each pixel of the new one comes from."""
-    y, x = torch.meshgrid(
-        torch.arange(size[0], device=matrix.device), torch.arange(size[1], device=matrix.device), indexing="ij"
-    )
+    y, x = torch.meshgrid(torch.arange(size[0], device=matrix.device), torch.arange(size[1], device=matrix.device), indexing="ij")
     target = torch.stack([x, y], -1).to(matrix).expand(len(matrix), -1, -1, -1)
     if bend is not None:
         target = target + bend.movedim(1, -1)

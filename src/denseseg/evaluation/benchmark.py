@@ -1,9 +1,9 @@
 """Predictions and cases in, one tidy table out, and its summary as the papers print it.
 
 **What a failure costs.** A structure that is in the truth and not in the prediction stays in every mean: a missing landmark or
-outline has the error of half the image diagonal, an empty mask a DSC of 0, and no landmark within any radius. All other distances are cut
-at the same limit, so failing never improves a table. (The idea of a cut-off that is also the price of a miss is that of the OSPA
-metric, Schuhmacher et al. 2008.) What the *truth* lacks is not judged: it has value NaN and n = 0.
+outline has the error of half the image diagonal and lies within no radius, an empty mask has a DSC of 0. All other distances
+are cut at the same limit, so failing never improves a table. (A cut-off that is also the price of a miss is the idea of the
+OSPA metric, Schuhmacher et al. 2008.) What the *truth* lacks is not judged: its value is NaN and its n is 0.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from skimage.draw import polygon2mask
 from tqdm.auto import tqdm
 
-from denseseg.anatomy import Anatomy
 from denseseg.cases import Case, DataError
 from denseseg.evaluation import metrics
 from denseseg.evaluation.metrics import Outline
 from denseseg.evaluation.statistics import bootstrap_cases, holm, paired_difference
-from denseseg.geometry.contour import contour_masks, mask_contours
+from denseseg.geometry.contour import mask_contours
 
 RADII = (2, 4, 10)  # of the successful detection rate, in mm (or px)
 LANDMARK_METRICS = ("tre", *(f"sdr_{r}" for r in RADII))
@@ -52,7 +52,8 @@ def evaluate(predictions: Sequence[Any], cases: Sequence[Case]) -> pd.DataFrame:
     """All metrics of all structures of all cases.
 
     predictions: one per case, in the same order and in the case's own pixels, with `.landmarks` (N, 2), NaN where failed, or
-        None where the method has no landmarks, and `.masks` (C, H, W) bool, or None: then the polygons of the landmarks are the masks.
+        None where the method has no landmarks, and `.masks` (C, H, W) bool, or None: then the masks are the polygons of the
+        landmarks (pixel centres inside).
     Returns one row per case, structure and metric: case, structure, group, metric, value, unit (mm, px or %), n (landmarks
         counted, or 1 for a mask), failed. Metrics: tre, sdr_2, sdr_4, sdr_10, asd_one_way, asd_one_way_published, assd,
         hd95, dsc; see `metrics`, and the top of this module for failures. A method without landmarks has no tre and sdr,
@@ -88,7 +89,8 @@ def evaluate_method(
 
 
 def _predict_batch(method: Any, batch: list[Case]) -> list[Any]:
-    return method.predict(torch.from_numpy(np.stack([case.image for case in batch]))[:, None])
+    images = torch.from_numpy(np.stack([case.image for case in batch]))[:, None]
+    return method.predict(images.to(method.device))
 
 
 def _predict_one(method: Any, batch: list[Case]) -> list[Any]:
@@ -120,46 +122,58 @@ def _check_shape(what: str, array: np.ndarray | None, expected: tuple[int, ...],
 
 def _case_rows(prediction: Any, case: Case) -> Iterator[tuple]:
     unit = "px" if case.spacing is None else "mm"
-    true_masks = _masks(case.landmarks, case.masks, case)
-    predicted_masks = _masks(prediction.landmarks, prediction.masks, case)
+    landmarks = None if prediction.landmarks is None else _finite(prediction.landmarks)
+    true_masks = polygon_masks(case.landmarks, case) if case.masks is None else case.masks
+    masks = prediction.masks
+    if masks is None and landmarks is not None:
+        masks = polygon_masks(landmarks, case)
+    masks = np.asarray(masks, bool)
     for c, structure in enumerate(case.anatomy.structures):
         where = case.anatomy.slices[structure.name]
-        points = None if prediction.landmarks is None else _finite(prediction.landmarks[where])
+        points = None if landmarks is None else landmarks[where]
+        outline = mask_contours(masks[c])
         scores: dict[str, Score] = {}
         if points is not None:
             scores |= landmark_scores(points, case.landmarks[where], case)
-        if structure.contour or case.masks is not None:
-            true_outline = _true_outline(case, c)
-            if points is None or structure.contour:
-                scores |= outline_scores(points, mask_contours(predicted_masks[c]), true_outline, true_masks[c], case)
-            if structure.contour or prediction.masks is not None:
-                scores |= mask_scores(predicted_masks[c], true_masks[c], case)
+        if structure.contour or (points is None and case.masks is not None):
+            scores |= outline_scores(points, outline, _true_outline(case, c), true_masks[c], case)
+        if structure.contour or (prediction.masks is not None and case.masks is not None):
+            scores |= mask_scores(masks[c], outline, true_masks[c], case)
         for metric, score in scores.items():
             kind = "%" if metric.startswith(("dsc", "sdr")) else unit
             yield (case.id, structure.name, structure.group, metric, score.value, kind, score.n, score.failed)
 
 
-def _masks(landmarks: np.ndarray | None, masks: np.ndarray | None, case: Case) -> np.ndarray:
-    """(C, H, W) bool: the masks where there are any, the polygons of the landmarks otherwise."""
-    if masks is not None:
-        return np.asarray(masks, bool)
-    assert landmarks is not None
-    return contour_masks(torch.from_numpy(_finite(landmarks))[None], case.anatomy, case.size)[0].numpy() > 0.5
+def polygon_masks(landmarks: np.ndarray, case: Case) -> np.ndarray:
+    """(C, H, W) bool: pixel centres inside the polygons of (N, 2) landmarks.
+
+    Missing landmarks are skipped; a structure with fewer than three, or whose landmarks are no contour, has an empty mask.
+    """
+    masks = np.zeros((len(case.anatomy), *case.size), bool)
+    for c, structure in enumerate(case.anatomy.structures):
+        points = _known(landmarks[case.anatomy.slices[structure.name]])
+        if structure.contour and len(points) >= 3:
+            masks[c] = polygon2mask(case.size, points[:, ::-1])
+    return masks
 
 
 def _true_outline(case: Case, index: int) -> Outline:
     """The true outline of a structure: its mask's where the case has masks, else the polygon of the known landmarks."""
     if case.masks is not None:
         return mask_contours(case.masks[index])
-    points = case.points(case.anatomy.names[index])
-    points = points[~np.isnan(points).any(-1)]
+    points = _known(case.points(case.anatomy.names[index]))
     return [points] if len(points) >= 3 else []
 
 
 def _finite(points: np.ndarray) -> np.ndarray:
-    """(N, 2) points with every landmark that lacks a finite coordinate set to NaN."""
+    """(n, 2) points; one without two finite coordinates becomes NaN."""
     points = np.asarray(points, float)
     return np.where(np.isfinite(points).all(-1, keepdims=True), points, np.nan)
+
+
+def _known(points: np.ndarray) -> np.ndarray:
+    """The (k, 2) points of (n, 2) that are not missing."""
+    return points[~np.isnan(points).any(-1)]
 
 
 def landmark_scores(points: np.ndarray, true: np.ndarray, case: Case) -> dict[str, Score]:
@@ -172,7 +186,7 @@ def landmark_scores(points: np.ndarray, true: np.ndarray, case: Case) -> dict[st
     errors = metrics.limited(raw, metrics.failure_distance(case.size, spacing))
     failed = bool(np.isnan(raw).any())
     scores = {"tre": Score(float(errors.mean()), len(errors), failed)}
-    hits = np.where(np.isnan(raw), np.inf, raw)
+    hits = np.nan_to_num(raw, nan=np.inf)
     return scores | {f"sdr_{r}": Score(100 * metrics.success_rate(hits, r), len(errors), failed) for r in RADII}
 
 
@@ -193,14 +207,14 @@ def outline_scores(
     return {name: Score(value, len(points), failed) for name, value in zip(OUTLINE_METRICS, values, strict=True)}
 
 
-def mask_scores(predicted: np.ndarray, true: np.ndarray, case: Case) -> dict[str, Score]:
-    """ASSD, HD95 and DSC of one structure's (H, W) masks."""
+def mask_scores(predicted: np.ndarray, outline: Outline, true: np.ndarray, case: Case) -> dict[str, Score]:
+    """ASSD, HD95 and DSC of one structure's (H, W) masks; `outline` is the predicted mask's."""
     if not true.any():
         return dict.fromkeys(MASK_METRICS, UNKNOWN)
     spacing = case.spacing or 1.0
     limit = metrics.failure_distance(case.size, spacing)
     failed = not predicted.any()
-    distances = metrics.surface_distances(mask_contours(predicted), mask_contours(true))
+    distances = metrics.surface_distances(outline, mask_contours(true))
     values = {
         "assd": float(metrics.limited(np.array(metrics.assd(distances, spacing)), limit)),
         "hd95": float(metrics.limited(np.array(metrics.hd95(distances, spacing)), limit)),

@@ -22,20 +22,22 @@ def pixel_grid(size: Size, device: torch.device | None = None, dtype: torch.dtyp
 def signed_distance(points: Tensor, contour: Tensor) -> Tensor:
     """Distance of (B, P, 2) points to closed polygons (B, n, 2), positive inside: (B, P), pixels.
 
-    Inside is even-odd crossing of the ray to the right. Coordinates must be finite.
+    Inside is even-odd crossing of the ray to the right. Coordinates must be finite. The edges are taken one by one: their number
+    is small, and no (B, P, n) array has to be held.
     """
-    a = contour[:, None]  # (B, 1, n, 2)
-    edge = torch.roll(contour, -1, dims=1)[:, None] - a
-    to_point = points[:, :, None] - a  # (B, P, n, 2)
-    along = (to_point * edge).sum(-1) / edge.square().sum(-1).clamp_min(1e-12)
-    offset = to_point - along.clamp(0, 1)[..., None] * edge
-    distance = offset.square().sum(-1).amin(-1).sqrt()
-    y0, y1 = a[..., 1], a[..., 1] + edge[..., 1]
-    y = points[:, :, None, 1]
-    spans = (y0 <= y) != (y1 <= y)
-    cross = edge[..., 0] * to_point[..., 1] - edge[..., 1] * to_point[..., 0]
-    to_the_right = (cross < 0) == (edge[..., 1] > 0)
-    inside = (spans & to_the_right).sum(-1) % 2 == 1
+    x, y = points.unbind(-1)
+    nearest = torch.full_like(x, torch.inf)
+    inside = torch.zeros_like(x, dtype=torch.bool)
+    after = torch.roll(contour, -1, dims=1)
+    for i in range(contour.shape[1]):
+        (ax, ay), (bx, by) = contour[:, i, :, None].unbind(1), after[:, i, :, None].unbind(1)  # each (B, 1)
+        ex, ey = bx - ax, by - ay
+        px, py = x - ax, y - ay
+        along = ((px * ex + py * ey) / (ex * ex + ey * ey).clamp_min(1e-12)).clamp_(0, 1)
+        nearest = torch.minimum(nearest, (px - along * ex).square_() + (py - along * ey).square_())
+        to_the_right = (ex * py - ey * px < 0) == (ey > 0)
+        inside ^= ((ay <= y) != (by <= y)) & to_the_right
+    distance = nearest.sqrt_()
     return torch.where(inside, distance, -distance)
 
 

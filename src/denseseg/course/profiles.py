@@ -1,0 +1,53 @@
+"""Profiles: how large a run is. The code is the same in all of them; only sizes differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from denseseg.cases import CaseSet, DataError, Size
+from denseseg.phantom.chest import chest_phantom
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Sizes of a run.
+
+    size: (H, W) of the images. n_cases: phantom cases to draw (ignored for a data-set folder). channels: features of the
+    network's levels. epochs, batch_size: of training. purpose: one line for people.
+    """
+
+    name: str
+    size: Size
+    n_cases: int
+    channels: tuple[int, ...]
+    epochs: int
+    batch_size: int
+    purpose: str
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile("smoke", (64, 64), 12, (8, 16, 32), 2, 4, "proves that everything runs; its numbers mean nothing"),
+        Profile("course", (96, 96), 160, (16, 32, 64, 128), 25, 8, "results that teach, on a laptop, in minutes"),
+        Profile("compact", (128, 128), 246, (32, 64, 128, 256), 60, 8, "a real data set without a GPU, in about an hour"),
+        Profile("full", (256, 256), 246, (64, 128, 256, 512), 100, 8, "the paper's sizes; meant for a GPU"),
+    )
+}
+
+
+def get_profile(name: str) -> Profile:
+    """The profile called `name`. Raises DataError that lists the known ones."""
+    if name not in PROFILES:
+        raise DataError(f"unknown profile {name!r}; known: {', '.join(PROFILES)}")
+    return PROFILES[name]
+
+
+def load_cases(profile: Profile, data: str = "phantom", seed: int = 0) -> CaseSet:
+    """The cases of a run at the profile's size: the chest phantom, or a data-set folder named by its path."""
+    if data == "phantom":
+        return chest_phantom(profile.n_cases, profile.size, seed)
+    if not Path(data).is_dir():
+        raise DataError(f'data = {data!r} is no folder; give "phantom" or the path of a data-set folder (see data_scripts/)')
+    return CaseSet.read(data).resized(profile.size)

@@ -1,0 +1,13 @@
+"""The registry of methods: a new one is a new file and one line here."""
+
+from denseseg.methods.denseseg import DenseSeg
+from denseseg.methods.heatmap_regression import HeatmapRegression
+from denseseg.methods.mean_shape import MeanShape
+from denseseg.methods.method import Method, Prediction, Registry
+
+REGISTRY = Registry({cls.name: cls for cls in (MeanShape, DenseSeg, HeatmapRegression)})
+METHODS = REGISTRY.classes
+create = REGISTRY.create
+load_method = REGISTRY.load
+
+__all__ = ["METHODS", "DenseSeg", "HeatmapRegression", "MeanShape", "Method", "Prediction", "create", "load_method"]

@@ -1,0 +1,156 @@
+"""DenseSeg: masks and uv maps from one network, landmarks read from the maps (Keuth et al.)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from skimage.measure import label
+from torch import Tensor
+
+from denseseg import losses
+from denseseg.anatomy import Anatomy
+from denseseg.augment import Batch
+from denseseg.cases import CaseSet, Size
+from denseseg.geometry.contour import contour_masks
+from denseseg.geometry.decode import decode_affine, decode_published, snap_all, uv_targets
+from denseseg.geometry.uvmap import uv_maps
+from denseseg.methods.method import Method, Prediction, Recipe
+from denseseg.networks.unet import TwoHeadUNet
+
+
+@dataclass(frozen=True)
+class DenseSegRecipe(Recipe):
+    """Options of DenseSeg.
+
+    channels: features of the U-Net's levels. uv_method: generator of the uv targets (see `uv_maps`), on the augmented landmarks.
+    band: pixels beyond the mask that are supervised too (tps only). soft_masks: train on covered shares of pixels.
+    segmentation: "dice_bce" or "weighted_bce" (the paper's). decoder: "affine" or "published" (Eq. 3).
+    contour_step: move contour landmarks to the predicted outline. largest_part: keep one connected part of each mask.
+    weight_*: of the segmentation, dense uv, landmark uv and total variation terms; weight_uv = 0 is the paper's sparse ablation.
+    """
+
+    channels: tuple[int, ...] = (64, 128, 256, 512)
+    uv_method: str = "tps"
+    band: float = 4.0
+    soft_masks: bool = True
+    segmentation: str = "dice_bce"
+    decoder: str = "affine"
+    contour_step: bool = True
+    largest_part: bool = True
+    weight_segmentation: float = 1.0
+    weight_uv: float = 2.5
+    weight_landmarks: float = 2.5
+    weight_variation: float = 0.0
+
+
+DEFAULT = DenseSegRecipe()
+
+# The paper as it describes itself: linear maps, weighted cross entropy, Eq. 3, and the weights of its search.
+PAPER = DenseSegRecipe(
+    uv_method="linear",
+    soft_masks=False,
+    segmentation="weighted_bce",
+    decoder="published",
+    contour_step=False,
+    largest_part=False,
+    weight_segmentation=0.1333,
+    weight_uv=0.6667 / 2,
+    weight_landmarks=0.6667 / 2,
+    weight_variation=0.2,
+)
+
+
+class DenseSeg(Method):
+    """The book's method. `recipes`: "default" (ours), "paper", "sparse" (paper without L_phi), "released" (with the maps' bug)."""
+
+    name = "denseseg"
+    recipes: ClassVar[Mapping[str, Recipe]] = {
+        "default": DEFAULT,
+        "paper": PAPER,
+        "sparse": PAPER.changed(weight_uv=0.0, weight_landmarks=0.6667),
+        "released": PAPER.changed(uv_method="published"),
+    }
+
+    def __init__(self, anatomy: Anatomy, size: Size, recipe: DenseSegRecipe):
+        super().__init__(anatomy, size, recipe)
+        self.recipe: DenseSegRecipe = recipe
+        self.network: TwoHeadUNet = TwoHeadUNet(len(anatomy), recipe.channels)
+        self.positive_weights = torch.ones(len(anatomy))
+
+    def prepare(self, train: CaseSet) -> None:
+        super().prepare(train)
+        if self.recipe.segmentation == "weighted_bce":
+            masks = contour_masks(torch.as_tensor(train.landmarks, dtype=torch.float32), self.anatomy, self.size)
+            self.positive_weights = losses.positive_weights(masks)
+
+    def targets(self, batch: Batch) -> dict[str, Tensor]:
+        masks = batch.masks
+        if masks is None:
+            masks = contour_masks(batch.landmarks, self.anatomy, self.size, soft=self.recipe.soft_masks)
+        maps = uv_maps(batch.landmarks, self.fitted_template, self.size, self.recipe.uv_method, self.recipe.band)
+        return {"landmarks": batch.landmarks, "masks": masks, "uv": maps.uv, "valid": maps.valid}
+
+    def losses(self, outputs: tuple[Tensor, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:
+        logits, uv = (output.float() for output in outputs)
+        masks = targets["masks"]
+        if self.recipe.segmentation == "weighted_bce":
+            segmentation = losses.weighted_bce(logits, masks, self.positive_weights.to(logits))
+        else:
+            segmentation = losses.bce(logits, masks) + losses.dice(logits, masks)
+        return {
+            "segmentation": segmentation,
+            "uv": losses.uv_l1(uv, targets["uv"], targets["valid"]),
+            "landmarks": losses.landmark_uv(uv, targets["landmarks"], uv_targets(self.fitted_template, uv), self.anatomy),
+            "variation": losses.total_variation(uv, masks > 0.5),
+        }
+
+    @property
+    def weights(self) -> dict[str, float]:
+        return {term: getattr(self.recipe, f"weight_{term}") for term in ("segmentation", "uv", "landmarks", "variation")}
+
+    @torch.no_grad()
+    def predict(self, images: Tensor) -> list[Prediction]:
+        logits, uv = self.network(self.normalise(images))
+        probabilities = torch.sigmoid(logits)
+        masks = probabilities > 0.5
+        if self.recipe.largest_part:
+            masks = largest_parts(masks)
+        if self.recipe.decoder == "published":
+            points, covariance = decode_published(uv, masks, self.fitted_template), None
+        else:
+            decoded = decode_affine(uv, masks, self.fitted_template)
+            points, covariance = decoded.points, decoded.covariance.cpu().numpy()
+        arrays = [t.cpu().numpy() for t in (points.double(), masks, probabilities, uv)]
+        return [
+            self._prediction(*(a[b] for a in arrays), covariance=None if covariance is None else covariance[b])
+            for b in range(len(images))
+        ]
+
+    def _prediction(
+        self, points: np.ndarray, masks: np.ndarray, probabilities: np.ndarray, uv: np.ndarray, covariance: np.ndarray | None
+    ) -> Prediction:
+        if self.recipe.contour_step:
+            points = snap_all(points, uv, np.where(masks, probabilities, np.minimum(probabilities, 0.49)), self.fitted_template)
+        return Prediction(self.anatomy, points, masks, probabilities, uv, covariance)
+
+    def state(self) -> dict[str, Tensor]:
+        return super().state() | {"positive_weights": self.positive_weights}
+
+    def set_state(self, state: dict[str, Tensor]) -> None:
+        super().set_state(state)
+        self.positive_weights = state["positive_weights"]
+
+
+def largest_parts(masks: Tensor) -> Tensor:
+    """(B, C, H, W) bool masks, each reduced to its largest connected part."""
+    kept = np.zeros(masks.shape, bool)
+    array = masks.cpu().numpy()
+    for index in np.ndindex(array.shape[:2]):
+        parts = label(array[index], connectivity=1)
+        if parts.max():
+            kept[index] = parts == np.bincount(parts.ravel())[1:].argmax() + 1
+    return torch.as_tensor(kept, device=masks.device)

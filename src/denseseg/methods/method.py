@@ -1,0 +1,242 @@
+"""What it is to be a method.
+
+A method learns what it needs from the training cases (`prepare`), turns a batch into targets, its network's outputs and these
+targets into named loss terms, and images into predictions. Training, evaluation, tables and notebooks use nothing else, so they
+never ask which method they have.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from skimage.transform import resize
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from denseseg.anatomy import Anatomy, get_anatomy
+from denseseg.augment import Batch
+from denseseg.cases import CaseSet, DataError, Size, scale_points
+from denseseg.geometry.template import Template
+
+
+@dataclass
+class Prediction:
+    """What a method says of one image.
+
+    landmarks: (N, 2) pixels (x, y); NaN where the method failed.
+    masks: (C, H, W) bool, or None for a method without masks (its contours are its masks).
+    probabilities: (C, H, W) in [0, 1], or None.
+    uv: (C, 2, H, W), or None; meaningful inside the masks.
+    covariance: (N, 2, 2) pixels squared, or None.
+    """
+
+    anatomy: Anatomy
+    landmarks: np.ndarray
+    masks: np.ndarray | None = None
+    probabilities: np.ndarray | None = None
+    uv: np.ndarray | None = None
+    covariance: np.ndarray | None = None
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Names of structures with a landmark that was not found."""
+        lost = np.isnan(self.landmarks).any(1)
+        return tuple(name for name, where in self.anatomy.slices.items() if lost[where].any())
+
+    def table(self) -> pd.DataFrame:
+        """One row a landmark: structure, index, x, y in pixels."""
+        rows = [(name, i) for name, count in zip(self.anatomy.names, self.anatomy.counts, strict=True) for i in range(count)]
+        table = pd.DataFrame(rows, columns=["structure", "index"])
+        return table.assign(x=self.landmarks[:, 0], y=self.landmarks[:, 1])
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Write `table` to a CSV file; coordinates to 1e-3 pixel, empty where the method failed."""
+        self.table().to_csv(path, index=False, float_format="%.3f")
+        return Path(path)
+
+    def resized(self, old: Size, new: Size) -> Prediction:
+        """The prediction in an image of another (H, W). Points move exactly, maps bilinearly."""
+        if old == new:
+            return self
+        ratio = np.array([new[1] / old[1], new[0] / old[0]])
+        return replace(
+            self,
+            landmarks=scale_points(self.landmarks, old, new),
+            masks=None if self.masks is None else _resize_maps(self.masks.astype(np.float32), new) >= 0.5,
+            probabilities=None if self.probabilities is None else _resize_maps(self.probabilities, new),
+            uv=None if self.uv is None else _resize_maps(self.uv, new),
+            covariance=None if self.covariance is None else self.covariance * np.outer(ratio, ratio),
+        )
+
+
+def _resize_maps(maps: np.ndarray, size: Size) -> np.ndarray:
+    tensor = torch.as_tensor(maps).float().flatten(0, -3)[:, None]
+    resized = F.interpolate(tensor, size, mode="bilinear", align_corners=False)
+    return resized.view(*maps.shape[:-2], *size).numpy()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The options of a method, plain values only. Each method has its own subclass and named instances of it."""
+
+    def changed(self, **changes: Any) -> Recipe:
+        """This recipe with some options changed. Raises DataError that lists the options where a name is unknown."""
+        known = [f.name for f in fields(self)]
+        for name in changes:
+            if name not in known:
+                raise DataError(f"{type(self).__name__} has no option {name!r}; it has: {', '.join(known)}")
+        return replace(self, **changes)
+
+
+class Method(ABC):
+    """Base class of all methods. A new method is a new file and one line in the registry (`methods/__init__.py`)."""
+
+    name: ClassVar[str]
+    recipes: ClassVar[Mapping[str, Recipe]]
+    network: nn.Module | None = None
+
+    def __init__(self, anatomy: Anatomy, size: Size, recipe: Recipe):
+        self.anatomy = anatomy
+        self.size = size
+        self.recipe = recipe
+        self.template: Template | None = None
+
+    # ---- what a method must say ---------------------------------------------------------------------------------
+
+    def prepare(self, train: CaseSet) -> None:
+        """Learn what is no network weight: here the template, the mean of the training landmarks."""
+        self.template = Template.from_landmarks(train.landmarks, self.anatomy, self.size)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """(B, 1, H, W) images in [0, 1] as the network wants them: zero mean and unit standard deviation each."""
+        mean, sd = images.mean((1, 2, 3), keepdim=True), images.std((1, 2, 3), keepdim=True)
+        return (images - mean) / sd.clamp_min(1e-6)
+
+    def targets(self, batch: Batch) -> dict[str, Tensor]:
+        """What the network is to produce for this (already augmented) batch."""
+        return {}
+
+    def losses(self, outputs: Any, targets: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Named loss terms, unweighted scalars."""
+        return {}
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weight of each loss term; training minimises the weighted sum."""
+        return {}
+
+    @abstractmethod
+    def predict(self, images: Tensor) -> list[Prediction]:
+        """Predictions for (B, 1, H, W) images in [0, 1] of the method's `size`."""
+
+    # ---- what every method has ----------------------------------------------------------------------------------
+
+    @property
+    def device(self) -> torch.device:
+        parameter = None if self.network is None else next(self.network.parameters(), None)
+        return torch.device("cpu") if parameter is None else parameter.device
+
+    @property
+    def fitted_template(self) -> Template:
+        """The template. Raises DataError before `prepare` or loading."""
+        if self.template is None:
+            raise DataError(f"{self.name} has no template yet; train it or load its weights first")
+        return self.template
+
+    def predict_image(self, image: np.ndarray) -> Prediction:
+        """Prediction for one (H, W) image in [0, 1] of any size of about the method's aspect ratio, in that image's own pixels."""
+        image = np.asarray(image, dtype=np.float32)
+        if image.ndim != 2 or not np.isfinite(image).all() or image.min() < 0 or image.max() > 1:
+            raise DataError(
+                f"predict_image takes one (H, W) image of grey values in 0..1 without NaN, got shape {image.shape} "
+                f"with values {np.nanmin(image):g}..{np.nanmax(image):g}; read it with denseseg.read_image"
+            )
+        old = (image.shape[0], image.shape[1])
+        aspect = old[0] / old[1] * self.size[1] / self.size[0]
+        if not 0.8 < aspect < 1.25:
+            raise DataError(
+                f"the image is {old[0]} x {old[1]} pixels (H x W), the method was made for {self.size[0]} x {self.size[1]}; "
+                "crop or pad it to about the same aspect ratio"
+            )
+        small = image if old == self.size else resize(image, self.size, order=1, anti_aliasing=True)
+        tensor = torch.as_tensor(np.clip(small, 0, 1), dtype=torch.float32, device=self.device)[None, None]
+        return self.predict(tensor)[0].resized(self.size, old)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the method as safetensors with a JSON header that rebuilds it; atomic, nothing is pickled."""
+        path = Path(path)
+        tensors = {f"network.{k}": v.contiguous().cpu() for k, v in (self.network.state_dict() if self.network else {}).items()}
+        tensors |= {f"state.{k}": v.contiguous().cpu() for k, v in self.state().items()}
+        header = {
+            "method": self.name,
+            "anatomy": self.anatomy.name,
+            "size": list(self.size),
+            "recipe": asdict(self.recipe),
+        }
+        partial = path.with_name(path.name + ".part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_file(tensors, partial, metadata={"denseseg": json.dumps(header)})
+            os.replace(partial, path)
+        except (OSError, SafetensorError) as error:
+            partial.unlink(missing_ok=True)
+            raise DataError(f"{path} could not be written ({error}); free space or choose another folder") from None
+        return path
+
+    def state(self) -> dict[str, Tensor]:
+        """What was learned beside the network, as tensors."""
+        return {"template": torch.as_tensor(self.fitted_template.points)}
+
+    def set_state(self, state: dict[str, Tensor]) -> None:
+        """The inverse of `state`."""
+        self.template = Template(self.anatomy, state["template"].double().numpy(), self.size)
+
+
+@dataclass
+class Registry:
+    """Name -> method class."""
+
+    classes: dict[str, type[Method]] = field(default_factory=dict)
+
+    def create(self, name: str, anatomy: Anatomy, size: Size, recipe: str = "default", **changes: Any) -> Method:
+        """A method by name and recipe, with single options changed. Raises DataError that lists what is known."""
+        if name not in self.classes:
+            raise DataError(f"unknown method {name!r}; known: {', '.join(self.classes)}")
+        known = self.classes[name].recipes
+        if recipe not in known:
+            raise DataError(f"{name} has no recipe {recipe!r}; it has: {', '.join(known)}")
+        return self.classes[name](anatomy, size, known[recipe].changed(**changes))
+
+    def load(self, path: str | Path, device: str | torch.device = "cpu") -> Method:
+        """A method from its weights file. Raises DataError where the file is missing, damaged or of another program."""
+        path = Path(path)
+        if not path.exists():
+            raise DataError(f"{path} is missing; train a method and save it, or correct the path")
+        try:
+            with safe_open(path, framework="pt") as content:
+                header = json.loads((content.metadata() or {})["denseseg"])
+                tensors = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118 (not a mapping)
+        except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
+            raise DataError(f"{path} holds no denseseg weights or is damaged ({error}); copy or train it again") from None
+        recipe = {key: tuple(v) if isinstance(v, list) else v for key, v in header["recipe"].items()}
+        method = self.create(header["method"], get_anatomy(header["anatomy"]), tuple(header["size"]), **recipe)
+        method.set_state(_with_prefix(tensors, "state."))
+        if method.network is not None:
+            method.network.load_state_dict(_with_prefix(tensors, "network."))
+            method.network.to(device).eval()
+        return method
+
+
+def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
