@@ -196,7 +196,7 @@ def set_environment(kernels: Path, jobs: int) -> None:
     """Kernels of this very Python, as many threads each as there are cores for, and figures in the page."""
     from ipykernel.kernelspec import write_kernel_spec
 
-    write_kernel_spec(kernels / "kernels" / "python3")
+    write_kernel_spec(kernels / "kernels" / "python3", extra_arguments=["--log-level=ERROR"])
     os.environ["JUPYTER_PATH"] = os.pathsep.join([str(kernels), os.environ.get("JUPYTER_PATH", "")]).strip(os.pathsep)
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -251,8 +251,8 @@ def run_notebooks(
 ) -> list[Status]:
     """Run the book's notebooks in one profile and return how each ended, those that were still fresh included.
 
-    only: numbers, names or files of notebooks; what they need is run too, with its own default parameters. Empty: all.
-    parameters: passed to each of the chosen notebooks, which must all have them.
+    only: numbers, names or files of notebooks; what they need is run too. Empty: all.
+    parameters: passed to the chosen notebooks, which must all have them, and to the needed ones that have them.
     Raises NotebookError for an unknown profile, notebook or parameter, before anything runs.
     """
     from denseseg.course.profiles import PROFILES
@@ -268,7 +268,7 @@ def run_notebooks(
     validate(notebooks.values(), ["profile"])
     folder = root / "build" / "executed" / profile
     folder.mkdir(parents=True, exist_ok=True)
-    given = {name: parameters if name in chosen else {"profile": profile} for name in notebooks}
+    given = {name: {k: v for k, v in parameters.items() if k in book.parameters} for name, book in notebooks.items()}
     try:
         return run_all(notebooks, folder, profile, given, jobs, root)
     except CycleError as error:
@@ -284,7 +284,7 @@ def parse_value(text: str) -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m denseseg.course.notebooks", description="Run the book's notebooks.")
+    parser = argparse.ArgumentParser("python -m denseseg.course.notebooks", description="Run the book's notebooks.")
     parser.add_argument("--profile", default="course", help="smoke, course (the default) or full")
     parser.add_argument("--only", nargs="+", action="extend", default=[], metavar="NOTEBOOK", help="by number, name or file")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="set a parameter")

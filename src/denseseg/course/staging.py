@@ -1,0 +1,216 @@
+"""Build the book: stage pages and executed notebooks in build/stage, let Jupyter Book make build/book/_build/html of them.
+
+    python -m denseseg.course.staging --profile smoke|course|full [--partial]
+
+The stage is a copy: a banner says in which profile each notebook ran, the results and status pages get their tables, solutions
+are folded away, and the JavaScript that pages need is put beside them, so that the book can be read without a network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+from nbformat import NotebookNode
+
+from denseseg.course.folders import find_root
+from denseseg.course.notebooks import Status, read_status
+from denseseg.course.results_page import render_results
+
+BANNERS = {
+    "smoke": """:::{warning}
+**Smoke profile: numbers mean nothing.** This page was run on a few small phantoms for a few steps, only to prove that it runs.
+:::""",
+    "course": """:::{admonition} Course profile
+:class: profile-note note
+Made-up chests (phantoms), small images, a small network, on a laptop's processor. The numbers on this page teach; they are not
+results. Those are in {doc}`/book/results`.
+:::""",
+}
+
+# npm package, exact version, and the parts of it that pages load
+VENDORED = {
+    "mathjax": ("mathjax@3.2.2", ("es5/tex-mml-chtml.js", "es5/output", "es5/input", "es5/ui", "es5/a11y", "es5/sre")),
+    "requirejs": ("requirejs@2.3.7", ("require.js",)),
+    "html-manager": ("@jupyter-widgets/html-manager@1.0.15", ("dist/embed-amd.js",)),
+}
+
+
+class StagingError(RuntimeError):
+    """The book cannot be built. The message says what is missing and which command makes it."""
+
+
+def toc_files(toc: dict[str, Any]) -> list[str]:
+    """All documents that the table of contents names, in order, without suffix."""
+    return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+
+
+def stage(root: Path, profile: str, partial: bool = False) -> Path:
+    """Fill build/stage with all that Jupyter Book reads, and return it.
+
+    partial: leave out notebooks that have not been run, and pages not yet written, instead of raising StagingError.
+    """
+    target, executed = root / "build" / "stage", root / "build" / "executed" / profile
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(root / "book", target / "book", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    (target / "notebooks").mkdir()
+    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+    statuses, missing = [], []
+    for document in toc_files(toc):
+        name = Path(document).name
+        if document.startswith("notebooks/"):
+            status = read_status(executed, name)
+            statuses.append(status or Status(name, profile, "", "not run"))
+            if status is None or status.status != "passed":
+                missing.append(document)
+            else:
+                notebook = dressed(nbformat.read(executed / f"{name}.ipynb", as_version=4), profile)
+                nbformat.write(notebook, target / "notebooks" / f"{name}.ipynb")
+        elif not (root / f"{document}.md").is_file():
+            missing.append(document)
+    if missing and not partial:
+        run = f"python -m denseseg.course.notebooks --profile {profile}"
+        raise StagingError(f"not there, or not run in profile {profile}: {', '.join(missing)}; notebooks are run by: {run}")
+    fill(target / "book" / "status.md", "<!-- status -->", status_table(statuses))
+    fill(target / "book" / "results.md", "<!-- results -->", render_results(root / "results"))
+    write_yaml(target / "_toc.yml", without(toc, missing))
+    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    config["sphinx"]["config"] |= vendor(root / "build" / "vendor", target / "book" / "_static" / "vendor")
+    write_yaml(target / "_config.yml", config)
+    return target
+
+
+def dressed(notebook: NotebookNode, profile: str) -> NotebookNode:
+    """The executed notebook as a page: banner under the title, no injected parameters, solutions folded."""
+    for cell in notebook.cells:
+        tags = cell.metadata.setdefault("tags", [])
+        if "injected-parameters" in tags:
+            tags.append("remove-cell")
+        if "solution" in tags and cell.cell_type == "code":
+            tags.append("hide-cell")
+            cell.metadata["mystnb"] = {"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+    if profile in BANNERS:
+        notebook.cells.insert(1, nbformat.v4.new_markdown_cell(BANNERS[profile]))
+    return notebook
+
+
+def status_table(statuses: Iterable[Status]) -> str:
+    """Notebook, profile, seconds, status: a markdown table with a link to each page that was run."""
+    rows = ["| notebook | profile | seconds | status |", "| --- | --- | ---: | --- |"]
+    for s in statuses:
+        link = f"{{doc}}`/notebooks/{s.notebook}`" if s.status == "passed" else s.notebook
+        rows.append(f"| {link} | {s.profile} | {s.seconds:.0f} | {s.status} |")
+    return "\n".join(rows)
+
+
+def fill(page: Path, mark: str, text: str) -> None:
+    """Put `text` in the place of the `mark` on a staged page. Raises StagingError where the page has no mark."""
+    if not page.is_file():
+        return  # a page that is not written yet is reported as missing
+    before, found, after = page.read_text(encoding="utf-8").partition(mark)
+    if not found:
+        raise StagingError(f"{page.name} has no line {mark!r} to say where its table goes")
+    page.write_text(before + text + after, encoding="utf-8")
+
+
+def without(toc: dict[str, Any], missing: Sequence[str]) -> dict[str, Any]:
+    """The table of contents without some documents, and without parts that lost all of theirs."""
+    parts = [{**part, "chapters": [c for c in part["chapters"] if c["file"] not in missing]} for part in toc["parts"]]
+    return {**toc, "parts": [part for part in parts if part["chapters"]]}
+
+
+def write_yaml(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def vendor(cache: Path, static: Path) -> dict[str, Any]:
+    """Copy MathJax, RequireJS and the widget manager to `static` and return the Sphinx settings that use them.
+
+    They are fetched once with npm into `cache`. Where that fails the book is built all the same: it then loads them from public
+    servers when it is read, and a notice says so.
+    """
+    try:
+        for folder, (package, parts) in VENDORED.items():
+            unpacked = fetch(package, cache / package.replace("/", "+"))
+            for part in parts:
+                copy(unpacked / part, static / folder / part)
+        copy(anywidget_module(), static / "anywidget.js")
+    except (OSError, subprocess.SubprocessError, tarfile.TarError, StopIteration) as error:
+        shutil.rmtree(static, ignore_errors=True)
+        print(f"note: formulas and widgets of this build need a network to be shown ({type(error).__name__}: {error})")
+        return {}
+    (static / "paths.js").write_text(REQUIRE_PATHS, encoding="utf-8")
+    scripts = ["requirejs/require.js", "paths.js", "html-manager/dist/embed-amd.js"]
+    return {
+        "mathjax_path": "vendor/mathjax/es5/tex-mml-chtml.js",
+        "nb_ipywidgets_js": {f"vendor/{script}": {"defer": "defer"} for script in scripts},
+    }
+
+
+# where RequireJS finds the widgets' module, seen from this very script, whatever folder the page is in
+REQUIRE_PATHS = 'require.config({ paths: { anywidget: new URL("anywidget", document.currentScript.src).href } });\n'
+
+
+def fetch(package: str, folder: Path) -> Path:
+    """Unpack an npm package in `folder`, once, and return where. Raises OSError without npm, SubprocessError offline."""
+    unpacked = folder / "package"
+    if not unpacked.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        command = ["npm", "pack", "--silent", package]
+        packed = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=300)
+        with tarfile.open(folder / packed.stdout.split()[-1]) as tar:
+            tar.extractall(folder / "unpacking", filter="data")
+        (folder / "unpacking" / "package").rename(unpacked)  # all or nothing
+    return unpacked
+
+
+def anywidget_module() -> Path:
+    """The AMD module that the installed anywidget brings along."""
+    files = metadata.files("anywidget") or []
+    return Path(str(next(file.locate() for file in files if file.match("nbextensions/anywidget/index.js"))))
+
+
+def copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copy2(source, target)
+
+
+def build(root: Path, profile: str, partial: bool = False) -> Path:
+    """Stage and build the book; return its index.html. Raises StagingError on an error and, unless partial, on a warning."""
+    source, output = stage(root, profile, partial), root / "build" / "book"
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(source), "--path-output", str(output), "--all"]
+    if not partial:
+        command += ["-W", "--keep-going", "-n"]
+    if subprocess.run(command).returncode != 0:
+        raise StagingError("Jupyter Book stopped with the warnings or errors above")
+    return output / "_build" / "html" / "index.html"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser("python -m denseseg.course.staging", description="Build the book from executed notebooks.")
+    parser.add_argument("--profile", default="course", help="smoke, course (the default) or full")
+    parser.add_argument("--partial", action="store_true", help="leave out what has not been run, and let warnings pass")
+    options = parser.parse_args(arguments)
+    try:
+        index = build(find_root(), options.profile, options.partial)
+    except (StagingError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"\nThe book: {index}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
