@@ -24,7 +24,8 @@ from typing import Any, overload
 
 import numpy as np
 import pandas as pd
-from skimage.io import imread, imsave
+from imageio.v3 import imwrite
+from skimage.io import imread
 from skimage.transform import resize
 
 from denseseg.anatomy import Anatomy, get_anatomy
@@ -363,7 +364,7 @@ def staged(folder: Path) -> Iterator[Path]:
 def write_png(path: Path, image: np.ndarray, bits: int = 16) -> None:
     """Write (H, W) in [0, 1] as a PNG of 8 or 16 bit; `read_png` reads it back."""
     kind, top = (np.uint8, 255) if bits == 8 else (np.uint16, 65535)
-    imsave(path, np.round(image * top).astype(kind), check_contrast=False)
+    path.write_bytes(imwrite("<bytes>", np.round(image * top).astype(kind), extension=".png"))
 
 
 def _toml_string(value: str) -> str:
