@@ -41,24 +41,47 @@ HEART = [
 # as an unlabelled acromial end. The left one is its mirror image.
 CLAVICLE = [(23.4, 13.1, 1.55), (27.0, 13.7, 1.6), (31.0, 15.1, 1.75), (35.0, 16.4, 1.95), (39.0, 17.1, 2.25),
             (42.2, 17.6, 2.95), (44.2, 18.3, 3.0)]  # fmt: skip
+ACROMIAL_END = [(24.2, 13.1, 1.45), (19.0, 12.4, 1.3), (13.0, 11.6, 1.15), (8.0, 11.4, 1.3), (4.2, 12.0, 1.5)]
+SHOULDER_BLADE = [(20.5, 17.0), (18.8, 25.0), (16.2, 34.0), (13.2, 44.0), (11.2, 49.5), (9.0, 47.0), (7.6, 38.0), (5.6, 29.0),
+                  (4.0, 24.0), (3.4, 18.6), (7.0, 17.5), (12.5, 17.2), (17.0, 15.4)]  # fmt: skip
 BODY = [
-    (43.2, -30.0), (42.8, -8.0), (41.6, 0.0), (37.0, 5.0), (27.0, 8.0), (15.0, 10.5), (4.0, 14.5), (-5.0, 24.0),
-    (-9.0, 45.0), (-11.0, 80.0), (-12.0, 120.0), (-1.0, 122.0), (2.0, 90.0), (4.4, 62.0), (6.6, 56.0), (7.6, 63.0),
-    (7.2, 82.0), (8.0, 110.0),
+    (43.0, -30.0), (42.6, -8.0), (41.4, -1.0), (36.5, 4.5), (27.0, 7.5), (15.0, 8.6), (4.0, 10.2), (-5.0, 16.0),
+    (-12.0, 35.0), (-20.0, 70.0), (-26.0, 100.0), (-16.0, 104.0), (-8.0, 80.0), (-0.5, 58.0), (3.6, 50.5), (6.0, 56.0), (7.0, 66.0),
+    (7.3, 82.0), (8.0, 110.0),
 ]  # fmt: skip
 
 
-def _clavicle(mirror: bool) -> Outline:
-    """23 landmarks: 10 along the upper edge from lateral to medial, 3 round the sternal end, 10 back along the lower edge."""
-    x, y, half = np.array(CLAVICLE).T
-    along = np.gradient(np.stack([x, y], 1), axis=0)
-    normal = np.stack([along[:, 1], -along[:, 0]], 1) / np.linalg.norm(along, axis=1, keepdims=True)
+def _rod(line: list[tuple[float, float, float]]) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+    """Upper edge of a rod with the centre line (x, y, half thickness), and its lower edge on the way back."""
+    x, y, half = np.array(line).T
     centre = np.stack([x, y], 1)
-    upper = [tuple(p) for p in centre + normal * half[:, None]]
-    lower = [tuple(p) for p in (centre - normal * half[:, None])[::-1]]
-    tip = tuple(centre[-1] + np.array([0.9, 0.9]))
-    outline = from_pieces([(upper[:-1], 9), ([upper[-1], tip], 3), (lower[:-1], 10), ([lower[-1]], 1)])
-    return mirrored(outline) if mirror else outline
+    along = np.gradient(centre, axis=0)
+    normal = np.stack([along[:, 1], -along[:, 0]], 1) / np.linalg.norm(along, axis=1, keepdims=True)
+    normal *= np.sign(-normal[:, 1:])
+    upper, lower = centre + normal * half[:, None], centre - normal * half[:, None]
+    return [(float(a), float(b)) for a, b in upper], [(float(a), float(b)) for a, b in lower[::-1]]
+
+
+def _clavicle() -> Outline:
+    """23 landmarks: along the upper edge from lateral to medial, round the sternal end, back along the lower edge."""
+    upper, lower = _rod(CLAVICLE)
+    tip = (CLAVICLE[-1][0] + 0.9, CLAVICLE[-1][1] + 0.9)
+    return from_pieces([(upper[:-1], 9), ([upper[-1], tip], 3), (lower[:-1], 10), ([lower[-1]], 1)])
+
+
+@cache
+def clavicle_outer_end(side: int) -> Outline:
+    """The clavicle beyond its label, in the canonical frame of the clavicle; side 0 is the right one, 1 the left."""
+    upper, lower = _rod(ACROMIAL_END)
+    outline = from_pieces([(upper[:-1], 20), ([upper[-1]], 4), (lower[:-1], 20), ([lower[-1]], 4)])
+    return mirrored(outline) if side else outline
+
+
+@cache
+def shoulder_blade(side: int) -> Outline:
+    """Shoulder blade in the canonical frame of the shoulder; side 0 is the right one, 1 the left."""
+    outline = from_pieces([(SHOULDER_BLADE, 60)])
+    return mirrored(outline) if side else outline
 
 
 def mirrored(outline: Outline) -> Outline:
@@ -82,7 +105,7 @@ def chest_outlines() -> tuple[Outline, ...]:
     clavicles start at the lateral end and run along the upper edge first.
     """
     right, left = (_from_apex(from_pieces(pieces)) for pieces in (RIGHT_LUNG, LEFT_LUNG))
-    return right, left, from_pieces(HEART), _clavicle(False), _clavicle(True)
+    return right, left, from_pieces(HEART), _clavicle(), mirrored(_clavicle())
 
 
 @cache

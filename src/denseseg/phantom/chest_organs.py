@@ -1,0 +1,143 @@
+"""Soft tissues of the chest: body wall, lungs with their vessels, heart and great vessels, airways, stomach."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from denseseg.phantom.canvas import Canvas, bump, ellipse, path_distance, rise
+from denseseg.phantom.chest_bones import ribs
+from denseseg.phantom.chest_shapes import body_outline, chest_outlines
+from denseseg.phantom.outlines import Outline
+from denseseg.phantom.warps import Chain
+
+if TYPE_CHECKING:
+    from denseseg.phantom.chest import Physiology
+
+
+def body_wall(x: np.ndarray, y: np.ndarray, who: Physiology, rng: np.random.Generator) -> np.ndarray:
+    """Soft tissue of trunk, neck, shoulders and breasts on the grid of body positions."""
+    depth = np.maximum(body_outline().depth(x, y), 0)
+    off = np.abs(x - 50)
+    thick = 0.80 + 0.03 * who.tissue + 0.13 * rise(22 - off, 30) + 0.30 * rise(y - 88, 40) - 0.10 * rise(4 - y, 18)
+    total = thick * (0.12 * rise(depth - 0.3, 0.6) + 0.88 * (1 - np.exp(-depth / 3.2)))
+    return total + _breasts(off, y, who, rng)
+
+
+def _breasts(off: np.ndarray, y: np.ndarray, who: Physiology, rng: np.random.Generator) -> np.ndarray:
+    size, sag = 1 + 0.12 * who.tissue + 0.1 * rng.normal(), rng.normal()
+    if who.sex == "male":  # pectoral muscles
+        return 0.05 * rise(ellipse(off, y, (26, 36 + sag), (15, 15)), 12)
+    depth = np.maximum(ellipse(off, y, (23.5, 64 + 3 * sag), (14.5 * size, 13.5 * size)), 0)
+    return (0.14 + 0.03 * who.tissue) * (1 - np.exp(-depth / 3)) * rise(y - 42, 30)
+
+
+def lung(canvas: Canvas, chain: Chain, side: int, rng: np.random.Generator) -> None:
+    """Air in the lung, the rim of the chest wall, ribs, and lung behind the dome of the diaphragm."""
+    outline = chest_outlines()[side]
+    window = canvas.window(chain, outline.dense, 6)
+    x, y = canvas.frame(chain, window)
+    depth = outline.depth(x, y)
+    lateral = np.abs(x - 50)
+    inner = 1 - np.exp(-np.maximum(depth, 0) / 5)
+    width = 0.5 + 0.9 * rise(y - 60, 12)  # the diaphragm moves during the exposure, the apex does not
+    air = rise(depth, width) * (0.25 + 0.24 * inner * (1 - 0.35 * bump(y - 4, 9)))
+    recess = outline.depth(x, y - 5) if side == 0 else outline.depth(x, y - 4)
+    behind = 0.06 * rise(recess - 0.5, 5) * rise(-depth, 1.5) * rise(y - 60, 10)
+    wall = 0.09 * bump(depth + 1.0, 0.9) * rise(lateral - 16, 8)
+    canvas.attenuation[window] += wall + ribs(x, y, side, rng) - air - behind
+    if side == 1:
+        canvas.attenuation[window] -= _stomach(x, y, rng)
+    _vessels(canvas, chain, outline, side, rng)
+
+
+def _stomach(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The gas bubble below the left dome with its fluid level; sometimes gas in the bowel."""
+    centre = (float(72 + 5 * rng.random()), float(80.5 + 1.5 * rng.random()))
+    radii = (float(rng.uniform(2.5, 6.5)), float(rng.uniform(1.8, 3.6)))
+    strength, fluid = rng.choice([0.0, 0.16, 0.3]), rng.uniform(-0.5, 2.5)
+    gas = strength * rise(ellipse(x, y, centre, radii), 1.0) * rise(centre[1] + fluid - y, 0.5)
+    for _ in range(rng.integers(0, 3)):
+        place = (float(rng.uniform(66, 86)), float(rng.uniform(86, 98)))
+        gas = gas + 0.12 * rise(ellipse(x, y, place, (float(rng.uniform(1.5, 3.5)), 1.6), float(rng.uniform(-60, 60))), 1.5)
+    return gas
+
+
+def _vessels(canvas: Canvas, chain: Chain, outline: Outline, side: int, rng: np.random.Generator) -> None:
+    """Pulmonary vessels: trees that grow from the hilum towards the pleura, with the hilar shadow at their root."""
+    segments = np.array(_tree(outline, side, rng))  # (S, 5): x, y at both ends, radius
+    start, end, radius = segments[:, 0:2], segments[:, 2:4], segments[:, 4]
+    for low, high in ((0, 0.22), (0.22, 0.42), (0.42, 0.75), (0.75, 3)):
+        chosen = (radius >= low) & (radius < high)
+        if not chosen.any():
+            continue
+        mean = float(radius[chosen].mean())
+        step = min(0.5 * mean, 0.5) + 0.25 * canvas.pixel
+        length = np.linalg.norm(end - start, axis=1)[chosen]
+        counts = np.maximum(1, np.ceil(length / step)).astype(int)
+        which = np.repeat(np.flatnonzero(chosen), counts)
+        t = (np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + 0.5) / np.repeat(counts, counts)
+        points = start[which] + t[:, None] * (end - start)[which]
+        weight = 0.075 * np.pi * radius[which] ** 2 * np.repeat(length / counts, counts)
+        canvas.splat(*chain.forward(*points.T), weight, max(0.6 * mean, 0.3 * canvas.pixel))
+
+
+def _tree(outline: Outline, side: int, rng: np.random.Generator) -> list[tuple[float, float, float, float, float]]:
+    sign = -1 if side == 0 else 1
+    hilum = np.array([41.5, 43.0]) if side == 0 else np.array([62.5, 39.5])
+    segments: list[tuple[float, float, float, float, float]] = []
+    tips = []
+    for angle in np.linspace(-75, 82, 11) + rng.normal(0, 6, 11):  # degrees from lateral, positive downwards
+        root = hilum + np.array([sign * rng.uniform(-0.5, 1.5), 4.5 * np.sin(np.deg2rad(angle)) + rng.normal(0, 0.6)])
+        tips.append((root, angle, rng.uniform(0.75, 1.15) * (1.0 + 0.25 * (angle > 20)), 0))
+    while tips:
+        point, angle, radius, age = tips.pop()
+        length = rng.uniform(2.0, 3.6)
+        for _ in range(2):  # two straight pieces make a bend
+            angle += rng.normal(0, 7)
+            heading = np.array([sign * np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))])
+            end = point + heading * length / 2
+            segments.append((*point, *end, radius))
+            point, radius = end, radius * 0.955
+        depth = outline.depth(np.array([point[0]]), np.array([point[1]]))[0]
+        if radius < 0.11 or depth < 1.2 or age > 14:
+            continue
+        if rng.random() < 0.5:
+            spread = rng.uniform(18, 40) * rng.choice([-1, 1])
+            tips.append((point, angle + spread, radius * rng.uniform(0.55, 0.8), age + 1))
+            angle -= 0.35 * spread
+            radius *= 0.88
+        tips.append((point, angle, radius, age + 1))
+    return segments
+
+
+def heart(canvas: Canvas, chain: Chain, body: Chain, rng: np.random.Generator) -> None:
+    """Heart, with borders blurred by its beat, and the great vessels above it."""
+    outline = chest_outlines()[2]
+    window = canvas.window(chain, outline.dense, 3)
+    depth = outline.depth(*canvas.frame(chain, window))
+    canvas.attenuation[window] += rise(depth, 1.2) * (0.09 + 0.15 * (1 - np.exp(-np.maximum(depth, 0) / 7)))
+    window = canvas.window(body, np.array([(34.0, 20.0), (70.0, 90.0)]), 0)
+    x, y = canvas.frame(body, window)
+    knob = 0.10 * rise(ellipse(x, y, (57.0, 28.0), (4.1, 4.6)), 1.2)
+    aorta = 0.05 * rise(57.2 - x, 1.0) * rise(x - 50, 3) * rise(y - 28, 3)
+    cava = 0.035 * rise(x - 43.5, 1.5) * rise(50 - x, 3) * rise(y - 14, 6) * rise(52 - y, 8)
+    trunk = 0.05 * rise(ellipse(x, y, (60.5, 39.0), (3.4, 4.2)), 2)
+    hila = 0.07 * bump(ellipse(x, y, (40.5, 43.5), (2.0, 4.2), 12) - 1.0, 1.3) + 0.07 * bump(
+        ellipse(x, y, (63.5, 40.0), (1.8, 3.8), -14) - 1.0, 1.3
+    )
+    canvas.attenuation[window] += knob + aorta + cava + trunk + hila * rng.uniform(0.7, 1.3)
+
+
+def airways(canvas: Canvas, body: Chain, rng: np.random.Generator) -> None:
+    """Trachea, carina and main bronchi: air in the mediastinum."""
+    window = canvas.window(body, np.array([(34.0, -25.0), (66.0, 42.0)]), 0)
+    x, y = canvas.frame(body, window)
+    bend = float(rng.normal(0, 0.6))
+    carina = (50.2 - abs(bend), 32.0)
+    trachea = np.array([(50.0, -25.0), (50.0, 4.0), (49.6 - abs(bend), 25.0), carina])
+    bronchi = np.array([(44.0, 39.5), carina, (57.0, 38.5), (59.5, 40.0)])
+    tube = 0.15 * rise(2.0 - path_distance(x, y, trachea), 0.9)
+    branch = 0.09 * rise(1.35 - path_distance(x, y, bronchi), 1.0)
+    canvas.attenuation[window] -= np.maximum(tube, branch)
