@@ -65,9 +65,7 @@ def evaluate(predictions: Sequence[Any], cases: Sequence[Case]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def evaluate_method(
-    method: Any, cases: Sequence[Case], batch_size: int = 8, progress: bool = True
-) -> tuple[pd.DataFrame, float]:
+def evaluate_method(method: Any, cases: Sequence[Case], batch_size: int = 8, progress: bool = True) -> tuple[pd.DataFrame, float]:
     """Predict all cases and evaluate: (table of `evaluate`, seconds per case of prediction alone).
 
     Cases of the method's own size go through in batches; others one by one through `predict_image`, judged in their own pixels.

@@ -71,7 +71,7 @@ def distance_map_values(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """|signed distance transform| of an (H, W) mask, read bilinearly at (P, 2) points: (P,), pixels; NaN for missing points.
 
     The transform measures to pixel centres, inside negative, so it steps from -1 to 1 across the outline. A point outside
-    the image takes the value at the border (the authors' sampler returns 0 there: a landmark that leaves the image costs nothing).
+    the image takes the value at the border; the authors' sampler returns 0 there, so that landmarks off the image cost nothing.
     """
     mask = np.asarray(mask, bool)
     signed = distance_transform_edt(~mask) - distance_transform_edt(mask)

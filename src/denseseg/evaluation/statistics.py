@@ -112,10 +112,10 @@ class Spread(NamedTuple):
 
 def seeds_spread(values: Sequence[float], confidence: float = 0.95) -> Spread:
     """Spread of a metric over seeds. A gain smaller than this is not a finding; one seed has no spread (NaN)."""
-    values = np.asarray(values, float)
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return Spread(mean, float("nan"), float("nan"), float("nan"), len(values))
-    sd = float(np.std(values, ddof=1))
-    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * sd / np.sqrt(len(values))
-    return Spread(mean, sd, mean - half, mean + half, len(values))
+    numbers = np.asarray(values, float)
+    n, mean = len(numbers), float(np.mean(numbers))
+    if n < 2:
+        return Spread(mean, float("nan"), float("nan"), float("nan"), n)
+    sd = float(np.std(numbers, ddof=1))
+    half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * sd / np.sqrt(n)
+    return Spread(mean, sd, mean - half, mean + half, n)
