@@ -290,7 +290,8 @@ def show_uv(
 
     A figure of its own gets a `uv_key` beside it; draw one yourself where you pass `ax`.
 
-    image: (H, W). uv: (C, 2, H, W). valid: (C, H, W) bool. structures: names to draw, all by default; large ones go below.
+    image: (H, W). uv: (C, 2, H, W). valid: (C, H, W) bool. structures: names to draw, all by default;
+    where two overlap, the smaller one is shown.
     """
     uv, valid = np.asarray(uv), np.asarray(valid, dtype=bool)
     if ax is None:
@@ -300,11 +301,14 @@ def show_uv(
     ax = _image_axes(ax, (valid.shape[1], valid.shape[2]), spacing)
     _radiograph(ax, image, dim=0.8)
     chosen = [anatomy.index(name) for name in (anatomy.names if structures is None else structures)]
-    for index in sorted(chosen, key=lambda i: -valid[i].sum()):
-        colours = uv_colours(uv[index], valid[index])
+    free = np.ones(valid.shape[1:], dtype=bool)
+    for index in sorted(chosen, key=lambda i: valid[i].sum()):
+        visible = valid[index] & free
+        colours = uv_colours(uv[index], visible)
         colours[..., 3] *= opacity
         ax.imshow(colours, interpolation="nearest", zorder=1)
-        _isolines(ax, uv[index], valid[index])
+        _isolines(ax, uv[index], visible)
+        free &= ~valid[index]
     ax.set_title("uv map: " + (anatomy.names[chosen[0]] if len(chosen) == 1 else anatomy.name))
     return ax
 
@@ -390,9 +394,7 @@ def _draw_ellipses(ax: Axes, points: np.ndarray, covariance: np.ndarray, anatomy
         ax.add_patch(Ellipse(point, width, height, angle=angle, fill=False, edgecolor=colours[member], linewidth=0.8, zorder=3))
 
 
-def overlay(
-    image: Any, prediction: Any, path: str | Path, anatomy: Anatomy | None = None, spacing: float | None = None
-) -> Path:
+def overlay(image: Any, prediction: Any, path: str | Path, anatomy: Anatomy | None = None, spacing: float | None = None) -> Path:
     """Write the picture of `show_prediction` to a PNG. Raises DataError where the file cannot be written."""
     path = Path(path)
     figure = plt.figure(figsize=(5.4, 5.4), layout="constrained")
@@ -552,9 +554,7 @@ def plot_intervals(
 
 
 @styled
-def plot_error_map(
-    template: Template, errors: Any, unit: str = "mm", ax: Axes | None = None, highest: float | None = None
-) -> Axes:
+def plot_error_map(template: Template, errors: Any, unit: str = "mm", ax: Axes | None = None, highest: float | None = None) -> Axes:
     """Where the errors are: every landmark at its place in the template, coloured by its error (N,), or mean over (M, N)."""
     errors = np.asarray(errors, dtype=float)
     errors = np.nanmean(errors, axis=0) if errors.ndim == 2 else errors

@@ -1,0 +1,402 @@
+// Two panels joined by uv coordinates: a place in one is shown at the place with the same uv in the other.
+// A panel is an image or a template; it has one chart (uv map) per structure. Nothing below asks which of the two it is.
+// `mount` draws into any element, without a kernel; `render` is what a live notebook calls.
+
+const SVG = "http://www.w3.org/2000/svg";
+const INVALID = -32768;
+const LEVELS = [-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1];
+
+function make(parent, tag, attributes = {}, text = "") {
+  const element = parent.namespaceURI === SVG || tag === "svg" ? document.createElementNS(SVG, tag) : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  if (text) element.textContent = text;
+  parent.append(element);
+  return element;
+}
+
+function decode(base64, Type) {
+  return new Type(Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)).buffer);
+}
+
+// ---- geometry: one structure's uv map ----------------------------------------------------------------------------------
+
+export class Chart {
+  constructor({ x, y, width, height, limit, uv }) {
+    const values = decode(uv, Int16Array);
+    Object.assign(this, { x, y, width, height, limit });
+    this.valid = Array.from({ length: width * height }, (_, i) => values[i] !== INVALID);
+    const scaled = Float32Array.from(values, (value) => (value * limit) / 32767);
+    this.u = scaled.subarray(0, width * height);
+    this.v = scaled.subarray(width * height);
+  }
+
+  index(column, row) {
+    const inside = column >= 0 && row >= 0 && column < this.width && row < this.height;
+    const i = row * this.width + column;
+    return inside && this.valid[i] ? i : -1;
+  }
+
+  // uv at image point (x, y): bilinear over the valid ones of the four pixels round it; null outside the map.
+  at(x, y) {
+    x -= this.x;
+    y -= this.y;
+    if (this.index(Math.round(x), Math.round(y)) < 0) return null;
+    let weights = 0, u = 0, v = 0;
+    for (const column of [Math.floor(x), Math.floor(x) + 1])
+      for (const row of [Math.floor(y), Math.floor(y) + 1]) {
+        const i = this.index(column, row);
+        if (i < 0) continue;
+        const weight = (1 - Math.abs(x - column)) * (1 - Math.abs(y - row));
+        weights += weight;
+        u += weight * this.u[i];
+        v += weight * this.v[i];
+      }
+    return [u / weights, v / weights];
+  }
+
+  // The image point that has this uv: from the nearest pixel, three steps of a local affine fit (as decode.affine_inversion).
+  // Null where the map does not reach that uv, even when continued by `reach` pixels.
+  find(u, v, radius = 3, sigma = 1.5, reach = 3) {
+    let nearest = -1, least = Infinity;
+    for (let i = 0; i < this.u.length; i++) {
+      const distance = (this.u[i] - u) ** 2 + (this.v[i] - v) ** 2;
+      if (this.valid[i] && distance < least) [nearest, least] = [i, distance];
+    }
+    if (nearest < 0) return null;
+    let column = nearest % this.width, row = Math.floor(nearest / this.width), x = column, y = row;
+    for (let step = 0; step < 3; step++) {
+      const next = this.step(column, row, x, y, u, v, radius, sigma);
+      if (!next) break;
+      [x, y] = next;
+      if (Math.hypot(x - column, y - row) > reach) return null;
+      if (this.index(Math.round(x), Math.round(y)) >= 0) [column, row] = [Math.round(x), Math.round(y)];
+    }
+    return [this.x + x, this.y + y];
+  }
+
+  // Weighted least squares uv = mean + A (p - centre) over the window round (column, row); returns p where it equals (u, v).
+  step(column, row, x, y, u, v, radius, sigma) {
+    const rows = [];
+    for (let c = column - radius; c <= column + radius; c++)
+      for (let r = row - radius; r <= row + radius; r++) {
+        const i = this.index(c, r);
+        if (i >= 0) rows.push([Math.exp(-((c - x) ** 2 + (r - y) ** 2) / (2 * sigma ** 2)), c, r, this.u[i], this.v[i]]);
+      }
+    const total = rows.reduce((sum, r) => sum + r[0], 0);
+    const mean = [0, 1, 2, 3, 4].map((k) => rows.reduce((sum, r) => sum + r[0] * r[k], 0) / total);
+    const moment = (a, b) => rows.reduce((sum, r) => sum + r[0] * (r[a] - mean[a]) * (r[b] - mean[b]), 0) / total;
+    const xx = moment(1, 1), xy = moment(1, 2), yy = moment(2, 2), spread = xx * yy - xy * xy;
+    const slope = (k) => [(yy * moment(1, k) - xy * moment(2, k)) / spread, (xx * moment(2, k) - xy * moment(1, k)) / spread];
+    const [ux, uy] = slope(3), [vx, vy] = slope(4), area = ux * vy - uy * vx;
+    const du = u - mean[3], dv = v - mean[4];
+    const found = [mean[1] + (vy * du - uy * dv) / area, mean[2] + (ux * dv - vx * du) / area];
+    return found.every(Number.isFinite) ? found : null;
+  }
+
+  // Lines of equal u (channel "u") or v, as one SVG path: marching squares, straight within each cell of four valid pixels.
+  isolines(channel, levels) {
+    const value = this[channel], parts = [];
+    for (let row = 0; row < this.height - 1; row++)
+      for (let column = 0; column < this.width - 1; column++) {
+        const corners = [[column, row], [column + 1, row], [column + 1, row + 1], [column, row + 1]];
+        const at = corners.map(([c, r]) => this.index(c, r));
+        if (at.includes(-1)) continue;
+        for (const level of levels) {
+          const points = [];
+          for (let k = 0; k < 4; k++) {
+            const a = value[at[k]] - level, b = value[at[(k + 1) % 4]] - level;
+            if (a < 0 === b < 0) continue;
+            const [from, to] = [corners[k], corners[(k + 1) % 4]], share = a / (a - b);
+            points.push([0, 1].map((d) => (from[d] + share * (to[d] - from[d]) + [this.x, this.y][d]).toFixed(2)));
+          }
+          if (points.length === 2) parts.push(`M${points[0]}L${points[1]}`);
+        }
+      }
+    return parts.join("");
+  }
+}
+
+// ---- one panel ---------------------------------------------------------------------------------------------------------
+
+// The colour of a uv: the corner colours, given in CIELAB, interpolated bilinearly (as plots.uv_colours).
+function colourOf(corners, u, v) {
+  const s = Math.min(1, Math.max(0, (u + 1) / 2)), t = Math.min(1, Math.max(0, (v + 1) / 2));
+  const mix = (k) =>
+    (corners[0][0][k] * (1 - s) + corners[0][1][k] * s) * (1 - t) + (corners[1][0][k] * (1 - s) + corners[1][1][k] * s) * t;
+  const fy = (mix(0) + 16) / 116;
+  const [X, Y, Z] = [fy + mix(1) / 500, fy, fy - mix(2) / 200].map((f, k) =>
+    [0.95047, 1, 1.08883][k] * (f > 6 / 29 ? f ** 3 : (f - 16 / 116) / 7.787));
+  return [[3.2404542, -1.5371385, -0.4985314], [-0.969266, 1.8760108, 0.041556], [0.0556434, -0.2040259, 1.0572252]].map((m) => {
+    const linear = m[0] * X + m[1] * Y + m[2] * Z;
+    return 255 * (linear > 0.0031308 ? 1.055 * Math.max(linear, 0) ** (1 / 2.4) - 0.055 : 12.92 * linear);
+  });
+}
+
+class Panel {
+  constructor(parent, side, data) {
+    Object.assign(this, { data, title: side.title, width: side.width, height: side.height, spacing: side.spacing });
+    this.charts = side.charts.map((chart) => chart && new Chart(chart));
+    this.known = new WeakMap(); // uv of a landmark -> its place here; a moved landmark has a new uv array
+    const figure = make(parent, "figure");
+    make(figure, "figcaption", {}, side.title);
+    const label = `${side.title}. Arrow keys move the cursor, Enter places a landmark.`;
+    this.stage = make(figure, "div", { class: "uvx-stage", tabindex: 0, role: "application", "aria-label": label });
+    this.stage.dataset.lmSuppressShortcuts = true; // JupyterLab: these keys are ours
+    this.stage.style.aspectRatio = `${this.width} / ${this.height}`;
+    this.film = make(this.stage, "canvas", { class: "film", width: this.width, height: this.height });
+    this.overlay = make(this.stage, "canvas", { width: this.width, height: this.height });
+    this.svg = make(this.stage, "svg", { viewBox: `-0.5 -0.5 ${this.width} ${this.height}`, "aria-hidden": true });
+    for (const layer of ["lines", "marks", "pointer", "scale"]) this[layer] = make(this.svg, "g");
+    if (side.image) this.develop(decode(side.image, Uint8Array));
+    this.drawScale();
+  }
+
+  find(structure, uv) {
+    if (!this.known.has(uv)) this.known.set(uv, this.charts[structure]?.find(...uv) ?? null);
+    return this.known.get(uv);
+  }
+
+  paint(canvas, colour) {
+    const context = canvas.getContext("2d"), pixels = context.createImageData(this.width, this.height);
+    colour(pixels.data);
+    context.putImageData(pixels, 0, 0);
+  }
+
+  develop(grey) {
+    this.paint(this.film, (rgba) => grey.forEach((value, i) => rgba.set([value, value, value, 255], 4 * i)));
+  }
+
+  drawScale() {
+    const unit = this.spacing ? "mm" : "px", scale = this.spacing || 1, third = (this.width * scale) / 3;
+    const power = 10 ** Math.floor(Math.log10(third)), length = power * [5, 2, 1].find((s) => s * power <= third);
+    const x = 0.04 * this.width, y = 0.96 * this.height;
+    make(this.scale, "path", { class: "bar", d: `M${x},${y}h${length / scale}` });
+    const style = { x, y: y - 0.02 * this.height, "font-size": 0.04 * this.width, "stroke-width": 0.008 * this.width };
+    make(this.scale, "text", style, `${length} ${unit}`);
+  }
+
+  // Colours and lines of the chosen structure; the outlines of all of them, through the landmarks.
+  show(chosen, landmarks, isolines) {
+    const chart = this.charts[chosen];
+    this.paint(this.overlay, (rgba) => {
+      chart?.valid.forEach((valid, i) => {
+        const x = chart.x + (i % chart.width), y = chart.y + Math.floor(i / chart.width);
+        if (valid) rgba.set([...colourOf(this.data.corners, chart.u[i], chart.v[i]), 255], 4 * (y * this.width + x));
+      });
+    });
+    this.lines.replaceChildren();
+    if (isolines && chart)
+      for (const channel of ["u", "v"]) {
+        make(this.lines, "path", { class: "iso", d: chart.isolines(channel, LEVELS) });
+        make(this.lines, "path", { class: "iso zero", d: chart.isolines(channel, [0]) });
+      }
+    this.data.structures.forEach((structure, c) => {
+      const points = landmarks.filter((mark) => mark.structure === c && !mark.isNew).map((mark) => this.find(c, mark.home));
+      const d = structure.contour ? "M" + points.filter(Boolean).map((p) => p.map((k) => k.toFixed(2))).join("L") + "Z" : "";
+      if (d.length > 2) make(this.lines, "path", { class: c === chosen ? "outline" : "faint", d });
+    });
+  }
+
+  // The landmarks of the chosen structure; a moved one keeps a dashed line to where it was.
+  mark(chosen, landmarks, held) {
+    this.marks.replaceChildren();
+    const size = this.width / 100;
+    for (const landmark of landmarks.filter((mark) => mark.structure === chosen)) {
+      const place = this.find(chosen, landmark.uv), home = this.find(chosen, landmark.home);
+      if (!place) continue;
+      const [cx, cy] = place;
+      if (home && Math.hypot(home[0] - cx, home[1] - cy) > 0.5) make(this.marks, "path", { class: "ghost", d: `M${home}L${place}` });
+      const kind = `landmark${landmark.isNew ? " new" : ""}${landmark === held ? " held" : ""}`;
+      const shape = make(this.marks, "circle", { class: kind, cx, cy, r: (landmark.isNew ? 1.5 : 1) * size });
+      shape.style.setProperty("--colour", this.data.structures[chosen].colour);
+      make(this.marks, "circle", { class: "hit", cx, cy, r: 2.6 * size });
+      const style = { x: cx + 2.2 * size, y: cy - 1.6 * size, "font-size": 4 * size, "stroke-width": 0.8 * size };
+      if (landmark.isNew) make(this.marks, "text", style, landmark.name);
+    }
+  }
+
+  point(place) {
+    this.pointer.replaceChildren();
+    if (!place) return;
+    const [x, y] = place, r = 0.022 * this.width, far = 2.2 * r;
+    make(this.pointer, "circle", { class: "cursor", cx: x, cy: y, r });
+    const d = `M${x - far},${y}H${x - r / 3}M${x + r / 3},${y}H${x + far}M${x},${y - far}V${y - r / 3}M${x},${y + r / 3}V${y + far}`;
+    make(this.pointer, "path", { class: "cursor", d });
+  }
+
+  structureAt(place) {
+    return this.charts.findIndex((chart) => chart?.at(...place));
+  }
+
+  // Where a pointer event is, in pixels of this panel's image.
+  locate(event) {
+    const box = this.stage.getBoundingClientRect();
+    const x = ((event.clientX - box.left) / box.width) * this.width - 0.5;
+    return [x, ((event.clientY - box.top) / box.height) * this.height - 0.5];
+  }
+
+  say([x, y]) {
+    const number = (value) => value.toFixed(1).replace("-", "−");
+    const pixels = `(${number(x)}, ${number(y)}) px`;
+    return this.spacing ? `${pixels} = (${number(x * this.spacing)}, ${number(y * this.spacing)}) mm` : pixels;
+  }
+}
+
+// ---- the whole ---------------------------------------------------------------------------------------------------------
+
+export function mount(el, data, report = () => {}) {
+  el.replaceChildren();
+  const root = make(el, "div", { class: "uvx", role: "group", "aria-label": "uv explorer" });
+  const choices = make(root, "div", { class: "uvx-controls", role: "group", "aria-label": "structure" });
+  const controls = make(root, "div", { class: "uvx-controls" });
+  const buttons = data.structures.map((structure, c) => {
+    const button = make(choices, "button", { type: "button", style: `--colour: ${structure.colour}` });
+    make(button, "i");
+    button.append(structure.name);
+    button.addEventListener("click", () => choose(c));
+    return button;
+  });
+  const opacity = make(make(controls, "label", {}, "uv colours"), "input", { type: "range", min: 0, max: 1, step: 0.05, value: 0.6 });
+  const isolines = make(make(controls, "label", {}, "u, v lines"), "input", { type: "checkbox" });
+  const reset = make(controls, "button", { type: "button" }, "reset landmarks");
+  const panels = make(root, "div", { class: "uvx-panels" });
+  const [left, right] = data.sides.map((side) => new Panel(panels, side, data));
+  const caption = make(root, "p", { class: "uvx-caption", "aria-live": "polite" });
+
+  let landmarks, chosen = 0, held = null, cursor = null, touched = false;
+  const other = (panel) => (panel === left ? right : left);
+
+  function begin() {
+    landmarks = data.landmarks.map(([structure, ...uv], index) => ({ structure, uv, home: uv, name: `landmark ${index}` }));
+    choose(chosen);
+    changed();
+  }
+
+  function choose(c) {
+    chosen = c;
+    buttons.forEach((button, k) => button.setAttribute("aria-pressed", k === c));
+    for (const panel of [left, right]) {
+      panel.show(c, landmarks, isolines.checked);
+      panel.mark(c, landmarks);
+      panel.point(null);
+    }
+    hint();
+  }
+
+  function hint() {
+    const name = data.structures[chosen].name;
+    caption.textContent = `Point at the ${name} in either panel to see the same place in the other. `;
+    make(caption, "small", {}, "Drag a landmark, or click to place a new one: any place with a uv is a landmark, also one never trained.");
+  }
+
+  // Caption and cursors for the place (x, y) of a panel.
+  function look(panel, place, mark) {
+    cursor = { panel, place };
+    const structure = data.structures[chosen].name, uv = panel.charts[chosen]?.at(...place);
+    const twin = uv && other(panel).find(chosen, uv);
+    panel.point(place);
+    other(panel).point(twin);
+    caption.textContent = "";
+    const number = (value) => value.toFixed(2).replace("-", "−");
+    const elsewhere = data.structures[panel.structureAt(place)]?.name;
+    const advice = elsewhere ? `click to choose the ${elsewhere}` : "no uv here";
+    const head = uv ? `${structure}: u = ${number(uv[0])}, v = ${number(uv[1])}` : `outside the ${structure}: ${advice}`;
+    make(caption, "b", {}, mark && uv ? `${mark.name}, ${head}` : head);
+    const there = twin ? `${other(panel).title}: ${other(panel).say(twin)}` : `${other(panel).title}: no such place`;
+    make(caption, "small", {}, `${panel.title}: ${panel.say(place)}`);
+    if (uv) make(caption, "small", {}, there);
+    return uv;
+  }
+
+  function changed() {
+    const moved = landmarks.filter((mark) => mark.isNew || mark.uv !== mark.home);
+    reset.disabled = !moved.length;
+    report(moved.map((mark) => ({ name: mark.name, structure: data.structures[mark.structure].name, u: mark.uv[0], v: mark.uv[1] })));
+  }
+
+  function redraw() {
+    for (const panel of [left, right]) panel.mark(chosen, landmarks, held);
+  }
+
+  function place(panel, at) {
+    const uv = panel.charts[chosen]?.at(...at);
+    if (!uv) return null;
+    const name = `new ${landmarks.filter((mark) => mark.isNew).length + 1}`;
+    const mark = { structure: chosen, uv, home: uv, name, isNew: true };
+    landmarks.push(mark);
+    return mark;
+  }
+
+  // The landmark under the pointer, with a wider reach for fingers.
+  function grab(panel, at) {
+    const reach = ((touched ? 14 : 9) / panel.stage.clientWidth) * panel.width;
+    const near = landmarks
+      .filter((mark) => mark.structure === chosen)
+      .map((mark) => ({ mark, at: panel.find(chosen, mark.uv) }))
+      .map((item) => ({ ...item, distance: item.at ? Math.hypot(item.at[0] - at[0], item.at[1] - at[1]) : Infinity }))
+      .sort((a, b) => a.distance - b.distance)[0];
+    return near?.distance <= reach ? near.mark : null;
+  }
+
+  for (const panel of [left, right]) {
+    const stage = panel.stage;
+    stage.addEventListener("pointermove", (event) => {
+      const uv = look(panel, panel.locate(event), held);
+      if (held && uv) {
+        held.uv = uv;
+        redraw();
+      }
+    });
+    stage.addEventListener("pointerdown", (event) => {
+      const at = panel.locate(event);
+      touched = event.pointerType === "touch"; // a finger that goes down may scroll the page: it places with its click
+      held = grab(panel, at);
+      if (!held && !panel.charts[chosen]?.at(...at) && panel.structureAt(at) >= 0) {
+        choose(panel.structureAt(at));
+        touched = false;
+      } else held ??= touched ? null : place(panel, at);
+      if (held) stage.setPointerCapture(event.pointerId);
+      look(panel, at, held);
+      redraw();
+    });
+    stage.addEventListener("click", (event) => {
+      const at = panel.locate(event);
+      if (touched && !grab(panel, at) && place(panel, at)) redraw(), changed();
+    });
+    for (const end of ["pointerup", "pointercancel"])
+      stage.addEventListener(end, () => {
+        if (held) changed();
+        held = null;
+        redraw();
+      });
+    stage.addEventListener("pointerleave", (event) => {
+      if (held || event.pointerType === "touch") return;
+      left.point(null);
+      right.point(null);
+    });
+    stage.addEventListener("keydown", (event) => {
+      const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+      const at = cursor?.panel === panel ? cursor.place : panel.charts[chosen]?.find(0, 0) ?? [panel.width / 2, panel.height / 2];
+      if (move) look(panel, at.map((k, d) => k + move[d] * (event.shiftKey ? 5 : 1)));
+      else if (event.key === "Enter") look(panel, at, place(panel, at)), redraw(), changed();
+      else return;
+      event.preventDefault();
+    });
+  }
+
+  const fade = () => [left, right].forEach((panel) => (panel.overlay.style.opacity = opacity.value));
+  opacity.addEventListener("input", fade);
+  isolines.addEventListener("change", () => choose(chosen));
+  reset.addEventListener("click", begin);
+  fade();
+  begin();
+}
+
+function render({ model, el }) {
+  mount(el, model.get("data"), (landmarks) => {
+    model.set("landmarks", landmarks);
+    model.save_changes();
+  });
+}
+
+export default { render };
