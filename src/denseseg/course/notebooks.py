@@ -1,6 +1,6 @@
 """Run the book's notebooks with papermill: two at once, each in its own kernel, and only those that changed.
 
-    python -m denseseg.course.notebooks --profile smoke|course|full [--only 03 ...] [-p NAME VALUE ...] [--jobs 2]
+    python -m denseseg.course.notebooks --profile smoke|course|compact|full [--only 03 ...] [-p NAME VALUE ...] [--jobs 2]
 
 Executed copies go to build/executed/<profile>/NAME.ipynb, each with a NAME.json that tells how it went. A notebook whose copy
 was made from the same source, package and parameters is not run again, so an interrupted run goes on where it stopped.
@@ -30,6 +30,7 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 
 from denseseg.course.folders import find_root
+from denseseg.course.profiles import PROFILES
 
 
 class NotebookError(ValueError):
@@ -255,8 +256,6 @@ def run_notebooks(
     parameters: passed to the chosen notebooks, which must all have them, and to the needed ones that have them.
     Raises NotebookError for an unknown profile, notebook or parameter, before anything runs.
     """
-    from denseseg.course.profiles import PROFILES
-
     if profile not in PROFILES:
         raise NotebookError(f"there is no profile {profile!r}; there are: {', '.join(PROFILES)}")
     root = find_root() if root is None else root
@@ -285,7 +284,7 @@ def parse_value(text: str) -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m denseseg.course.notebooks", description="Run the book's notebooks.")
-    parser.add_argument("--profile", default="course", help="smoke, course (the default) or full")
+    parser.add_argument("--profile", default="course", help=f"{', '.join(PROFILES)}; course is the default")
     parser.add_argument("--only", nargs="+", action="extend", default=[], metavar="NOTEBOOK", help="by number, name or file")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="set a parameter")
     parser.add_argument("--jobs", type=int, default=2, help="notebooks at once")

@@ -1,6 +1,6 @@
 """Build the book: stage pages and executed notebooks in build/stage, let Jupyter Book make build/book/_build/html of them.
 
-    python -m denseseg.course.staging --profile smoke|course|full [--partial]
+    python -m denseseg.course.staging --profile smoke|course|compact|full [--partial]
 
 The stage is a copy: a banner says in which profile each notebook ran, the results and status pages get their tables, solutions
 are folded away, and the JavaScript that pages need is put beside them, so that the book can be read without a network.
@@ -9,6 +9,7 @@ are folded away, and the JavaScript that pages need is put beside them, so that 
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -98,9 +99,24 @@ def dressed(notebook: NotebookNode, profile: str) -> NotebookNode:
         if "solution" in tags and cell.cell_type == "code":
             tags.append("hide-cell")
             cell.metadata["mystnb"] = {"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+    for cell, after in zip(notebook.cells, [*notebook.cells[1:], None], strict=True):
+        if shows_image(cell):
+            cell.metadata.setdefault("mystnb", {}).setdefault("image", {}).setdefault("alt", caption(cell, after) or "A figure")
     if profile in BANNERS:
         notebook.cells.insert(1, nbformat.v4.new_markdown_cell(BANNERS[profile]))
     return notebook
+
+
+def shows_image(cell: NotebookNode) -> bool:
+    return any("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
+
+
+def caption(cell: NotebookNode, after: NotebookNode | None) -> str:
+    """Plain text of a figure's caption: the markdown cell after it, where that starts with "**Figure", or its metadata's."""
+    given = cell.metadata.get("mystnb", {}).get("figure", {}).get("caption", "")
+    if after is not None and after.cell_type == "markdown" and after.source.startswith("**Figure"):
+        given = after.source.split("\n\n")[0]
+    return " ".join(re.sub(r"[*`$\\]|\{[a-z:]+\}", "", given).split())
 
 
 def status_table(statuses: Iterable[Status]) -> str:
@@ -200,7 +216,7 @@ def build(root: Path, profile: str, partial: bool = False) -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m denseseg.course.staging", description="Build the book from executed notebooks.")
-    parser.add_argument("--profile", default="course", help="smoke, course (the default) or full")
+    parser.add_argument("--profile", default="course", help="course is the default")
     parser.add_argument("--partial", action="store_true", help="leave out what has not been run, and let warnings pass")
     options = parser.parse_args(arguments)
     try:
