@@ -2,8 +2,8 @@
 
     python -m denseseg.course.results_page results out.md
 
-Runs of one method, recipe, profile, image size and split are one row: the mean over their seeds. Published numbers stand
-beside them as the papers print them, and toy runs (a phantom, or a profile other than full) stand in a section of their own.
+Runs that differ by their seed alone are one row: the mean over the seeds. Published numbers stand beside them as the papers
+print them, and toy runs (a phantom, or the smoke or course profile) stand in a section of their own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from denseseg.evaluation.tables import METRIC_NAMES, published
 Record = dict[str, Any]
 Row = Sequence[str]
 
-SAME = ("dataset", "method", "recipe", "profile", "size", "split", "n_train", "data_sha256")  # runs that differ by seed alone
+SAME = ("dataset", "method", "recipe", "profile", "size", "split", "n_train", "data_sha256")
+TOY_PROFILES = ("smoke", "course")
 METHOD_NAMES = {
     "mean_shape": "Mean shape",
     "denseseg": "DenseSeg",
@@ -101,22 +102,23 @@ def render_results(folder: str | Path) -> str:
 
 
 def is_toy(record: Record) -> bool:
-    """True for a phantom and for every profile but full: such a number teaches, it is no evidence."""
-    return record["profile"] != "full" or "phantom" in str(record["dataset"]).lower()
+    """True for a phantom and for the small profiles: such a number teaches, it is no evidence."""
+    return record["profile"] in TOY_PROFILES or "phantom" in record["dataset"].lower()
 
 
 def benchmark_of(record: Record) -> Benchmark | None:
     """The public data set that the record's data set is named after, or None."""
-    return next((b for b in BENCHMARKS if str(record["dataset"]).lower().startswith(b.key)), None)
+    return next((b for b in BENCHMARKS if record["dataset"].lower().startswith(b.key)), None)
 
 
 def groups_of_runs(records: Iterable[Record]) -> list[list[Record]]:
-    """Runs that differ only in their seed, together; groups in the order of their best average TRE."""
-    groups: dict[tuple[str, ...], list[Record]] = {}
+    """Runs that differ only in their seed, together; groups in the order of their average TRE, those without one last."""
+    groups: dict[str, list[Record]] = {}
     for record in records:
-        key = tuple(str(record[name]) for name in SAME)
-        groups.setdefault(key, []).append(record)
-    return sorted(groups.values(), key=lambda runs: _mean(runs, "average", "tre") or math.inf)
+        settings = record.get("settings", {})
+        training = {key: value for key, value in settings.get("training", {}).items() if key != "seed"}
+        groups.setdefault(repr([*(record[name] for name in SAME), settings.get("recipe"), training]), []).append(record)
+    return sorted(groups.values(), key=lambda runs: min(_values(runs, "average", "tre"), default=math.inf))
 
 
 # ---- sections -------------------------------------------------------------------------------------------------------
@@ -125,7 +127,7 @@ def groups_of_runs(records: Iterable[Record]) -> list[list[Record]]:
 def _benchmark(benchmark: Benchmark, records: list[Record]) -> str:
     parts = [f"## {benchmark.title}", benchmark.remarks]
     if not records:
-        parts.append("*No full run of ours is recorded yet. The tables below hold the published numbers alone.*")
+        parts.append("*No run of ours is recorded yet. The tables below hold the published numbers alone.*")
     parts += [_compared(metric, benchmark, records) for metric in COMPARED]
     if records:
         parts += ["**Not in the papers: average over the groups, our runs.**", _own_table(records, FURTHER)]
@@ -179,14 +181,13 @@ def _own_table(records: list[Record], metrics: Collection[str], mark: str = "") 
     rows = [
         [
             mark + _label(runs),
-            str(runs[0]["dataset"]),
-            str(runs[0]["profile"]),
+            runs[0]["dataset"],
             _setting(runs),
             *(_cell(runs, "average", metric, unit=True) for metric in metrics),
         ]
         for runs in groups_of_runs(records)
     ]
-    return _table(["method", "data", "profile", "setting", *(METRIC_NAMES[metric] for metric in metrics)], rows)
+    return _table(["method", "data", "setting", *(METRIC_NAMES[metric] for metric in metrics)], rows)
 
 
 def _runs(records: list[Record]) -> str:
@@ -237,7 +238,14 @@ def _setting(runs: list[Record]) -> str:
     run = runs[0]
     size = " × ".join(str(n) for n in run["size"])
     seeds = "1 seed" if len(runs) == 1 else f"{len(runs)} seeds"
-    return f"{size} px, {run['split']} split, {run['n_train']} + {run['n_test']} cases, {seeds}"
+    parts = [
+        f"{run['profile']} profile",
+        f"{size} px",
+        f"{run['split']} split",
+        f"{run['n_train']} + {run['n_test']} cases",
+        seeds,
+    ]
+    return ", ".join(parts + ([run["notes"]] if run.get("notes") else []))
 
 
 def _values(runs: list[Record], group: str, metric: str, statistic: str = "mean") -> list[float]:
