@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 
 from denseseg.augment import Augmentation
 from denseseg.cases import CaseSet, Split
+from denseseg.course.folders import find_root
 from denseseg.course.profiles import Profile
 from denseseg.course.record import make_record
 from denseseg.evaluation.benchmark import evaluate_method
@@ -29,6 +31,12 @@ def default_settings(profile: Profile, recipe: str = "default", seed: int = 0) -
     predicts with a moving average of the weights."""
     settings = TrainingSettings(epochs=profile.epochs, batch_size=profile.batch_size, seed=seed)
     return settings.changed(augmentation=RICHER, average=0.98) if recipe == "default" else settings
+
+
+def run_folder(cases: CaseSet, method: str, recipe: str, profile: Profile, seed: int, *details: Any) -> Path:
+    """Where a run of the book is kept: its name in words, and a digest of its data and `details`, so that no two runs share one."""
+    digest = hashlib.sha256(repr((cases.fingerprint(), *details)).encode()).hexdigest()[:8]
+    return find_root() / "runs" / f"{cases.name}_{method}_{recipe}_{profile.name}_{seed}_{digest}".replace(" ", "-")
 
 
 @dataclass
@@ -50,21 +58,25 @@ def run_experiment(
     seed: int = 0,
     split: str = "paper",
     settings: TrainingSettings | None = None,
-    folder: str | Path | None = None,
+    folder: str | Path | None = "auto",
     notes: str = "",
     progress: bool = True,
     **changes: Any,
 ) -> Experiment:
     """Train one method on a split of the cases and evaluate it on the test part.
 
-    cases: at the profile's size. settings: `default_settings` unless given. folder: where the run keeps its checkpoint and weights;
-    an interrupted run resumes there. changes: single options of the recipe. The seed decides the network's first weights, the
-    order and the augmentation; the split always uses seed 0, so that seeds are compared on the same test cases.
+    cases: at the profile's size. settings: `default_settings` unless given. changes: single options of the recipe.
+    folder: where the run keeps its checkpoint and weights, by default `run_folder`, None for nowhere; a run found there is
+        resumed, a finished one is not trained again.
+    The seed decides the network's first weights, the order and the augmentation; the split always uses seed 0, so that seeds are
+    compared on the same test cases.
     """
     settings = settings or default_settings(profile, recipe, seed)
     parts = cases.split(split, seed=0)
     if method_name != "mean_shape":
         changes = {"channels": profile.channels} | changes
+    if folder == "auto":
+        folder = run_folder(cases, method_name, recipe, profile, seed, split, settings, changes)
     torch.manual_seed(seed)
     method = create(method_name, cases.anatomy, profile.size, recipe, **changes)
     began = time.perf_counter()
