@@ -257,13 +257,11 @@ def test_the_folder_round_trip_keeps_everything(tmp_path, bits):
         assert found.fingerprint() == cases.fingerprint()
 
 
-@settings(deadline=None, max_examples=30)
-@given(st.lists(st.floats(0, 23), min_size=74, max_size=74))
-def test_landmarks_survive_writing_exactly_to_four_decimals(tmp_path_factory, values):
-    landmarks = np.array(values).reshape(37, 2)
+def test_the_fingerprint_survives_landmarks_that_lie_between_two_decimals(tmp_path):
+    """Text and numpy round 0.00005 to different sides; a record's data_sha256 must not depend on it."""
+    landmarks = (np.arange(74) / 7).round(4).reshape(37, 2) + 0.00005
     cases = CaseSet("toy", HAND, [make_case(landmarks=landmarks)])
-    found = CaseSet.read(cases.write(tmp_path_factory.mktemp("round") / "toy"))
-    assert found.fingerprint() == cases.fingerprint()
+    assert CaseSet.read(cases.write(tmp_path)).fingerprint() == cases.fingerprint()
 
 
 def test_writing_leaves_only_the_described_files(folder):
