@@ -275,12 +275,18 @@ def test_tables_are_rectangular(rendered):
 
 
 def test_published_average_is_the_mean_of_the_groups():
-    """A check against slips of the pen: the papers' averages are means of their groups."""
+    """A check against slips of the pen. The one exception is the paper's own, and the page says so."""
+    exceptions = []
     for benchmark in BENCHMARKS[:2]:
         for metric in ("tre", "asd_one_way_published", "dsc"):
-            for row in published_rows(benchmark, metric):
-                *groups, average = (float(cell.split(" ± ")[0]) for cell in row[2:])
-                assert sum(groups) / len(groups) == pytest.approx(average, abs=0.11), (metric, row)
+            for method, _, *cells in published_rows(benchmark, metric):
+                *groups, average = (float(cell.split(" ± ")[0]) for cell in cells)
+                if sum(groups) / len(groups) != pytest.approx(average, abs=0.11):
+                    exceptions.append((method, metric))
+    assert exceptions == [("nnU-Net", "asd_one_way_published")]
+    lungs, heart, clavicles = 1.4, 3.0, 1.1
+    assert (2 * lungs + heart + 2 * clavicles) / 5 == pytest.approx(1.6)
+    assert "1.6 mm is the mean of the five structures" in BENCHMARKS[0].remarks
 
 
 def test_a_broken_record_is_named(tmp_path):
