@@ -29,6 +29,7 @@ from denseseg.anatomy import CHEST, WRIST, Anatomy, Structure
 from denseseg.cases import Case, DataError
 from denseseg.geometry.template import Template
 from denseseg.geometry.uvmap import uv_maps
+from denseseg.methods.method import Prediction
 from denseseg.viewing import explorer, plots
 
 matplotlib.use("Agg")
@@ -56,7 +57,7 @@ def toy() -> SimpleNamespace:
     uv, valid = maps.uv[0].numpy(), maps.valid[0].numpy()
     case = Case("toy-1", image, landmarks, TOY, masks=valid, spacing=0.5)
     covariance = np.tile(np.array([[2.0, 0.5], [0.5, 1.0]]), (len(landmarks), 1, 1))
-    prediction = SimpleNamespace(landmarks=landmarks + 1, masks=valid, uv=uv, covariance=covariance)
+    prediction = Prediction(TOY, landmarks + 1, valid, uv=uv, covariance=covariance)
     return SimpleNamespace(template=template, case=case, uv=uv, valid=valid, prediction=prediction)
 
 
@@ -106,17 +107,24 @@ def test_structure_colours_are_distinct_and_show_on_black_and_white(anatomy, lea
 # ---- pictures ---------------------------------------------------------------------------------------------------------
 
 
-def error_frame() -> pd.DataFrame:
-    rng = np.random.default_rng(0)
-    rows = [(m, g, rng.gamma(4, 1)) for m in ("mean shape", "ours") for g in ("round", "long") for _ in range(6)]
-    return pd.DataFrame(rows, columns=["method", "group", "tre"])
+def error_frame(seed: int = 0) -> pd.DataFrame:
+    """In the columns of benchmark.evaluate: two metrics with two units."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        (f"c{i}", g, m, rng.gamma(4, 1), unit)
+        for m, unit in (("tre", "mm"), ("dsc", "%"))
+        for g in ("round", "long")
+        for i in range(6)
+    ]
+    return pd.DataFrame(rows, columns=["case", "group", "metric", "value", "unit"])
 
 
 def history() -> pd.DataFrame:
     epoch = np.arange(1, 6)
-    return pd.DataFrame({"epoch": epoch, "bce": 1 / epoch, "uv": 0.5 / epoch, "tre": [9, None, 5, None, 4.0]})
+    return pd.DataFrame({"epoch": epoch, "loss": 2 / epoch, "uv": 0.5 / epoch, "validation_tre": [9, None, 5, None, 4.0]})
 
 
+INTERVALS = pd.DataFrame({"method": ["a", "b"], "mean": [2.0, 4.0], "low": [1.0, 3.5], "high": [3.0, 5.0], "unit": "mm"})
 PICTURES = {
     "case": lambda t: plots.show_case(t.case, masks=True),
     "template": lambda t: plots.show_template(t.template),
@@ -127,8 +135,8 @@ PICTURES = {
     "prediction": lambda t: plots.show_prediction(t.case.image, t.prediction, t.case, ellipses=True),
     "history": lambda t: plots.plot_history(history()),
     "cumulative": lambda t: plots.plot_cumulative_error({"a": np.arange(10.0), "b": np.arange(5.0)}),
-    "by structure": lambda t: plots.plot_error_by_structure(error_frame()),
-    "intervals": lambda t: plots.plot_intervals(pd.DataFrame({"method": ["a"], "mean": [2.0], "low": [1.0], "high": [3.0]})),
+    "by structure": lambda t: plots.plot_error_by_structure({"a": error_frame(), "b": error_frame(1)}),
+    "intervals": lambda t: plots.plot_intervals(INTERVALS),
     "error map": lambda t: plots.plot_error_map(t.template, np.arange(28.0)),
     "cases": lambda t: plots.show_cases([t.case] * 3, columns=2),
     "heatmaps": lambda t: plots.show_heatmaps(t.case.image, np.ones((3, *SIZE)), t.case.landmarks, spacing=0.5),
@@ -183,13 +191,32 @@ def test_cumulative_error_counts_a_failure_as_never_found():
 
 
 def test_overlay_writes_a_png_and_says_what_is_wrong(toy, tmp_path):
-    path = plots.overlay(toy.case.image, toy.prediction, tmp_path / "overlay.png", anatomy=TOY)
+    path = plots.overlay(toy.case.image, toy.prediction, tmp_path / "overlay.png")
     assert imread(path).ndim == 3
     assert not plt.get_fignums()
     with pytest.raises(DataError, match="choose a folder"):
-        plots.overlay(toy.case.image, toy.prediction, tmp_path / "none" / "overlay.png", anatomy=TOY)
-    with pytest.raises(DataError, match="28 landmarks; pass anatomy="):
-        plots.overlay(toy.case.image, toy.prediction, tmp_path / "overlay.png")
+        plots.overlay(toy.case.image, toy.prediction, tmp_path / "none" / "overlay.png")
+
+
+def test_prediction_names_what_was_not_found(toy):
+    lost = toy.prediction.landmarks.copy()
+    lost[20] = np.nan
+    assert plots.show_prediction(toy.case.image, toy.prediction, toy.case).get_title(loc="left").endswith("case toy-1")
+    ax = plots.show_prediction(toy.case.image, Prediction(TOY, lost), toy.case)
+    assert ax.get_title(loc="left").endswith("not found: bar")
+
+
+def test_one_axis_shows_one_unit():
+    assert plots.plot_error_by_structure(error_frame(), "dsc").get_ylabel() == "DSC (%)"
+    with pytest.raises(DataError, match="units mm, px"):
+        plots.plot_intervals(INTERVALS.assign(unit=["mm", "px"]))
+    with pytest.raises(DataError, match="no rows"):
+        plots.plot_error_by_structure(error_frame(), "hd95")
+
+
+def test_history_of_an_untrained_method_is_explained():
+    with pytest.raises(DataError, match="nothing to train"):
+        plots.plot_history(pd.DataFrame())
 
 
 # ---- the explorer: data -----------------------------------------------------------------------------------------------

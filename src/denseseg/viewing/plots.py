@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
@@ -25,11 +26,14 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MultipleLocator
 from skimage.color import lab2rgb
 
-from denseseg.anatomy import ANATOMIES, Anatomy
+from denseseg.anatomy import Anatomy
 from denseseg.cases import Case, DataError
+from denseseg.evaluation.tables import METRIC_NAMES
+from denseseg.geometry.contour import contour_masks
 
 if TYPE_CHECKING:
     from denseseg.geometry.template import Template
+    from denseseg.methods.method import Prediction
 
 STYLE: Any = {
     "figure.figsize": (6.4, 4.4),
@@ -193,14 +197,22 @@ def show_case(case: Case, landmarks: bool = True, masks: bool = False, ax: Axes 
     """One radiograph with its landmarks, coloured by structure, and on request its masks. Axes in mm, or in pixels."""
     ax = _image_axes(ax, case.size, case.spacing)
     _radiograph(ax, case.image)
-    if masks and case.masks is not None:
-        _draw_masks(ax, case.masks, case.anatomy)
+    if masks:
+        _draw_masks(ax, _masks_of(case), case.anatomy)
     if landmarks:
         _draw_landmarks(ax, case.landmarks, case.anatomy, line=not masks)
     if len(case.anatomy) <= len(BRIGHT) and (landmarks or masks):
         _legend(ax, case.anatomy)
     ax.set_title(f"case {case.id}")
     return ax
+
+
+def _masks_of(case: Case) -> np.ndarray:
+    """(C, H, W) bool: the case's own masks, or what its contours enclose."""
+    if case.masks is not None:
+        return case.masks
+    outlines = torch.as_tensor(case.landmarks[None], dtype=torch.float32)
+    return contour_masks(outlines, case.anatomy, case.size)[0].numpy() > 0.5
 
 
 @styled
@@ -338,31 +350,22 @@ def show_uv_channels(uv: Any, valid: Any, title: str = "", spacing: float | None
 # ---- predictions ------------------------------------------------------------------------------------------------------
 
 
-def _anatomy_for(n_landmarks: int) -> Anatomy:
-    for anatomy in ANATOMIES.values():
-        if anatomy.n_landmarks == n_landmarks:
-            return anatomy
-    raise DataError(f"no known anatomy has {n_landmarks} landmarks; pass anatomy=")
-
-
 @styled
 def show_prediction(
     image: Any,
-    prediction: Any,
+    prediction: Prediction,
     case: Case | None = None,
-    anatomy: Anatomy | None = None,
     spacing: float | None = None,
     ellipses: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
     """Predicted masks and landmarks over the image; with `case`, the truth as white dots, joined to what was predicted.
 
-    image: (H, W). prediction: has `landmarks` (N, 2) in pixels of this image, and `masks` (C, H, W) and `covariance`
-    (N, 2, 2) or None. ellipses: draw the region that should hold 95 % of the truth, from the covariance.
-    anatomy and spacing come from the case where there is one.
+    image: (H, W); the prediction is in its pixels. spacing: mm per pixel, by default that of the case.
+    ellipses: draw the region that should hold 95 % of the truth, from the covariance.
+    The title names structures that were not found.
     """
-    image, points = np.asarray(image), np.asarray(prediction.landmarks)
-    anatomy = anatomy or (case.anatomy if case else _anatomy_for(len(points)))
+    image, points, anatomy = np.asarray(image), np.asarray(prediction.landmarks), prediction.anatomy
     spacing = spacing or (case.spacing if case else None)
     ax = _image_axes(ax, image.shape, spacing)
     _radiograph(ax, image, dim=0.9)
@@ -378,7 +381,8 @@ def show_prediction(
     if len(anatomy) <= len(BRIGHT):
         truth = Line2D([], [], color="white", marker="o", markersize=4, markeredgecolor="#666666", label="truth, error")
         _legend(ax, anatomy, [truth] if case else [])
-    ax.set_title("prediction" if case is None else f"prediction and truth, case {case.id}")
+    title = "prediction" if case is None else f"prediction and truth, case {case.id}"
+    ax.set_title(title + (f"; not found: {', '.join(prediction.failed)}" if prediction.failed else ""))
     return ax
 
 
@@ -394,11 +398,11 @@ def _draw_ellipses(ax: Axes, points: np.ndarray, covariance: np.ndarray, anatomy
         ax.add_patch(Ellipse(point, width, height, angle=angle, fill=False, edgecolor=colours[member], linewidth=0.8, zorder=3))
 
 
-def overlay(image: Any, prediction: Any, path: str | Path, anatomy: Anatomy | None = None, spacing: float | None = None) -> Path:
+def overlay(image: Any, prediction: Prediction, path: str | Path, spacing: float | None = None) -> Path:
     """Write the picture of `show_prediction` to a PNG. Raises DataError where the file cannot be written."""
     path = Path(path)
     figure = plt.figure(figsize=(5.4, 5.4), layout="constrained")
-    show_prediction(image, prediction, anatomy=anatomy, spacing=spacing, ax=figure.add_subplot())
+    show_prediction(image, prediction, spacing=spacing, ax=figure.add_subplot())
     try:
         figure.savefig(path, dpi=160, facecolor="white")
     except OSError as error:
@@ -441,11 +445,15 @@ def show_heatmaps(
 
 
 @styled
-def plot_history(table: pd.DataFrame, unit: str = "mm") -> Figure:
+def plot_history(table: pd.DataFrame, unit: str = "pixels") -> Figure:
     """Loss terms (log scale) and the validation error against epochs.
 
-    table: a column `epoch`, the validation error in columns whose name contains "tre", and one column for each loss term.
+    table: the history of `training.fit`: a column `epoch`, the validation error in columns whose name contains "tre" (NaN where
+        not measured), and one column for each loss term.
+    Raises DataError where the history is empty.
     """
+    if not len(table):
+        raise DataError("the history is empty: this method has nothing to train, so there is nothing to plot")
     errors = [name for name in table if "tre" in str(name)]
     skipped = {"epoch", "learning_rate", "seconds", *errors}
     terms = [name for name in table.select_dtypes("number") if name not in skipped]
@@ -490,65 +498,81 @@ def plot_cumulative_error(
 
 @styled
 def plot_error_by_structure(
-    frame: pd.DataFrame, value: str = "tre", by: str = "group", unit: str = "mm", ax: Axes | None = None
+    frames: pd.DataFrame | Mapping[str, pd.DataFrame], metric: str = "tre", by: str = "group", ax: Axes | None = None
 ) -> Axes:
-    """Distribution of a metric over cases: for each group a box for each method, and every case as a dot.
+    """Distribution of a metric over cases: for each group a box for each method, and every value as a dot.
 
-    frame: one row for each case, group and method (column `method` optional), the metric in column `value`.
+    frames: a table of `evaluation.benchmark.evaluate`, or several by method name. by: "group" or "structure".
     Boxes show the quartiles and the median; whiskers reach 1.5 interquartile ranges.
     """
-    ax = _axes(ax)
-    groups = list(dict.fromkeys(frame[by]))
-    methods = list(dict.fromkeys(frame["method"])) if "method" in frame else [""]
-    step = 0.8 / len(methods)
-    rng = np.random.default_rng(0)
-    for m, (method, colour) in enumerate(zip(methods, BRIGHT * 3, strict=False)):
-        rows = frame[frame["method"] == method] if method else frame
-        data = [rows.loc[rows[by] == group, value].dropna().to_numpy() for group in groups]
-        places = np.arange(len(groups)) + (m - (len(methods) - 1) / 2) * step
+    named = {"": frames} if isinstance(frames, pd.DataFrame) else dict(frames)
+    rows = {name: frame[frame["metric"] == metric] for name, frame in named.items()}
+    together = pd.concat(rows.values())
+    unit, ax = _one_unit(together), _axes(ax)
+    groups, step, rng = list(dict.fromkeys(together[by])), 0.8 / len(rows), np.random.default_rng(0)
+    for m, ((name, frame), colour) in enumerate(zip(rows.items(), BRIGHT * 3, strict=False)):
+        values = [frame.loc[frame[by] == group, "value"].dropna().to_numpy() for group in groups]
+        places = np.arange(len(groups)) + (m - (len(rows) - 1) / 2) * step
+        line = {"color": colour}
         ax.boxplot(
-            data, positions=places, widths=0.7 * step, showfliers=False, patch_artist=True,
+            values,
+            positions=places,
+            widths=0.7 * step,
+            showfliers=False,
+            patch_artist=True,
             boxprops={"facecolor": (*to_rgb(colour), 0.25), "edgecolor": colour},
-            medianprops={"color": colour, "linewidth": 2}, whiskerprops={"color": colour}, capprops={"color": colour},
-        )  # fmt: skip
-        for place, values in zip(places, data, strict=True):
-            ax.scatter(place + rng.uniform(-0.18, 0.18, len(values)) * step, values, s=5, color=colour, alpha=0.5, linewidths=0)
-        ax.plot([], [], "s", color=colour, label=method)
-    ax.set_xticks(range(len(groups)), groups)
-    ax.set(ylabel=f"{_metric_name(value)} ({unit})", ylim=(0, None))
+            medianprops={"color": colour, "linewidth": 2},
+            whiskerprops=line,
+            capprops=line,
+        )
+        for place, own in zip(places, values, strict=True):
+            ax.scatter(place + rng.uniform(-0.18, 0.18, len(own)) * step, own, s=5, color=colour, alpha=0.5, linewidths=0)
+        ax.plot([], [], "s", color=colour, label=name)
+    turn = 30 if len(groups) > 5 else 0
+    ax.set_xticks(range(len(groups)), groups, rotation=turn, ha="right" if turn else "center")
+    title = METRIC_NAMES.get(metric, metric)
+    ax.set(ylabel=f"{title} ({unit})", ylim=(0, None), title=f"{title} by {by}, each dot a case")
     ax.grid(axis="y")
-    ax.set_title(f"{_metric_name(value)} by {by}")
-    if methods != [""]:
-        ax.legend(ncols=2)
+    if len(rows) > 1:
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1 if not turn else -0.3), ncols=3)
     return ax
 
 
-def _metric_name(value: str) -> str:
-    names = {"tre": "landmark error", "assd": "average symmetric surface distance", "asd_one_way": "one-way surface distance",
-             "hd95": "95 % Hausdorff distance", "dsc": "Dice coefficient"}  # fmt: skip
-    return names.get(value, value.replace("_", " "))
+def _one_unit(table: pd.DataFrame) -> str:
+    """The unit of all rows. Raises DataError where they are none or several."""
+    units = sorted(set(table["unit"]))
+    if len(units) != 1:
+        raise DataError(f"one axis cannot show the units {', '.join(units) or '(no rows)'}; keep one metric and one unit")
+    return units[0]
 
 
 @styled
 def plot_intervals(
-    table: pd.DataFrame, label: str = "method", unit: str = "mm", title: str = "mean with 95 % bootstrap interval",
-    reference: float | None = None, ax: Axes | None = None,
-) -> Axes:  # fmt: skip
-    """A forest plot: one row each with its mean and interval, from columns `label`, `mean`, `low`, `high`.
+    table: pd.DataFrame,
+    label: str = "method",
+    value: str = "mean",
+    unit: str | None = None,
+    title: str = "mean with 95 % bootstrap interval",
+    reference: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """A forest plot: one row each with its value and interval, from the columns `label`, `value`, `low` and `high`.
 
-    reference: where to draw a line to compare with, such as 0 for a difference.
+    table: rows of `evaluation.tables.results_table` or `benchmark.summarise` for one metric, or all of
+        `benchmark.compare_methods` (then value="difference", a unit, and reference=0).
+    unit: by default what the column `unit` says. reference: where to draw a line to compare with, such as 0 for a difference.
     """
     ax = _axes(ax, 6.4, 1.3 + 0.34 * len(table))
     rows = np.arange(len(table))
     ax.hlines(rows, table["low"], table["high"], color=BRIGHT[0], linewidth=2.5)
-    ax.plot(table["mean"], rows, "o", color=BRIGHT[0], markersize=6, markeredgecolor="white")
-    for row, (mean, high) in enumerate(zip(table["mean"], table["high"], strict=True)):
-        ax.annotate(f"{mean:.2f}", (high, row), xytext=(6, 0), textcoords="offset points", va="center", fontsize=9)
+    ax.plot(table[value], rows, "o", color=BRIGHT[0], markersize=6, markeredgecolor="white")
+    for row, (middle, high) in enumerate(zip(table[value], table["high"], strict=True)):
+        ax.annotate(f"{middle:.2f}", (high, row), xytext=(6, 0), textcoords="offset points", va="center", fontsize=9)
     if reference is not None:
         ax.axvline(reference, color="#999999", linewidth=1, linestyle="--", zorder=0)
     ax.set_yticks(rows, [str(name) for name in table[label]])
-    ax.set(xlabel=unit, ylim=(len(table) - 0.5, -0.5), title=title)
-    ax.margins(x=0.12)
+    ax.set(xlabel=f"{value} ({unit or _one_unit(table)})", ylim=(len(table) - 0.5, -0.5), title=title)
+    ax.margins(x=0.15)
     ax.grid(axis="x")
     return ax
 
