@@ -76,7 +76,8 @@ def read_jsrt(
 ) -> tuple[CaseSet, Report]:
     """Read the folders described at the top of this module.
 
-    size: side in pixels to which images, landmarks and masks are resized; None keeps the files' own size.
+    size: side in pixels to which images, landmarks and masks are resized; None keeps the files' own size
+        (all originals at full size take 4 GB of memory).
     checksums: a file as sha256sum writes it, with names relative to `images`; verified before anything is read.
     converted: a folder that keeps the resized images as 16-bit PNG; those it already holds are not converted again.
 
@@ -322,9 +323,7 @@ def _mark_split(cases: list[Case]) -> list[str]:
         case.metadata["split"] = "train" if position < n_train else "test"
     if whole:
         return []
-    return [
-        f"{len(cases)} of {PAPER_CASES} cases: the first {n_train} (share {PAPER_TRAIN}/{PAPER_CASES}) train, the rest test"
-    ]
+    return [f"{len(cases)} of {PAPER_CASES} cases: the first {n_train} (share {PAPER_TRAIN}/{PAPER_CASES}) train, the rest test"]
 
 
 def verify_checksums(folder: Path, checksums: Path, images: dict[str, Path]) -> list[str]:
