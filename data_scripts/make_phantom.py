@@ -18,7 +18,7 @@ CONTENTS = {"dataset.toml", "cases.csv", "landmarks.csv", "images", "masks"}
 
 
 def size(text: str) -> tuple[int, int]:
-    """The text 256 or "256x320 -> (height, width)."""
+    """The text 256 or 256x320 as (height, width)."""
     try:
         numbers = [int(part) for part in text.lower().split("x")]
         height, width = numbers if len(numbers) == 2 else numbers * 2
@@ -52,8 +52,9 @@ def make(options: argparse.Namespace) -> Path:
     if folder.exists() and any(folder.iterdir()):
         if not options.overwrite:
             raise DataError(f"{folder} is not empty; name another folder, or add --overwrite to replace what it holds")
-        if not (folder / "dataset.toml").exists():
-            raise DataError(f"{folder} holds something else than a data set (no dataset.toml); empty it yourself or name another")
+        strange = sorted(path.name for path in folder.iterdir() if path.name not in CONTENTS)
+        if strange:
+            raise DataError(f"{folder} holds something else than a data set ({strange[0]}); empty it yourself or name another")
         shutil.rmtree(folder)
     cases = PHANTOMS[options.anatomy](options.n, options.size, options.seed)
     return cases.write(folder, bits=options.bits)

@@ -58,7 +58,7 @@ class Physiology:
 
 def _body(who: Physiology, rng: np.random.Generator) -> Chain:
     """Canonical body -> field: build, spine, individual variation, posture."""
-    wide, tall = np.exp(0.07 * who.build), np.exp(0.065 * who.height)
+    wide, tall = np.exp(0.075 * who.build), np.exp(0.065 * who.height)
     lean = Coupling(0, shift=Wave(sines=((0.9 * who.tilt, 1 / 110, rng.uniform(0, 2 * np.pi)),)))
     build = Affine.of((float(wide), float(tall)), centre=(50, 40))
     shift = (float(1.6 * rng.normal()), float(2.6 * np.clip(rng.normal(), -2.5, 2.5) + 1.5))
@@ -68,12 +68,12 @@ def _body(who: Physiology, rng: np.random.Generator) -> Chain:
 
 def _heart(who: Physiology, rng: np.random.Generator) -> Chain:
     """Canonical heart -> canonical body: size, and a hanging (inspiration) or lying (expiration) axis."""
-    size = 1 + 0.075 * who.heart
+    size = 1 + 0.085 * who.heart
     place = Affine.of(
         (float(size * np.exp(-0.03 * who.breathing)), float(np.sqrt(size) * np.exp(0.03 * who.breathing))),
         degrees=3.0 * who.breathing + 2.5 * rng.normal(),
         centre=(50, 62),
-        shift=(float(0.8 * who.rotation), float(2.2 * who.breathing + 0.8 * rng.normal())),
+        shift=(float(0.8 * who.rotation), float(2.4 * who.breathing + 1.2 * rng.normal())),
     )
     return Chain((smooth_variation(rng, (56, 60), 0.04, 0.6, 45), place))
 

@@ -47,7 +47,7 @@ def ribs(x: np.ndarray, y: np.ndarray, side: int, rng: np.random.Generator) -> n
         half = breadth * (1.15 + 0.35 * front)
         shown = (1 - front) * rise(u - 0.12, 0.1) + 0.75 * front * rise(u - tip, 0.12)
         cortex = bump(np.abs(distance) - half + 0.25, 0.28) * (1.0 - 0.4 * (distance < 0))
-        total[rows] += shown * (0.052 * rod(distance, half) + 0.03 * cortex)
+        total[rows] += shown * rise(86 - y[rows], 8) * (0.06 * rod(distance, half) + 0.03 * cortex)
     return strength * total
 
 
@@ -61,7 +61,7 @@ def spine(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     plate = bump(np.minimum(np.abs(t - 0.13), np.abs(t - 0.87)), 0.035)
     pedicles = bump(ellipse(np.abs(x - 50), t * 6, (2.9, 2.3), (0.75, 1.1)), 0.3)
     process = rise(ellipse(x, t * 6, (50, 4.6), (0.8, 1.6)), 0.5)
-    return body * (0.125 - 0.05 * disc + 0.035 * plate + 0.03 * pedicles + 0.035 * process)
+    return body * (0.11 - 0.03 * disc + 0.018 * plate + 0.022 * pedicles + 0.03 * process)
 
 
 def clavicle(canvas: Canvas, chain: Chain, side: int) -> None:
@@ -69,9 +69,10 @@ def clavicle(canvas: Canvas, chain: Chain, side: int) -> None:
     outline, outer = chest_outlines()[3 + side], clavicle_outer_end(side)
     window = canvas.window(chain, np.concatenate([outline.dense, outer.dense]), 2)
     x, y = canvas.frame(chain, window)
-    for part, strength in ((outline, 1.0), (outer, 0.55)):
+    open_end = rise((x if side == 0 else 100 - x) - 24.6, 1.2)  # no cortex where the label ends but the bone goes on
+    for part, strength, edge in ((outline, 1.0, open_end), (outer, 0.6, 1 - open_end)):
         depth = part.depth(x, y)
-        marrow, cortex = 0.055 * rise(depth, 0.5) + 0.035 * rise(depth - 0.8, 1.6), 0.065 * bump(depth - 0.4, 0.3)
+        marrow, cortex = 0.055 * rise(depth, 0.5) + 0.035 * rise(depth - 0.8, 1.6), 0.065 * edge * bump(depth - 0.4, 0.3)
         canvas.attenuation[window] += strength * (marrow + cortex)
 
 
@@ -89,5 +90,5 @@ def shoulder(canvas: Canvas, chain: Chain, side: int) -> None:
     head = ellipse(out, y, (-1.2, 20.5), (5.6, 6.0))
     shaft = 3.1 - path_distance(out, y, np.array([(-3.0, 22.0), (-8.0, 45.0), (-14.0, 80.0)]))
     arm = np.maximum(head, shaft)
-    total += 0.11 * rise(arm, 0.7) + 0.07 * bump(arm - 0.5, 0.4)
+    total += 0.09 * rise(arm, 1.2) + 0.05 * bump(arm - 0.6, 0.45)
     canvas.attenuation[window] += total

@@ -14,6 +14,7 @@ from denseseg.cases import Size
 from denseseg.phantom import chest_bones, chest_organs
 from denseseg.phantom.canvas import Canvas, ellipse, path_distance, rise
 from denseseg.phantom.film import collimate, draw_letter, expose
+from denseseg.phantom.outlines import spline
 from denseseg.phantom.warps import Chain
 
 if TYPE_CHECKING:
@@ -28,16 +29,18 @@ def draw(maps: Maps, who: Physiology, size: Size, texture: np.random.Generator, 
         chest_organs.lung(canvas, maps.structures[side], side, texture)
     chest_organs.heart(canvas, maps.structures[2], maps.body, texture)
     chest_organs.airways(canvas, maps.body, texture)
-    midline = canvas.window(maps.body, np.array([(40.0, -40.0), (60.0, 140.0)]), 0)
+    midline = canvas.window(
+        maps.body, np.array([(40.0, -40.0), (40.0, 50.0), (40.0, 140.0), (60.0, -40.0), (60.0, 50.0), (60.0, 140.0)]), 3
+    )
     canvas.attenuation[midline] += chest_bones.spine(*canvas.frame(maps.body, midline), texture)
     for side in (0, 1):
         chest_bones.shoulder(canvas, maps.shoulders[side], side)
         chest_bones.clavicle(canvas, maps.structures[3 + side], side)
     _devices(canvas, maps.body, texture)
     _marker(canvas, film)
-    centre, gain = 0.60 + 0.03 * who.tissue + 0.03 * film.normal(), 6.3 * np.exp(0.1 * film.normal())
+    centre, gain = 0.61 + 0.03 * who.tissue + 0.03 * film.normal(), 5.6 * np.exp(0.1 * film.normal())
     image = expose(
-        canvas.attenuation, film, scatter=film.uniform(0.03, 0.09), noise=film.uniform(0.008, 0.025), centre=centre, gain=gain
+        canvas.attenuation, film, scatter=film.uniform(0.03, 0.09), noise=film.uniform(0.003, 0.011), centre=centre, gain=gain
     )
     if film.random() < 0.4:
         margins = np.maximum(0, film.normal(0, 1.5, size=4))
@@ -64,17 +67,15 @@ def _devices(canvas: Canvas, body: Chain, rng: np.random.Generator) -> None:
     bend = start + rng.normal(0, 8, 2)
     if kind < 0.14:
         disc = rise(1.1 - np.hypot(x - start[0], y - start[1]), 0.3)
-        lead = path_distance(x, y, np.array([start, bend, [bend[0] + rng.normal(0, 20), -10.0]]))
+        lead = path_distance(x, y, spline([tuple(start), tuple(bend), (bend[0] + rng.normal(0, 15), -20.0)], 16))
         canvas.attenuation += 0.35 * disc + 0.16 * rise(0.28 - lead, 0.25)
     elif kind < 0.21:
-        tube = path_distance(x, y, np.array([(51, -20), (51.5, 20), (52.5, 50), (54, 76), (61, 86), (66, 88)], dtype=float))
+        tube = path_distance(x, y, spline([(51, -20), (51.2, 20), (52.5, 50), (54, 74), (60, 83), (68, 82)], 24))
         canvas.attenuation += 0.10 * rise(0.5 - np.abs(tube), 0.3) + 0.10 * rise(0.16 - np.abs(tube - 0.42), 0.2)
     elif kind < 0.27:
-        line = path_distance(x, y, np.array([(38, -5), (40.5, 8), (44, 16), (45, 28), (45.5, 44)], dtype=float))
+        line = path_distance(x, y, spline([(38, -5), (40.5, 8), (44, 16), (45, 28), (45.5, 44)], 16))
         canvas.attenuation += 0.16 * rise(0.3 - line, 0.25)
     else:
-        can = ellipse(x, y, (77, 25), (4.6, 5.2))
-        lead = path_distance(
-            x, y, np.array([(74, 22), (66, 17), (56, 18), (46.5, 26), (44.5, 50), (52, 68), (61, 71)], dtype=float)
-        )
+        can = np.minimum(ellipse(x, y, (77, 25), (4.4, 6.0), 25), 27.5 - y)
+        lead = path_distance(x, y, spline([(74, 22), (66, 17), (56, 18), (46.5, 26), (44.5, 50), (52, 68), (62, 71)], 24))
         canvas.attenuation += 0.75 * rise(can, 0.4) + 0.2 * rise(0.35 - lead, 0.25)

@@ -20,9 +20,21 @@ def body_wall(x: np.ndarray, y: np.ndarray, who: Physiology, rng: np.random.Gene
     """Soft tissue of trunk, neck, shoulders and breasts on the grid of body positions."""
     depth = np.maximum(body_outline().depth(x, y), 0)
     off = np.abs(x - 50)
-    thick = 0.80 + 0.03 * who.tissue + 0.13 * rise(22 - off, 30) + 0.30 * rise(y - 88, 40) - 0.10 * rise(4 - y, 18)
+    thick = (
+        0.79 + 0.03 * who.tissue + 0.10 * rise(20 - off, 26) * rise(y - 30, 40) + 0.22 * rise(y - 88, 40) - 0.10 * rise(4 - y, 18)
+    )
+    thick = thick + 0.14 * bump(y - 7, 6) * bump(off - 17, 10)  # muscles above the lung's apex
+    thick = thick + _planes(x, y, rng)
     total = thick * (0.12 * rise(depth - 0.3, 0.6) + 0.88 * (1 - np.exp(-depth / 3.2)))
     return total + _breasts(off, y, who, rng)
+
+
+def _planes(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Faint unevenness of muscle and fat: a few random plane waves."""
+    total = np.zeros_like(x)
+    for angle, length, phase in zip(rng.uniform(0, np.pi, 5), rng.uniform(9, 30, 5), rng.uniform(0, 2 * np.pi, 5), strict=True):
+        total += np.sin((x * np.cos(angle) + y * np.sin(angle)) * np.float32(2 * np.pi / length) + np.float32(phase))
+    return 0.009 * total
 
 
 def _breasts(off: np.ndarray, y: np.ndarray, who: Physiology, rng: np.random.Generator) -> np.ndarray:
@@ -42,9 +54,9 @@ def lung(canvas: Canvas, chain: Chain, side: int, rng: np.random.Generator) -> N
     lateral = np.abs(x - 50)
     inner = 1 - np.exp(-np.maximum(depth, 0) / 5)
     width = 0.5 + 0.9 * rise(y - 60, 12)  # the diaphragm moves during the exposure, the apex does not
-    air = rise(depth, width) * (0.25 + 0.24 * inner * (1 - 0.35 * bump(y - 4, 9)))
-    recess = outline.depth(x, y - 5) if side == 0 else outline.depth(x, y - 4)
-    behind = 0.06 * rise(recess - 0.5, 5) * rise(-depth, 1.5) * rise(y - 60, 10)
+    air = rise(depth, width) * (0.23 + 0.29 * inner * (1 - 0.5 * bump(y - 4, 10)) - 0.04 * rise(y - 50, 40))
+    below = rise(-depth, 1.5) * np.exp(np.minimum(depth, 0) / 2.2) * rise(y - 62, 8) * rise(37 - lateral, 2)
+    behind = 0.07 * below * rise(lateral - 12, 5)  # lung that reaches down behind the dome
     wall = 0.09 * bump(depth + 1.0, 0.9) * rise(lateral - 16, 8)
     canvas.attenuation[window] += wall + ribs(x, y, side, rng) - air - behind
     if side == 1:
@@ -79,7 +91,7 @@ def _vessels(canvas: Canvas, chain: Chain, outline: Outline, side: int, rng: np.
         which = np.repeat(np.flatnonzero(chosen), counts)
         t = (np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + 0.5) / np.repeat(counts, counts)
         points = start[which] + t[:, None] * (end - start)[which]
-        weight = 0.075 * np.pi * radius[which] ** 2 * np.repeat(length / counts, counts)
+        weight = 0.055 * np.pi * radius[which] ** 2 * np.repeat(length / counts, counts)
         canvas.splat(*chain.forward(*points.T), weight, max(0.6 * mean, 0.3 * canvas.pixel))
 
 
@@ -88,9 +100,9 @@ def _tree(outline: Outline, side: int, rng: np.random.Generator) -> list[tuple[f
     hilum = np.array([41.5, 43.0]) if side == 0 else np.array([62.5, 39.5])
     segments: list[tuple[float, float, float, float, float]] = []
     tips = []
-    for angle in np.linspace(-75, 82, 11) + rng.normal(0, 6, 11):  # degrees from lateral, positive downwards
-        root = hilum + np.array([sign * rng.uniform(-0.5, 1.5), 4.5 * np.sin(np.deg2rad(angle)) + rng.normal(0, 0.6)])
-        tips.append((root, angle, rng.uniform(0.75, 1.15) * (1.0 + 0.25 * (angle > 20)), 0))
+    for angle in np.linspace(-78, 86, 11) + rng.normal(0, 8, 11):  # degrees from lateral, positive downwards
+        root = hilum + np.array([sign * rng.uniform(-0.5, 1.5), 5.5 * np.sin(np.deg2rad(angle)) + rng.normal(0, 1.0)])
+        tips.append((root, angle, rng.uniform(0.45, 1.0) * (1.0 + 0.3 * (angle > 20)), 0))
     while tips:
         point, angle, radius, age = tips.pop()
         length = rng.uniform(2.0, 3.6)
@@ -116,8 +128,11 @@ def heart(canvas: Canvas, chain: Chain, body: Chain, rng: np.random.Generator) -
     """Heart, with borders blurred by its beat, and the great vessels above it."""
     outline = chest_outlines()[2]
     window = canvas.window(chain, outline.dense, 3)
-    depth = outline.depth(*canvas.frame(chain, window))
-    canvas.attenuation[window] += rise(depth, 1.2) * (0.09 + 0.15 * (1 - np.exp(-np.maximum(depth, 0) / 7)))
+    x, y = canvas.frame(chain, window)
+    depth = outline.depth(x, y)
+    behind = 0.10 * rise(x - 60, 14) * rise(74 - y, 8)  # lung behind the heart
+    blood = 0.05 + 0.09 * (1 - np.exp(-np.maximum(depth, 0) / 8))
+    canvas.attenuation[window] += rise(depth, 1.2) * (blood - behind)
     window = canvas.window(body, np.array([(34.0, 20.0), (70.0, 90.0)]), 0)
     x, y = canvas.frame(body, window)
     knob = 0.10 * rise(ellipse(x, y, (57.0, 28.0), (4.1, 4.6)), 1.2)

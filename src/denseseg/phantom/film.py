@@ -9,7 +9,7 @@ from denseseg.phantom.canvas import Canvas, path_distance, rise
 from denseseg.phantom.warps import Chain
 
 # Letters as strokes in a box of one unit, y down.
-LETTERS = {
+LETTERS: dict[str, list[list[tuple[float, float]]]] = {
     "R": [[(0, 1), (0, 0), (0.45, 0), (0.6, 0.12), (0.6, 0.38), (0.45, 0.5), (0, 0.5)], [(0.3, 0.5), (0.62, 1)]],
     "L": [[(0, 0), (0, 1), (0.55, 1)]],
 }
@@ -54,9 +54,9 @@ def expose(
 def draw_letter(canvas: Canvas, letter: str, corner: tuple[float, float], height: float, slant: float) -> None:
     """Add a lead letter with its top left at `corner` (field units)."""
     for stroke in LETTERS[letter]:
-        x, y = np.array(stroke).T * height
-        points = np.stack([corner[0] + x - slant * y, corner[1] + y], axis=1)
-        window = canvas.window(Chain(()), points, 1)
+        strokes = np.array(stroke, dtype=float) * height
+        points = strokes @ np.array([[1, 0], [-slant, 1]]) + np.array(corner)
+        window = canvas.window(Chain(()), points, 1.0)
         distance = path_distance(canvas.x[window], canvas.y[window], points)
         canvas.attenuation[window] += 1.2 * rise(0.12 * height - distance, 1.5 * canvas.pixel)
 

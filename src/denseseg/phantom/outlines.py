@@ -25,7 +25,8 @@ class Outline:
 
     @cached_property
     def _table(self) -> tuple[np.ndarray, np.ndarray, float]:
-        margin, step = 10.0, 0.2
+        margin = 10.0
+        step = float(np.clip(np.ptp(self.dense, axis=0).max() / 300, 0.1, 0.5))
         low = self.dense.min(0) - margin
         columns, rows = np.ceil((self.dense.max(0) + margin - low) / step).astype(int) + 1
         x, y = low[0] + step * np.arange(columns), low[1] + step * np.arange(rows)

@@ -54,7 +54,7 @@ class Wave:
         return cls(
             sines=tuple(
                 (
-                    amplitude * rng.normal() / (k + 1),
+                    amplitude * float(np.clip(rng.normal(), -2, 2)) / (k + 1) ** 1.5,
                     (k + rng.uniform(0.6, 1.2)) / period,
                     rng.uniform(0, 2 * np.pi),
                 )
