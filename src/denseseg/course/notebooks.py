@@ -178,7 +178,7 @@ def execute(notebook: Notebook, folder: Path, profile: str, parameters: dict[str
             cwd=notebook.path.parent,
         )
     except PapermillExecutionError as failure:
-        status, error = "failed", f"cell {failure.cell_index}: {last_lines(failure.traceback) or failure.evalue}"
+        status, error = "failed", f"In [{failure.exec_count}]: {last_lines(failure.traceback) or failure.evalue}"
     except Exception as failure:  # the kernel died, or the notebook is malformed
         status, error = "failed", f"{type(failure).__name__}: {failure}"
     result = Status(notebook.name, profile, fingerprint, status, round(time.perf_counter() - start, 1), error)

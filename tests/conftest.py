@@ -1,0 +1,17 @@
+"""What several test files share: the repository, and one smoke run of all notebooks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from denseseg.course.notebooks import Status, run_notebooks
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def smoke_run() -> dict[str, Status]:
+    """Every notebook of the book, run once in the smoke profile: name -> how it ended."""
+    return {status.notebook: status for status in run_notebooks("smoke", root=ROOT)}
