@@ -362,3 +362,49 @@ def test_two_explorers_share_a_page_and_pairs_correspond(toy, tmp_path):
     assert report["count"] == 2
     assert report["pair"] == pytest.approx(TURN @ (25, 33) + SHIFT, abs=0.02)
     assert report["second"] == pytest.approx(TURN @ (31, 20) + SHIFT, abs=0.02)
+
+
+@needs_browser
+def test_fingers_and_keys_place_landmarks_too(toy, tmp_path):
+    page = toy_explorer(toy).save(tmp_path / "explorer.html").read_text("utf-8")
+    script = """
+    const press = (key) => all(".uvx-stage")[1].dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+    fire("pointerdown", 1, [28, 38], "touch"); fire("pointercancel", 1, [28, 38], "touch");
+    report.scrolled = marks(0, ".new").length;
+    fire("pointerdown", 1, [28, 38], "touch"); fire("pointerup", 1, [28, 38], "touch"); fire("click", 1, [28, 38], "touch");
+    report.tapped = marks(1, ".new");
+    fire("pointermove", 1, [20, 30]);
+    ["ArrowRight", "ArrowRight", "ArrowDown", "Enter"].forEach(press);
+    report.pressed = marks(1, ".new");
+    """
+    report = in_browser(page, script, tmp_path)
+    assert report["errors"] == []
+    assert report["scrolled"] == 0
+    assert report["tapped"] == [pytest.approx([28, 38], abs=0.1)]  # a click is told in whole screen pixels
+    assert report["pressed"][1:] == [pytest.approx([22, 31], abs=0.02)]
+
+
+@needs_browser
+def test_live_module_reads_its_model_and_reports_new_landmarks(toy, tmp_path):
+    widget = toy_explorer(toy)
+    model = {"source": str(widget._esm), "data": widget.data}
+    page = '<!doctype html><html><head><meta charset="utf-8"></head><body><div id="output"></div></body></html>'
+    script = (
+        f"const state = {json.dumps(model)};"
+        + """
+    const url = URL.createObjectURL(new Blob([state.source], { type: "text/javascript" }));
+    const { default: widget } = await import(url);
+    const set = (name, value) => (state[name] = value);
+    const model = { get: (name) => state[name], set, save_changes: () => (report.saved = true) };
+    widget.render({ model, el: document.getElementById("output") });
+    fire("pointerdown", 1, [28, 38]); fire("pointerup", 1, [28, 38]);
+    report.landmarks = state.landmarks;
+    """
+    )
+    report = in_browser(page, script, tmp_path)
+    u, v = toy.template.to_uv(0, np.array([28, 38]))
+    assert report["errors"] == []
+    assert report["saved"]
+    assert report["landmarks"] == [
+        {"name": "new 1", "structure": "disc", "u": pytest.approx(u, abs=1e-3), "v": pytest.approx(v, abs=1e-3)}
+    ]
