@@ -104,6 +104,14 @@ def test_grown_circle(grow):
     assert metrics.hd95(distances) == pytest.approx(grow, abs=0.02)
 
 
+def test_outlines_are_closed_and_sampled_evenly():
+    """Four corners stand for the whole square: every side gets its share, the closing one too."""
+    points = metrics.sample_outline([np.array([[0.0, 0], [10, 0], [10, 10], [0, 10]])], step=0.5)
+    assert len(points) == 80
+    np.testing.assert_allclose(points.mean(0), 5)
+    assert metrics.sample_outline([], 0.5).shape == (0, 2)
+
+
 masks = arrays(bool, (12, 9))
 
 
@@ -316,7 +324,9 @@ def noisy_frame(n=12, noise=2.0, seed=0):
 
 
 def test_summary_pools_left_and_right_and_averages_groups():
-    frame = noisy_frame()
+    rng, worse = np.random.default_rng(0), np.repeat([1.0, 2, 4], TWO.counts)[:, None]
+    predictions = [make_prediction(LANDMARKS + worse * rng.normal(0, 1, LANDMARKS.shape)) for _ in range(12)]
+    frame = evaluate(predictions, [make_case(f"case {i}") for i in range(12)])
     summary = summarise(frame, n_resamples=200).set_index(["group", "metric"])
     tre = frame[frame["metric"] == "tre"]
     pair, single = (tre[tre["group"] == group]["value"] for group in ("pair", "single"))

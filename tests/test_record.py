@@ -44,10 +44,10 @@ def data():
 
 @pytest.fixture(scope="module")
 def run(data):
-    """The keyword arguments of one run in which one of four test cases failed."""
+    """The keyword arguments of one run in which one landmark of one test case failed, so its TRE but not its mask."""
     parts = data.split("paper", validation=0.2)
     landmarks = [case.landmarks + 1 for case in parts.test]
-    landmarks[2] = np.full((4, 2), np.nan)
+    landmarks[2][0] = np.nan
     frame = evaluate([SimpleNamespace(landmarks=points, masks=None) for points in landmarks], parts.test)
     return {
         "method": "mean_shape", "recipe": "default", "profile": "smoke", "seed": 3, "data": data, "parts": parts, "split": "paper",
@@ -104,6 +104,7 @@ def test_a_failed_write_keeps_the_old_record(record, tmp_path, monkeypatch):
 def test_file_names_bear_any_data_set_name(record, tmp_path):
     path = record_path(record | {"dataset": "../öther/place", "method": "a b"}, tmp_path)
     assert path.resolve().parent.parent == tmp_path.resolve() and path.name == "a-b_default_smoke_3.json"
+    assert record_path(record | {"dataset": ".."}, tmp_path).resolve().parent.parent == tmp_path.resolve()
 
 
 def test_json_has_no_nan(record, tmp_path):
