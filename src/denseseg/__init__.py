@@ -1,5 +1,25 @@
-"""Dense landmark detection in radiographs: a mask and a uv map for each anatomical structure, from one network."""
+"""Dense landmark detection in radiographs: a mask and a uv map for each anatomical structure, from one network.
+
+The names below are what a user needs to read cases, train, predict and look; each is imported when it is first used, so that
+`import denseseg` costs nothing.
+"""
 
 from importlib.metadata import version
 
+import lazy_loader
+
 __version__ = version("denseseg")
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "anatomy": ["CHEST", "HAND", "WRIST", "Anatomy", "Structure"],
+        "cases": ["Case", "CaseSet", "DataError"],
+        "evaluation.benchmark": ["evaluate", "evaluate_method", "summarise"],
+        "methods": ["Prediction", "create", "load_method"],
+        "phantom.chest": ["chest_phantom"],
+        "readers.image": ["read_image"],
+        "training": ["TrainingSettings", "fit"],
+        "viewing.plots": ["overlay"],
+    },
+)

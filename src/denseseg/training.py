@@ -103,7 +103,7 @@ def _require(method: Method, cases: CaseSet) -> None:
         raise DataError(f"case {wrong.id} is {wrong.size}, {method.name} was made for {method.size}; call resized({method.size})")
 
 
-def _fabric(precision: str) -> Fabric:
+def _fabric(precision: Any) -> Fabric:
     cuda = torch.cuda.is_available()
     if precision == "auto":
         precision = "bf16-mixed" if cuda and torch.cuda.is_bf16_supported() else "32-true"
@@ -156,7 +156,7 @@ class _Run:
             steps += 1
         rate = self.scheduler.get_last_lr()[0]
         self.scheduler.step()
-        row = {"epoch": epoch, "learning_rate": rate, **{term: value / steps for term, value in sums.items()}}
+        row: dict[str, float] = {"epoch": epoch, "learning_rate": float(rate), **{term: value / steps for term, value in sums.items()}}
         last = epoch == self.settings.epochs - 1
         row["validation_tre"] = float("nan")
         if self.validation is not None and (last or epoch % self.settings.validate_every == self.settings.validate_every - 1):
@@ -262,9 +262,8 @@ def validation_error(method: Method, cases: CaseSet, batch_size: int = 8) -> flo
 
 def _on_device(cases: CaseSet, device: torch.device) -> Batch:
     """All cases as one batch. Masks are kept only where every case brings its own."""
-    masks: Tensor | None = None
-    if all(case.masks is not None for case in cases):
-        masks = torch.as_tensor(np.stack([case.masks for case in cases]), dtype=torch.float32, device=device)
+    own = [case.masks for case in cases if case.masks is not None]
+    masks = torch.as_tensor(np.stack(own), dtype=torch.float32, device=device) if len(own) == len(cases) else None
     landmarks = torch.as_tensor(cases.landmarks, dtype=torch.float32, device=device)
     return Batch(torch.as_tensor(cases.images, device=device)[:, None], landmarks, masks)
 

@@ -7,7 +7,9 @@ lacks supervision. The other methods exist to be compared with.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -187,11 +189,11 @@ def fold_share(uv: Tensor, valid: Tensor) -> Tensor:
 def _casewise_maps(landmarks: Tensor, template: Template, size: Size, method: str) -> UVMaps:
     from denseseg.geometry import uvmap_alternatives as alternatives
 
-    generators = {
+    generators: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {
         "linear": alternatives.linear_map,
         "polar": alternatives.polar_map,
         "published": alternatives.published_map,
-        "published_fixed": lambda *arguments: alternatives.published_map(*arguments, bug=False),
+        "published_fixed": partial(alternatives.published_map, bug=False),
     }
     if method not in generators:
         raise ValueError(f"unknown uv map method {method!r}; known: {', '.join(METHODS)}")

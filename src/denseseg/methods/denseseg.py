@@ -125,16 +125,15 @@ class DenseSeg(Method):
             decoded = decode_affine(uv, masks, self.fitted_template)
             points, covariance = decoded.points, decoded.covariance.cpu().numpy()
         arrays = [t.cpu().numpy() for t in (points.double(), masks, probabilities, uv)]
-        return [
-            self._prediction(*(a[b] for a in arrays), covariance=None if covariance is None else covariance[b])
-            for b in range(len(images))
-        ]
+        spreads = [None] * len(images) if covariance is None else list(covariance)
+        return [self._prediction(*parts) for parts in zip(*arrays, spreads, strict=True)]
 
     def _prediction(
         self, points: np.ndarray, masks: np.ndarray, probabilities: np.ndarray, uv: np.ndarray, covariance: np.ndarray | None
     ) -> Prediction:
         if self.recipe.contour_step:
-            points = snap_all(points, uv, np.where(masks, probabilities, np.minimum(probabilities, 0.49)), self.fitted_template)
+            kept = np.where(masks, probabilities, np.minimum(probabilities, 0.49))  # no outline round a part that was left out
+            points = snap_all(points, uv, kept, self.fitted_template)
         return Prediction(self.anatomy, points, masks, probabilities, uv, covariance)
 
     def state(self) -> dict[str, Tensor]:

@@ -229,7 +229,7 @@ class Registry:
                 tensors = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118 (not a mapping)
         except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
             raise DataError(f"{path} holds no denseseg weights or is damaged ({error}); copy or train it again") from None
-        recipe = {key: tuple(v) if isinstance(v, list) else v for key, v in header["recipe"].items()}
+        recipe: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in header["recipe"].items()}
         method = self.create(header["method"], get_anatomy(header["anatomy"]), tuple(header["size"]), **recipe)
         method.set_state(_with_prefix(tensors, "state."))
         if method.network is not None:
