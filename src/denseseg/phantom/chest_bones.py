@@ -56,12 +56,12 @@ def spine(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     phase = rng.uniform(0, 1)
     number = (y + 30) ** 1.06 / 7.3 + phase  # vertebrae grow downwards
     t = number - np.floor(number)
-    body = rise(4.3 + 0.012 * y + 0.5 * (2 * t - 1) ** 2 - np.abs(x - 50), 0.7)
+    body = rise(4.3 + 0.012 * y + 0.5 * (2 * t - 1) ** 2 - np.abs(x - 50), 1.1)
     disc = bump(np.minimum(t, 1 - t), 0.07)
     plate = bump(np.minimum(np.abs(t - 0.13), np.abs(t - 0.87)), 0.035)
     pedicles = bump(ellipse(np.abs(x - 50), t * 6, (2.9, 2.3), (0.75, 1.1)), 0.3)
     process = rise(ellipse(x, t * 6, (50, 4.6), (0.8, 1.6)), 0.5)
-    return body * (0.11 - 0.03 * disc + 0.018 * plate + 0.022 * pedicles + 0.03 * process)
+    return body * (0.115 - 0.03 * rise(y - 36, 14) - 0.03 * disc + 0.018 * plate + 0.022 * pedicles + 0.03 * process)
 
 
 def clavicle(canvas: Canvas, chain: Chain, side: int) -> None:
@@ -72,7 +72,7 @@ def clavicle(canvas: Canvas, chain: Chain, side: int) -> None:
     open_end = rise((x if side == 0 else 100 - x) - 24.6, 1.2)  # no cortex where the label ends but the bone goes on
     for part, strength, edge in ((outline, 1.0, open_end), (outer, 0.6, 1 - open_end)):
         depth = part.depth(x, y)
-        marrow, cortex = 0.055 * rise(depth, 0.5) + 0.035 * rise(depth - 0.8, 1.6), 0.065 * edge * bump(depth - 0.4, 0.3)
+        marrow, cortex = 0.07 * rise(depth, 0.5) + 0.04 * rise(depth - 0.8, 1.6), 0.07 * edge * bump(depth - 0.4, 0.3)
         canvas.attenuation[window] += strength * (marrow + cortex)
 
 

@@ -27,7 +27,7 @@ def draw(maps: Maps, who: Physiology, size: Size, texture: np.random.Generator, 
     canvas.attenuation += chest_organs.body_wall(*canvas.frame(maps.body), who, texture)
     for side in (0, 1):
         chest_organs.lung(canvas, maps.structures[side], side, texture)
-    chest_organs.heart(canvas, maps.structures[2], maps.body, texture)
+    chest_organs.heart(canvas, maps.structures[2], maps.body)
     chest_organs.airways(canvas, maps.body, texture)
     midline = canvas.window(
         maps.body, np.array([(40.0, -40.0), (40.0, 50.0), (40.0, 140.0), (60.0, -40.0), (60.0, 50.0), (60.0, 140.0)]), 3
@@ -38,7 +38,7 @@ def draw(maps: Maps, who: Physiology, size: Size, texture: np.random.Generator, 
         chest_bones.clavicle(canvas, maps.structures[3 + side], side)
     _devices(canvas, maps.body, texture)
     _marker(canvas, film)
-    centre, gain = 0.61 + 0.03 * who.tissue + 0.03 * film.normal(), 5.6 * np.exp(0.1 * film.normal())
+    centre, gain = 0.61 + 0.03 * who.tissue + 0.04 * film.normal(), 5.6 * np.exp(0.1 * film.normal())
     image = expose(
         canvas.attenuation, film, scatter=film.uniform(0.03, 0.09), noise=film.uniform(0.003, 0.011), centre=centre, gain=gain
     )
