@@ -332,6 +332,7 @@ def test_summary_pools_left_and_right_and_averages_groups():
     pair, single = (tre[tre["group"] == group]["value"] for group in ("pair", "single"))
     assert summary.loc[("pair", "tre"), "mean"] == pytest.approx(pair.mean())
     assert summary.loc[("pair", "tre"), "sd"] == pytest.approx(pair.std(ddof=1))
+    assert summary.loc[("single", "tre"), "mean"] == pytest.approx(single.mean())
     assert summary.loc[("pair", "tre"), "n"] == 24
     assert summary.loc[("average", "tre"), "mean"] == pytest.approx((pair.mean() + single.mean()) / 2)
     assert summary.loc[("average", "tre"), "sd"] == pytest.approx((pair.std() + single.std()) / 2)
