@@ -1,0 +1,89 @@
+"""The book, built from the smoke run with warnings as errors, and what its pages must have."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup, Tag
+from conftest import ROOT
+
+from denseseg.course.notebooks import Status
+from denseseg.course.staging import build, toc_files
+
+pytestmark = pytest.mark.notebook
+PAGES = toc_files(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")))
+
+
+@pytest.fixture(scope="module")
+def html(smoke_run: dict[str, Status]) -> Path:
+    """The folder of the built pages."""
+    return build(ROOT, "smoke").parent
+
+
+@cache
+def soup(page: Path) -> BeautifulSoup:
+    return BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+
+
+def article(page: Path) -> Tag:
+    found = soup(page).select_one("article.bd-article")
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_is_built_with_a_title_and_some_text(html: Path, page: str) -> None:
+    content = article(html / f"{page}.html")
+    assert content.find("h1") is not None
+    assert len(content.get_text().split()) > 20
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_its_links_lead_somewhere(html: Path, page: str) -> None:
+    source = html / f"{page}.html"
+    for link in soup(source).select("a[href]"):
+        url = urlsplit(str(link["href"]))
+        if url.scheme or url.netloc:
+            continue
+        target = (source.parent / unquote(url.path)).resolve() if url.path else source
+        assert target.exists(), f"{link['href']} leads nowhere"
+        if url.fragment and target.suffix == ".html":
+            assert soup(target).find(id=unquote(url.fragment)) is not None, f"{link['href']}: no such place on the page"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_its_pictures_have_words_for_those_who_cannot_see_them(html: Path, page: str) -> None:
+    for image in article(html / f"{page}.html").find_all("img"):
+        words = str(image.get("alt", "")).strip()
+        assert words and not words.endswith((".png", ".svg")), f"{image['src']} needs an alternative text"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_it_loads_nothing_from_elsewhere(html: Path, page: str) -> None:
+    if not (html / "_static" / "vendor").is_dir():
+        pytest.skip("built without npm or a network: formulas come from a public server, as the build said")
+    content = soup(html / f"{page}.html")
+    loaded = [tag["src"] for tag in content.select("script[src], img[src], iframe[src]")]
+    loaded += [tag["href"] for tag in content.select("link[rel=stylesheet]")]
+    assert not [url for url in loaded if urlsplit(str(url)).netloc]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("notebooks/")])
+def test_a_toy_number_cannot_be_mistaken_for_a_real_one(html: Path, page: str) -> None:
+    assert "Smoke profile: numbers mean nothing" in article(html / f"{page}.html").get_text()
+
+
+def test_solutions_are_folded(html: Path) -> None:
+    for page in (page for page in PAGES if page.startswith("notebooks/")):
+        for cell in article(html / f"{page}.html").select("div.tag_solution"):
+            assert cell.find("details") is not None or cell.find_parent("details") is not None
+
+
+def test_generated_tables_are_there(html: Path) -> None:
+    status = article(html / "book" / "status.html").get_text()
+    assert status.count("passed") >= sum(page.startswith("notebooks/") for page in PAGES)
+    assert article(html / "book" / "results.html").find("table") is not None
