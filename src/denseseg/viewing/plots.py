@@ -79,7 +79,10 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
     @wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
         with plt.rc_context(STYLE):
-            return draw(*args, **kwargs)
+            drawing = draw(*args, **kwargs)
+            interactive = plt.isinteractive()
+        (plt.ion if interactive else plt.ioff)()  # a notebook's first figure switches this on, and rc_context off again
+        return drawing
 
     return drawn
 
