@@ -176,7 +176,9 @@ def test_the_anatomy_does_not_depend_on_the_size():
 def test_an_oblong_image_shows_more_and_stretches_nothing():
     square, wide = ChestPhantom(0, 4, (64, 64)), ChestPhantom(0, 4, (64, 96))
     np.testing.assert_allclose(wide.landmarks, square.landmarks + np.array([16, 0]), atol=1e-9)
-    assert wide.case.spacing == square.case.spacing == pytest.approx(5.6)
+    tall = ChestPhantom(0, 4, (128, 64))
+    np.testing.assert_allclose(tall.landmarks, square.landmarks + np.array([0, 32]), atol=1e-9)
+    assert tall.case.spacing == wide.case.spacing == square.case.spacing == pytest.approx(5.6)
 
 
 def test_images_are_radiographs_bone_bright_lungs_dark():

@@ -100,7 +100,7 @@ def _shoulder(who: Physiology, rng: np.random.Generator, right: bool) -> Affine:
         centre=(45 if right else 55, 18),
         shift=(
             float(1.2 * who.rotation + 0.5 * rng.normal()),
-            float(-1.9 * who.breathing - 0.8 * who.shrug + 0.8 * rng.normal()),
+            float(-1.6 * who.breathing - 0.8 * who.shrug + 0.8 * rng.normal()),
         ),
     )
 

@@ -13,7 +13,7 @@ from denseseg.phantom.warps import Chain
 
 @cache
 def _ribs() -> list[tuple[float, float, float]]:
-    """(level of the lateral tip, lateral reach, drop of the posterior half) of ten ribs, in the lungs' canonical frame."""
+    """(level of the lateral tip, lateral reach, drop of the posterior half) of eleven ribs, in the lungs' canonical frame."""
     wall_y = [8, 11, 15, 23, 33, 45, 58, 71, 84, 100]
     wall_x = [16, 21.5, 25.5, 30.5, 33.3, 35.2, 36.8, 38.0, 38.4, 38.4]
     ribs = []
@@ -54,7 +54,7 @@ def ribs(x: np.ndarray, y: np.ndarray, side: int, rng: np.random.Generator) -> n
 def spine(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Vertebral bodies with end plates, pedicles and spinous processes, on a grid of body positions near the midline."""
     phase = rng.uniform(0, 1)
-    number = (y + 30) ** 1.06 / 7.3 + phase  # vertebrae grow downwards
+    number = y * (1 - 0.0008 * y) / 5.9 + phase  # vertebrae grow downwards
     t = number - np.floor(number)
     body = rise(4.3 + 0.012 * y + 0.5 * (2 * t - 1) ** 2 - np.abs(x - 50), 1.1)
     disc = bump(np.minimum(t, 1 - t), 0.07)

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 def draw(maps: Maps, who: Physiology, size: Size, texture: np.random.Generator, film: np.random.Generator) -> np.ndarray:
     """The radiograph: (H, W) float32 in [0, 1]. The anatomy's texture and the film have their own random numbers."""
     canvas = Canvas.blank(size)
-    canvas.attenuation += chest_organs.body_wall(*canvas.frame(maps.body), who, texture)
+    body_x, body_y = canvas.frame(maps.body)
+    skin_y = body_y - _lift(body_x, body_y, maps)
+    canvas.attenuation += chest_organs.body_wall(body_x, body_y, skin_y, who, texture)
     for side in (0, 1):
         chest_organs.lung(canvas, maps.structures[side], side, texture)
     chest_organs.heart(canvas, maps.structures[2], maps.body)
     chest_organs.airways(canvas, maps.body, texture)
-    midline = canvas.window(
-        maps.body, np.array([(40.0, -40.0), (40.0, 50.0), (40.0, 140.0), (60.0, -40.0), (60.0, 50.0), (60.0, 140.0)]), 3
-    )
+    midline = canvas.window(maps.body, np.array([(50.0, level) for level in (-60, 0, 50, 100, 160)]), 12)
     canvas.attenuation[midline] += chest_bones.spine(*canvas.frame(maps.body, midline), texture)
     for side in (0, 1):
         chest_bones.shoulder(canvas, maps.shoulders[side], side)
@@ -46,6 +46,17 @@ def draw(maps: Maps, who: Physiology, size: Size, texture: np.random.Generator, 
         margins = np.maximum(0, film.normal(0, 1.5, size=4))
         image = collimate(canvas, image, margins, float(film.normal(0, 0.7)))
     return np.clip(image, 0, 1).astype(np.float32)
+
+
+def _lift(x: np.ndarray, y: np.ndarray, maps: Maps) -> np.ndarray:
+    """How far down the skin of the shoulders is moved at positions of the body: it follows the bones, the neck stays."""
+    off, level, share = np.array([16.0, 30.0, 50.0]), np.array([14.0, 13.0, 14.0]), np.array([0.0, 0.8, 1.0])
+    right, left = (
+        share * (shoulder.warps[0].forward(50 + sign * off, level)[1] - level)
+        for shoulder, sign in zip(maps.shoulders, (-1, 1), strict=True)
+    )
+    amount = np.interp(x, np.concatenate([50 - off[::-1], 50 + off]), np.concatenate([right[::-1], left]))
+    return (amount * rise(38 - y, 22)).astype(np.float32)
 
 
 def _marker(canvas: Canvas, rng: np.random.Generator) -> None:
@@ -76,6 +87,6 @@ def _devices(canvas: Canvas, body: Chain, rng: np.random.Generator) -> None:
         line = path_distance(x, y, spline([(38, -5), (40.5, 8), (44, 16), (45, 28), (45.5, 44)], 16))
         canvas.attenuation += 0.16 * rise(0.3 - line, 0.25)
     else:
-        can = np.minimum(ellipse(x, y, (77, 25), (4.4, 6.0), 25), 27.5 - y)
+        can = ellipse(x, y, (77, 25), (3.7, 4.8), 25)
         lead = path_distance(x, y, spline([(74, 22), (66, 17), (56, 18), (46.5, 26), (44.5, 50), (52, 68), (62, 71)], 24))
         canvas.attenuation += 0.75 * rise(can, 0.4) + 0.2 * rise(0.35 - lead, 0.25)

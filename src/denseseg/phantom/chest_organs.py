@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from denseseg.phantom.chest import Physiology
 
 
-def body_wall(x: np.ndarray, y: np.ndarray, who: Physiology, rng: np.random.Generator) -> np.ndarray:
-    """Soft tissue of trunk, neck, shoulders and breasts on the grid of body positions."""
-    depth = np.maximum(body_outline().depth(x, y), 0)
+def body_wall(x: np.ndarray, y: np.ndarray, skin_y: np.ndarray, who: Physiology, rng: np.random.Generator) -> np.ndarray:
+    """Soft tissue of trunk, neck, shoulders and breasts on the grid of body positions; the skin is looked up at `skin_y`."""
+    depth = np.maximum(body_outline().depth(x, skin_y), 0)
     off = np.abs(x - 50)
     thick = (
         0.79 + 0.03 * who.tissue + 0.07 * rise(20 - off, 26) * rise(y - 30, 40) + 0.22 * rise(y - 88, 40) - 0.10 * rise(4 - y, 18)
@@ -119,7 +119,9 @@ def _tree(outline: Outline, side: int, rng: np.random.Generator) -> np.ndarray:
     sign, hilum = (-1, np.array([41.5, 43.0])) if side == 0 else (1, np.array([62.5, 39.5]))
     angle = np.linspace(-78, 86, 12) + rng.normal(0, 8, 12)  # degrees from lateral, positive downwards
     radius = rng.uniform(0.45, 1.0, 12) * (1.0 + 0.3 * (angle > 20))
-    root = np.stack([sign * rng.uniform(-0.5, 1.5, 12), 5.5 * np.sin(np.deg2rad(angle)) + rng.normal(0, 1.0, 12)], axis=1)
+    root = np.stack(
+        [sign * (rng.uniform(-0.5, 1.5, 12) + 2.0 * (angle > 45)), 5.5 * np.sin(np.deg2rad(angle)) + rng.normal(0, 1.0, 12)], axis=1
+    )
     point, segments = hilum + root, []
     for _ in range(16):  # generations, all tips at once
         length = rng.uniform(1.0, 1.8, len(point))

@@ -26,12 +26,15 @@ class Outline:
     @cached_property
     def _table(self) -> tuple[np.ndarray, np.ndarray, float]:
         margin = 10.0
-        step = float(np.clip(np.ptp(self.dense, axis=0).max() / 300, 0.1, 0.5))
+        step = float(np.clip(np.ptp(self.dense, axis=0).max() / 200, 0.1, 0.5))
         low = self.dense.min(0) - margin
         columns, rows = np.ceil((self.dense.max(0) + margin - low) / step).astype(int) + 1
         x, y = low[0] + step * np.arange(columns), low[1] + step * np.arange(rows)
         grid = np.stack(np.meshgrid(x, y), axis=-1)
-        distance = cKDTree(self.dense).query(grid.reshape(-1, 2))[0].reshape(rows, columns)
+        closed = np.concatenate([self.dense, self.dense[:1]])
+        t = np.linspace(0, len(self.dense), 16 * len(self.dense), endpoint=False)  # so fine that points stand for the curve
+        curve = np.stack([np.interp(t, np.arange(len(closed)), closed[:, axis]) for axis in (0, 1)], axis=1)
+        distance = cKDTree(curve).query(grid.reshape(-1, 2))[0].reshape(rows, columns)
         inside = polygon2mask((rows, columns), ((self.dense - low) / step)[:, ::-1])
         return np.where(inside, distance, -distance), low, step
 
