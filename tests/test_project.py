@@ -1,0 +1,175 @@
+"""The project around the package: its rooms, what it installs, and what must not be in it."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+import denseseg
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PINS = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#"))
+PACKAGE = ROOT / "src" / "denseseg"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+# from top to bottom; rooms in one line may not import each other, a room may import from those above it
+ROOMS = [
+    {"anatomy"},
+    {"cases"},
+    {"phantom", "readers", "geometry"},
+    {"heatmaps", "augment", "losses"},
+    {"networks"},
+    {"methods"},
+    {"training"},
+    {"evaluation"},
+    {"studies"},
+    {"viewing"},
+    {"course"},
+]
+
+
+def requirements(*extras: str) -> list[Requirement]:
+    groups = [PROJECT["dependencies"], *(PROJECT["optional-dependencies"][extra] for extra in extras)]
+    return [Requirement(line) for group in groups for line in group]
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Dotted names of the modules that a file imports anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def tracked() -> list[Path]:
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in files.split("\0") if name and (ROOT / name).is_file()]
+
+
+def level(module: str) -> int | None:
+    """The place of a module's room in the list; None for the package itself."""
+    parts = module.split(".")
+    return next((n for n, rooms in enumerate(ROOMS) if parts[1] in rooms)) if len(parts) > 1 else None
+
+
+# ---- rooms ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.parent != PACKAGE or path.stem != "__init__"], ids=str)
+def test_a_room_imports_only_from_rooms_above_it(path: Path) -> None:
+    name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    room = name.split(".")[1]
+    for module in imported(path):
+        if module.startswith("denseseg.") and module.split(".")[1] != room:
+            assert level(module) < level(name), f"{name} imports {module}"
+
+
+def test_a_library_import_is_a_declared_dependency() -> None:
+    """No module leans on a package that is only there because another one needs it."""
+    declared = {canonicalize_name(requirement.name) for requirement in requirements("book", "medical")}
+    distributions = packages_distributions()
+    hidden = set()
+    for path in MODULES:
+        for top in {module.split(".")[0] for module in imported(path)} - {"denseseg"} - set(sys.stdlib_module_names):
+            if not {canonicalize_name(name) for name in distributions.get(top, [top])} & declared:
+                hidden.add(f"{path.name} imports {top}")
+    assert not hidden, "declare these in pyproject.toml"
+
+
+def test_no_module_unpickles() -> None:
+    for path in MODULES:
+        assert not {"pickle", "joblib", "dill"} & {module.split(".")[0] for module in imported(path)}, path
+
+
+# ---- what is installed ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("requirement", requirements("book", "medical", "test"), ids=str)
+def test_a_dependency_is_pinned_within_its_range(requirement: Requirement) -> None:
+    if requirement.name == "denseseg":
+        assert requirement.extras <= set(PROJECT["optional-dependencies"])
+        return
+    pins = {canonicalize_name(name): version for name, version in PINS.items()}
+    assert canonicalize_name(requirement.name) in pins
+    assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)])
+
+
+def test_pins_are_plain_versions() -> None:
+    assert all(re.fullmatch(r"\d+(\.\d+)*(\.post\d+)?", version) for version in PINS.values())
+
+
+def test_versions_agree() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert denseseg.__version__ == PROJECT["version"] == citation["version"]
+    assert citation["license"] == PROJECT["license"] == "Apache-2.0"
+    assert "Apache License" in (ROOT / "LICENSE").read_text() and "CC BY 4.0" in (ROOT / "LICENSE-text").read_text()
+
+
+def test_the_conda_environment_installs_this_package() -> None:
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    assert environment["channels"] == ["conda-forge"]
+    conda = dict(
+        re.fullmatch(r"([a-z]+)([<>=].*)?", spec).groups() for spec in environment["dependencies"] if isinstance(spec, str)
+    )
+    assert SpecifierSet(PROJECT["requires-python"]).contains(conda["python"].lstrip("="))
+    assert "pip" in conda
+    (pip,) = [spec["pip"] for spec in environment["dependencies"] if isinstance(spec, dict)]
+    options = dict(line.split(maxsplit=1) for line in pip)
+    assert (ROOT / options["-c"]).is_file()
+    extras = re.fullmatch(r"\.\[([a-z,]+)\]", options["-e"]).group(1)
+    assert set(extras.split(",")) <= set(PROJECT["optional-dependencies"])
+
+
+# ---- make and continuous integration --------------------------------------------------------------------------------
+
+
+def test_every_make_command_that_is_written_down_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "book").glob("*.md")]
+    named = {name for page in pages for name in re.findall(r"(?:^|`)make ([a-z]+)", page.read_text(encoding="utf-8"), re.MULTILINE)}
+    assert {"book", "test"} <= named <= targets
+
+
+@pytest.mark.parametrize("target", ["book", "test", "lab", "learner", "bench", "preview", "strip"])
+def test_a_make_target_sets_itself_up(target: str) -> None:
+    """A dry run on a fresh machine would make the environment first, torch before everything else."""
+    make = ["make", "--dry-run", "--always-make", target]
+    lines = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert lines.index("-m venv") < lines.index(f"install --quiet torch=={PINS['torch']}") < lines.index('-e ".[book,test]"')
+
+
+def test_continuous_integration_runs_make_test() -> None:
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert script.read_text().splitlines()[-1] == "make test"
+    assert "set -euo pipefail" in script.read_text()
+
+
+# ---- what must not be in it -----------------------------------------------------------------------------------------
+
+
+def test_no_patient_image_and_no_weights() -> None:
+    for path in tracked():
+        assert not re.search(r"JPC(LN|NN)\d{3}\.", path.name), f"{path.name}: an image of a public data set"
+        assert path.suffix not in {".img", ".dcm", ".pt", ".pth", ".ckpt", ".safetensors", ".npz", ".h5"}, path
+        assert path.stat().st_size < 2e6, f"{path.name} is large"
+
+
+def test_nothing_built_is_tracked() -> None:
+    built = {"build", "_build", ".venv", "runs", "data", "__pycache__"}
+    assert not [path for path in tracked() if set(path.relative_to(ROOT).parts) & built]
