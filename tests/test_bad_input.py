@@ -1,0 +1,239 @@
+"""The list of broken inputs: each gives one clear message that names the culprit and the mend, and leaves every file as it was."""
+
+from __future__ import annotations
+
+import re
+import resource
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from denseseg.anatomy import CHEST
+from denseseg.cases import Case, CaseSet, DataError
+from denseseg.course.notebooks import NotebookError, find_notebooks, validate
+from denseseg.course.profiles import get_profile, load_cases
+from denseseg.evaluation.benchmark import evaluate
+from denseseg.methods import MeanShape, Prediction, create, load_method
+from denseseg.phantom.chest import chest_phantom
+from denseseg.readers.image import read_image
+from denseseg.readers.jsrt import read_img_file
+from denseseg.training import TrainingSettings, fit
+
+SIZE = (64, 64)
+CASES = chest_phantom(4, SIZE, seed=2)
+CASE = CASES[0]
+QUICK = TrainingSettings(epochs=1, batch_size=2)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a data set, a trained method and its checkpoint, all sound."""
+    CASES.write(tmp_path / "data")
+    method = tiny_method()
+    fit(method, CASES, None, QUICK, tmp_path / "run", progress=False)
+    method.save(tmp_path / "weights.safetensors")
+    return tmp_path
+
+
+def tiny_method():
+    torch.manual_seed(0)
+    return create("heatmap_regression", CHEST, SIZE, channels=(4, 8))
+
+
+def spoil(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def limit_file_size(test):
+    """Run `test` where no file may grow beyond 1 KiB: the system then refuses to write, as it does on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+    try:
+        test()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def landmarks(change) -> np.ndarray:
+    points = CASE.landmarks.copy()
+    change(points)
+    return points
+
+
+# ---- the list: name, what spoils the folder (or nothing), what is then asked for, and what the message must say -------
+
+
+def nothing(folder: Path) -> None:
+    pass
+
+
+def first_image(folder: Path) -> Path:
+    return folder / "data" / "images" / f"{CASES[0].id}.png"
+
+
+BROKEN = {
+    "image with three axes": (nothing, lambda f: replace(CASE, image=np.zeros((64, 64, 3))), "case .* one grey channel"),
+    "image with NaN": (nothing, lambda f: replace(CASE, image=np.full(SIZE, np.nan)), "case .* NaN"),
+    "image of 0 to 255": (nothing, lambda f: replace(CASE, image=np.full(SIZE, 255.0)), "case .* scale grey values to 0..1"),
+    "landmarks of another anatomy": (
+        nothing,
+        lambda f: replace(CASE, landmarks=CASE.landmarks[:37]),
+        r"landmarks have shape \(37, 2\), chest needs \(166, 2\)",
+    ),
+    "landmarks far outside": (
+        nothing,
+        lambda f: replace(CASE, landmarks=landmarks(lambda p: p.__setitem__(3, [900, 10]))),
+        "landmark 3 .* outside the 64 x 64 image; check the axis order",
+    ),
+    "axes swapped in a wide image": (
+        nothing,
+        lambda f: Case("wide", np.zeros((40, 400)), CASE.landmarks[:, ::-1] * [0.6, 6], CHEST),
+        "case wide: .* check the axis order",
+    ),
+    "every landmark missing": (
+        nothing,
+        lambda f: replace(CASE, landmarks=np.full((166, 2), np.nan)),
+        "every landmark is missing; remove the case",
+    ),
+    "masks of another size": (nothing, lambda f: replace(CASE, masks=np.zeros((5, 32, 32))), "masks have shape"),
+    "two cases of one name": (nothing, lambda f: CaseSet("s", CHEST, [CASE, CASE]), "two cases are called"),
+    "unknown split": (nothing, lambda f: CASES.split("random"), "unknown split 'random'; known: paper, stratified"),
+    "description missing": (
+        lambda f: (f / "data/dataset.toml").unlink(),
+        lambda f: CaseSet.read(f / "data"),
+        "dataset.toml is missing: .* run the script",
+    ),
+    "unknown anatomy": (
+        lambda f: spoil(f / "data/dataset.toml", '"chest"', '"chesst"'),
+        lambda f: CaseSet.read(f / "data"),
+        "dataset.toml: unknown anatomy 'chesst'; known: chest, wrist, hand",
+    ),
+    "landmark file missing": (
+        lambda f: (f / "data/landmarks.csv").unlink(),
+        lambda f: CaseSet.read(f / "data"),
+        "landmarks.csv is missing",
+    ),
+    "unknown structure": (
+        lambda f: spoil(f / "data/landmarks.csv", "heart", "hart"),
+        lambda f: CaseSet.read(f / "data"),
+        r"landmarks.csv: unknown structure 'hart' \(line \d+, case .*\)",
+    ),
+    "a word for a coordinate": (
+        lambda f: (f / "data/landmarks.csv").write_text(f"case,structure,index,x,y\n{CASES[0].id},heart,0,left,3\n"),
+        lambda f: CaseSet.read(f / "data"),
+        "landmarks.csv: line 2 .* needs a whole index and numbers",
+    ),
+    "image missing": (lambda f: first_image(f).unlink(), lambda f: CaseSet.read(f / "data"), r"\.png is missing; add the image"),
+    "image truncated": (
+        lambda f: truncate(first_image(f)),
+        lambda f: CaseSet.read(f / "data"),
+        r"\.png cannot be read .*; copy it again",
+    ),
+    "JSRT file truncated": (
+        lambda f: (f / "JPCLN001.IMG").write_bytes(bytes(1000)),
+        lambda f: read_img_file(f / "JPCLN001.IMG"),
+        "JPCLN001.IMG .*1,?000.*8,?388,?608",
+    ),
+    "no such image": (nothing, lambda f: read_image(f / "chest.dcm"), "chest.dcm"),
+    "unknown method": (nothing, lambda f: create("unet", CHEST, SIZE), "unknown method 'unet'; known: mean_shape, denseseg"),
+    "unknown recipe": (nothing, lambda f: create("denseseg", CHEST, SIZE, "ours"), "no recipe 'ours'; it has: default, paper"),
+    "unknown option": (
+        nothing,
+        lambda f: create("denseseg", CHEST, SIZE, chanels=(4, 8)),
+        "no option 'chanels'; it has: channels, ",
+    ),
+    "profile typo": (nothing, lambda f: get_profile("cuorse"), "unknown profile 'cuorse'; known: smoke, course"),
+    "data folder typo": (nothing, lambda f: load_cases(get_profile("smoke"), "data/jstr"), "data/jstr.* is no folder"),
+    "notebook parameter typo": (
+        nothing,
+        lambda f: validate([find_notebooks(Path(__file__).parents[1])["01_radiographs"]], ["sede"]),
+        "01_radiographs has no parameter 'sede'; it has: .*seed",
+    ),
+    "training on images of another size": (
+        nothing,
+        lambda f: fit(tiny_method(), CASES.resized((32, 32)), None, QUICK),
+        r"is \(32, 32\), .* was made for \(64, 64\); call resized",
+    ),
+    "training on nothing": (nothing, lambda f: fit(tiny_method(), CASES[:0], None, QUICK), "no cases to work on"),
+    "checkpoint damaged": (
+        lambda f: truncate(f / "run/checkpoint.pt"),
+        lambda f: fit(tiny_method(), CASES, None, QUICK, f / "run"),
+        "checkpoint.pt is damaged .*; delete it",
+    ),
+    "checkpoint of another run": (
+        nothing,
+        lambda f: fit(tiny_method(), CASES, None, QUICK.changed(seed=7), f / "run"),
+        "checkpoint.pt belongs to a run with another recipe, data or settings",
+    ),
+    "weights damaged": (
+        lambda f: truncate(f / "weights.safetensors"),
+        lambda f: load_method(f / "weights.safetensors"),
+        "weights.safetensors holds no denseseg weights or is damaged",
+    ),
+    "weights missing": (nothing, lambda f: load_method(f / "weight.safetensors"), "weight.safetensors is missing"),
+    "full disk while saving weights": (
+        nothing,
+        lambda f: limit_file_size(lambda: load_method(f / "weights.safetensors").save(f / "weights.safetensors")),
+        "weights.safetensors could not be written .*; free space",
+    ),
+    "full disk while training": (
+        nothing,
+        lambda f: limit_file_size(lambda: fit(tiny_method(), CASES, None, QUICK.changed(epochs=2), f / "new", progress=False)),
+        "checkpoint.pt could not be written .*; free space and start again",
+    ),
+    "method without template": (
+        nothing,
+        lambda f: MeanShape(CHEST, SIZE, MeanShape.recipes["default"]).predict_image(CASE.image),
+        "mean_shape has no template yet; train it or load",
+    ),
+    "prediction of an 8-bit image": (
+        nothing,
+        lambda f: load_method(f / "weights.safetensors").predict_image(CASE.image * 255),
+        r"grey values in 0..1 .*; read it with denseseg.read_image",
+    ),
+    "prediction of a long image": (
+        nothing,
+        lambda f: load_method(f / "weights.safetensors").predict_image(np.zeros((64, 200))),
+        "64 x 200 pixels .* crop or pad",
+    ),
+    "evaluation of too few predictions": (
+        nothing,
+        lambda f: evaluate([Prediction(CHEST, CASE.landmarks)], CASES),
+        "1 predictions for 4 cases",
+    ),
+}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_input_gives_one_clear_message_and_loses_nothing(name, folder):
+    break_it, ask, message = BROKEN[name]
+    break_it(folder)
+    before = contents(folder)
+    with pytest.raises((DataError, NotebookError)) as caught:
+        ask(folder)
+    text = str(caught.value)
+    assert re.search(message, text), text
+    assert "\n" not in text.strip()
+    assert len(text) < 500
+    assert contents(folder) == before
+
+
+def test_the_list_is_long_enough_and_the_sound_folder_works(folder):
+    assert len(BROKEN) >= 20
+    assert len(CaseSet.read(folder / "data")) == 4
+    shutil.rmtree(folder / "data")
+    assert load_method(folder / "weights.safetensors").predict_image(CASE.image).landmarks.shape == (166, 2)
