@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from skimage.measure import find_contours
@@ -19,26 +21,36 @@ def pixel_grid(size: Size, device: torch.device | None = None, dtype: torch.dtyp
     return torch.stack([x, y], -1).reshape(-1, 2)
 
 
-def signed_distance(points: Tensor, contour: Tensor) -> Tensor:
-    """Distance of (B, P, 2) points to closed polygons (B, n, 2), positive inside: (B, P), pixels.
+def _edges(contour: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """The edges of closed polygons (B, n, 2), one by one: start x, start y, and the step to the next point, each (B, 1).
 
-    Inside is even-odd crossing of the ray to the right. Coordinates must be finite. The edges are taken one by one: their number
-    is small, and no (B, P, n) array has to be held.
+    One by one, since their number is small and no (B, P, n) array has then to be held.
     """
+    step = torch.roll(contour, -1, dims=1) - contour
+    for i in range(contour.shape[1]):
+        yield contour[:, i, :1], contour[:, i, 1:], step[:, i, :1], step[:, i, 1:]
+
+
+def inside_contour(points: Tensor, contour: Tensor) -> Tensor:
+    """Which of (B, P, 2) points lie inside closed polygons (B, n, 2): (B, P) bool, by even-odd crossing of the ray to the right."""
+    x, y = points.unbind(-1)
+    inside = torch.zeros_like(x, dtype=torch.bool)
+    for ax, ay, ex, ey in _edges(contour):
+        spans = (ay <= y) != (ay + ey <= y)
+        inside ^= spans & ((ex * (y - ay) - ey * (x - ax) < 0) == (ey > 0))
+    return inside
+
+
+def signed_distance(points: Tensor, contour: Tensor) -> Tensor:
+    """Distance of (B, P, 2) points to closed polygons (B, n, 2), positive inside: (B, P), pixels. Coordinates must be finite."""
     x, y = points.unbind(-1)
     nearest = torch.full_like(x, torch.inf)
-    inside = torch.zeros_like(x, dtype=torch.bool)
-    after = torch.roll(contour, -1, dims=1)
-    for i in range(contour.shape[1]):
-        (ax, ay), (bx, by) = contour[:, i, :, None].unbind(1), after[:, i, :, None].unbind(1)  # each (B, 1)
-        ex, ey = bx - ax, by - ay
+    for ax, ay, ex, ey in _edges(contour):
         px, py = x - ax, y - ay
         along = ((px * ex + py * ey) / (ex * ex + ey * ey).clamp_min(1e-12)).clamp_(0, 1)
         nearest = torch.minimum(nearest, (px - along * ex).square_() + (py - along * ey).square_())
-        to_the_right = (ex * py - ey * px < 0) == (ey > 0)
-        inside ^= ((ay <= y) != (by <= y)) & to_the_right
     distance = nearest.sqrt_()
-    return torch.where(inside, distance, -distance)
+    return torch.where(inside_contour(points, contour), distance, -distance)
 
 
 def contour_masks(landmarks: Tensor, anatomy: Anatomy, size: Size, soft: bool = False) -> Tensor:
@@ -64,8 +76,10 @@ def contour_masks(landmarks: Tensor, anatomy: Anatomy, size: Size, soft: bool = 
         if top >= bottom or left >= right:
             continue
         grid = pixel_grid((bottom - top, right - left), landmarks.device) + landmarks.new_tensor([left, top])
-        distance = signed_distance(grid.expand(len(polygon), -1, -1), polygon.float())
-        inside = (distance + 0.5).clamp(0, 1) if soft else (distance > 0).float()
+        grid = grid.expand(len(polygon), -1, -1)
+        inside = (
+            (signed_distance(grid, polygon.float()) + 0.5).clamp(0, 1) if soft else inside_contour(grid, polygon.float()).float()
+        )
         masks[known, c, top:bottom, left:right] = inside.reshape(-1, bottom - top, right - left)
     return masks
 
@@ -96,7 +110,7 @@ def polygon_mask(points: np.ndarray, size: Size) -> np.ndarray:
     """(H, W) bool mask of one polygon (n, 2): True where a pixel's centre is inside."""
     grid = pixel_grid(size, dtype=torch.float64)
     polygon = torch.as_tensor(np.asarray(points), dtype=torch.float64)
-    return (signed_distance(grid[None], polygon[None]) > 0).reshape(size).numpy()
+    return inside_contour(grid[None], polygon[None]).reshape(size).numpy()
 
 
 def mask_contours(mask: np.ndarray, level: float = 0.5) -> list[np.ndarray]:
