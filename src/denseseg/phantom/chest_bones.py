@@ -7,20 +7,18 @@ from functools import cache
 import numpy as np
 
 from denseseg.phantom.canvas import Canvas, bump, ellipse, path_distance, rise, rod
-from denseseg.phantom.chest_shapes import chest_outlines, clavicle_outer_end, shoulder_blade
+from denseseg.phantom.chest_shapes import chest_outlines, chest_wall, clavicle_outer_end, shoulder_blade
 from denseseg.phantom.warps import Chain
 
 
 @cache
 def _ribs() -> list[tuple[float, float, float]]:
     """(level of the lateral tip, lateral reach, drop of the posterior half) of eleven ribs, in the lungs' canonical frame."""
-    wall_y = [8, 11, 15, 23, 33, 45, 58, 71, 84, 100]
-    wall_x = [16, 21.5, 25.5, 30.5, 33.3, 35.2, 36.8, 38.0, 38.4, 38.4]
     ribs = []
     for k in range(11):
         drop = 4.2 + 9.5 * (1 - np.exp(-k / 3.2))
         level = 6.3 + 6.0 * k + drop
-        ribs.append((level, float(np.interp(level, wall_y, wall_x)) + 0.9, drop))
+        ribs.append((level, float(chest_wall(level)) + 1.0, drop))
     return ribs
 
 

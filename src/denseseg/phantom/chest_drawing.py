@@ -71,19 +71,19 @@ def _marker(canvas: Canvas, rng: np.random.Generator) -> None:
 def _devices(canvas: Canvas, body: Chain, rng: np.random.Generator) -> None:
     """Now and then an electrode with its lead, a feeding tube, a central line or a pacemaker, drawn on the body."""
     kind = rng.random()
-    if kind > 0.30:
+    if kind > 0.20:
         return
     x, y = canvas.frame(body)
     start = np.array([rng.uniform(20, 80), rng.uniform(30, 60)])
-    bend = start + rng.normal(0, 8, 2)
-    if kind < 0.14:
+    bend = start + np.array([rng.normal(0, 7), -14.0])
+    if kind < 0.10:
         disc = rise(1.1 - np.hypot(x - start[0], y - start[1]), 0.3)
-        lead = path_distance(x, y, spline([tuple(start), tuple(bend), (bend[0] + rng.normal(0, 15), -20.0)], 16))
+        lead = path_distance(x, y, spline([tuple(start), tuple(bend), (bend[0] + rng.normal(0, 12), -20.0)], 16))
         canvas.attenuation += 0.35 * disc + 0.16 * rise(0.28 - lead, 0.25)
-    elif kind < 0.21:
+    elif kind < 0.14:
         tube = path_distance(x, y, spline([(51, -20), (51.2, 20), (52.5, 50), (54, 74), (60, 83), (68, 82)], 24))
         canvas.attenuation += 0.10 * rise(0.5 - np.abs(tube), 0.3) + 0.10 * rise(0.16 - np.abs(tube - 0.42), 0.2)
-    elif kind < 0.27:
+    elif kind < 0.18:
         line = path_distance(x, y, spline([(38, -5), (40.5, 8), (44, 16), (45, 28), (45.5, 44)], 16))
         canvas.attenuation += 0.16 * rise(0.3 - line, 0.25)
     else:

@@ -1,7 +1,8 @@
 """The canonical chest: five outlines with 166 landmarks, and the silhouette of the body.
 
 Units are hundredths of the field of view (one unit is 3.584 mm), x to the right and y down, the spine at x = 50.
-The patient's right is on the left. All shapes are drawn by hand from general anatomy; none is traced from a patient.
+The patient's right is on the left. The shapes are constructed: the chest wall is one exponential curve on both sides, the
+heart a sheared egg, the left lung makes room for that egg, the clavicle is a sine wave; the rest are round numbers.
 """
 
 from __future__ import annotations
@@ -12,36 +13,63 @@ import numpy as np
 
 from denseseg.phantom.outlines import Outline, from_pieces
 
-RIGHT_LUNG = [
-    # costophrenic angle -> base -> cardiophrenic angle, then up the mediastinum, over the apex and down the ribs
-    ([(11.9, 83.6), (14.6, 78.2), (19.0, 74.2), (24.5, 71.2), (30.0, 69.8), (35.0, 69.6)], 9),
-    (
-        [(39.6, 71.4), (38.9, 65.5), (38.8, 59.0), (40.6, 51.5), (42.2, 44.5), (43.4, 36.5), (44.7, 27.5), (45.1, 18.5),
-         (43.2, 11.2), (38.3, 7.6), (31.8, 9.4), (25.2, 14.6), (20.2, 22.8), (17.1, 33.0), (15.2, 45.0), (13.6, 58.5),
-         (12.2, 71.5)],
-        35,
-    ),
-]  # fmt: skip
-LEFT_LUNG = [
-    # cardiophrenic angle -> heart border, aortic knob, over the apex and down the ribs, then the base
-    (
-        [(74.9, 74.6), (75.4, 70.6), (74.6, 65.6), (72.2, 59.4), (68.4, 53.4), (64.2, 47.5), (61.6, 41.5), (60.4, 35.5),
-         (61.0, 31.0), (60.3, 26.2), (56.9, 22.6), (56.0, 17.0), (58.0, 11.0), (62.6, 7.7), (69.0, 9.5), (75.6, 15.0),
-         (80.6, 23.4), (83.5, 34.0), (85.5, 46.5), (87.2, 60.0), (88.6, 72.5)],
-        43,
-    ),
-    ([(88.7, 84.2), (86.4, 80.3), (83.4, 77.0), (79.6, 75.0)], 7),
-]  # fmt: skip
-HEART = [
-    ([(40.6, 71.0), (39.1, 65.5), (38.9, 59.0), (40.7, 52.4), (44.0, 47.4), (49.0, 45.2), (55.0, 44.6), (60.8, 45.4),
-      (65.0, 49.0), (69.2, 54.6), (72.8, 60.4), (75.0, 66.4), (74.8, 72.0), (70.6, 75.4), (63.0, 76.4), (54.5, 76.0),
-      (46.5, 74.0)], 26),
-]  # fmt: skip
-# Centre line (x, y) and half thickness of the right clavicle, from its lateral end to the sternal end; it continues
-# as an unlabelled acromial end. The left one is its mirror image.
-CLAVICLE = [(23.4, 13.1, 1.55), (27.0, 13.7, 1.6), (31.0, 15.1, 1.75), (35.0, 16.4, 1.95), (39.0, 17.1, 2.25),
-            (42.2, 17.6, 2.95), (44.2, 18.3, 3.0)]  # fmt: skip
-ACROMIAL_END = [(23.5, 13.1, 1.45), (19.0, 12.4, 1.3), (13.0, 11.6, 1.15), (8.0, 11.4, 1.25), (5.0, 11.9, 1.2), (4.2, 12.2, 0.5)]
+Points = list[tuple[float, float]]
+APEX: Points = [(7.3, 10.8), (12.5, 7.2), (18.5, 9.4)]  # (distance from the spine, y)
+
+
+def chest_wall(y: np.ndarray | float) -> np.ndarray:
+    """Distance of the lungs' lateral border from the spine at the height y: quickly wide, then almost straight."""
+    return 10 + 28 * (1 - np.exp(-(np.asarray(y) - 6) / 13))
+
+
+def _wall() -> Points:
+    """The chest wall from the apex down, as (distance from the spine, y)."""
+    return [(float(chest_wall(y)), y) for y in (14.5, 22.0, 31.0, 42.0, 55.0, 69.0)]
+
+
+def _heart_border(degrees: np.ndarray | float) -> np.ndarray:
+    """(..., 2) points of the heart's outline: an ellipse, sheared towards the apex and wider below; 0 degrees is the apex."""
+    phi = np.deg2rad(degrees)
+    c, s = np.cos(phi), np.sin(phi)
+    corner = np.where((c < 0) & (s > 0), 0.62, 1.0)  # fuller where it meets the right diaphragm
+    across, down = np.sign(c) * np.abs(c) ** corner, np.sign(s) * np.abs(s) ** corner
+    return np.stack([56.5 + 17.5 * across + 1.5 * down, 59.5 + 14 * down + 4 * c], axis=-1)
+
+
+def _right_lung() -> Outline:
+    beside_heart = [(50 - float(x), float(y)) for x, y in _heart_border(np.array([164.0, 180.0, 200.0]))]
+    mediastinum = [(5.5 + 3.5 * ((y - 16) / 30) ** 2, y) for y in (43.0, 34.0, 25.0, 16.0)]
+    corner = (10.4, 70.0)
+    dome = [(corner[0] + 27.5 * t, corner[1] - 4 * np.sin(np.pi * t) + 12 * t**2) for t in (0.8, 0.6, 0.4, 0.2)]
+    angle = (float(chest_wall(82.0)), 82.0)
+    pieces = [([angle, *dome], 8), ([corner, *beside_heart, *mediastinum, *APEX, *_wall()], 36)]
+    return _from_apex(from_pieces([([(50 - off, y) for off, y in piece], n) for piece, n in pieces]))
+
+
+def _left_lung() -> Outline:
+    beside_heart = [(float(x) - 50, float(y)) for x, y in _heart_border(np.array([10.0, -5.0, -20.0, -35.0, -48.0]))]
+    hilum = [(11.0, 41.0)]
+    knob = [(6 + 4.5 * float(np.exp(-(((y - 29) / 5.5) ** 2))), y) for y in (34.0, 29.0, 25.0, 20.0, 15.5)]
+    angle, corner = (float(chest_wall(83.0)), 83.0), (24.5, 73.0)
+    dome = [(corner[0] + 13.5 * t, corner[1] - 1.0 * np.sin(np.pi * t) + 10 * t**2) for t in (0.75, 0.5, 0.25)]
+    pieces = [([corner, *beside_heart, *hilum, *knob, *APEX, *_wall()], 44), ([angle, *dome], 6)]
+    return _from_apex(from_pieces([([(50 + off, y) for off, y in piece], n) for piece, n in pieces]))
+
+
+def _heart() -> Outline:
+    border = _heart_border(np.arange(140, 500, 20))
+    return from_pieces([([(float(x), float(y)) for x, y in border], 26)])
+
+
+def _clavicle_line() -> list[tuple[float, float, float]]:
+    """Centre line (x, y) and half thickness of the right clavicle from its lateral end to the sternal end."""
+    t = np.linspace(0, 1, 7)
+    x, y, half = 23 + 21 * t, 13 + 5 * t - 0.8 * np.sin(2 * np.pi * t), 1.7 + 1.2 * t**2
+    return [(float(a), float(b), float(c)) for a, b, c in zip(x, y, half, strict=True)]
+
+
+# The clavicle beyond its label, the shoulder blade, and half of the body's silhouette.
+ACROMIAL_END = [(23.1, 13.0, 1.5), (19.0, 12.2, 1.3), (13.0, 11.6, 1.15), (8.0, 11.4, 1.25), (5.0, 11.9, 1.2), (4.2, 12.2, 0.5)]
 SHOULDER_BLADE = [(20.5, 17.0), (18.8, 25.0), (16.2, 34.0), (13.2, 44.0), (11.2, 49.5), (9.0, 47.0), (7.6, 38.0), (5.6, 29.0),
                   (4.0, 24.0), (3.4, 18.6), (7.0, 17.5), (12.5, 17.2), (17.0, 15.4)]  # fmt: skip
 BODY = [
@@ -51,7 +79,7 @@ BODY = [
 ]  # fmt: skip
 
 
-def _rod(line: list[tuple[float, float, float]]) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+def _rod(line: list[tuple[float, float, float]]) -> tuple[Points, Points]:
     """Upper edge of a rod with the centre line (x, y, half thickness), and its lower edge on the way back."""
     x, y, half = np.array(line).T
     centre = np.stack([x, y], 1)
@@ -64,8 +92,9 @@ def _rod(line: list[tuple[float, float, float]]) -> tuple[list[tuple[float, floa
 
 def _clavicle() -> Outline:
     """23 landmarks: along the upper edge from lateral to medial, round the sternal end, back along the lower edge."""
-    upper, lower = _rod(CLAVICLE)
-    tip = (CLAVICLE[-1][0] + 0.9, CLAVICLE[-1][1] + 0.9)
+    line = _clavicle_line()
+    upper, lower = _rod(line)
+    tip = (line[-1][0] + 0.9, line[-1][1] + 0.9)
     return from_pieces([(upper[:-1], 9), ([upper[-1], tip], 3), (lower[:-1], 10), ([lower[-1]], 1)])
 
 
@@ -104,8 +133,7 @@ def chest_outlines() -> tuple[Outline, ...]:
     Lungs start at the apex and run down the chest wall first; the heart starts at its lower right corner and goes up;
     clavicles start at the lateral end and run along the upper edge first.
     """
-    right, left = (_from_apex(from_pieces(pieces)) for pieces in (RIGHT_LUNG, LEFT_LUNG))
-    return right, left, from_pieces(HEART), _clavicle(), mirrored(_clavicle())
+    return _right_lung(), _left_lung(), _heart(), _clavicle(), mirrored(_clavicle())
 
 
 @cache
