@@ -33,8 +33,8 @@ BANNERS = {
 :::""",
     "course": """:::{admonition} Course profile
 :class: profile-note note
-Made-up chests (phantoms), small images, a small network, on a laptop's processor. The numbers on this page teach; they are not
-results. Those are in {doc}`/book/results`.
+Small images, a small network, and made-up chests (phantoms) unless the parameters below name other data. The numbers on this page
+teach; they are not results. Those are in {doc}`/book/results`.
 :::""",
 }
 
