@@ -269,7 +269,7 @@ def write_record(record: Mapping[str, Any], folder: str | Path = "results") -> P
 def read_records(folder: str | Path = "results") -> list[dict[str, Any]]:
     """All records below `folder`, checked, in order of their paths. Raises DataError that names the file."""
     records = []
-    for path in sorted(Path(folder).rglob("*.json")):
+    for path in sorted(p for p in Path(folder).rglob("*.json") if p.parent.name != "benchmarks"):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
