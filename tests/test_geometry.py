@@ -7,9 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.path import Path
+from scipy.ndimage import binary_dilation
 
 from denseseg.anatomy import CHEST, Anatomy, Structure
-from denseseg.geometry.contour import contour_masks, fill_missing, mask_contours, polygon_mask, signed_distance
+from denseseg.geometry.contour import contour_masks, distance_to_contour, fill_missing, mask_contours, polygon_mask, signed_distance
 from denseseg.geometry.decode import affine_inversion, decode_affine, decode_published, published_inversion, snap_to_contour
 from denseseg.geometry.similarity import umeyama
 from denseseg.geometry.template import Template
@@ -93,10 +95,20 @@ def test_template_takes_each_landmark_from_the_cases_that_have_it():
 
 
 @given(st.floats(5, 12), st.floats(15, 25), st.floats(15, 25))
-def test_signed_distance_to_a_square(half, x, y):
+def test_distance_to_a_square(half, x, y):
     square = torch.tensor([[[-half, -half], [half, -half], [half, half], [-half, half]]]) + torch.tensor([x, y])
     points = torch.tensor([[[x, y], [x + half + 3, y], [x + half + 3, y + half + 4], [x + half - 1, y]]])
+    np.testing.assert_allclose(distance_to_contour(points, square)[0], [half, 3, 5, 1], atol=1e-3)
     np.testing.assert_allclose(signed_distance(points, square)[0], [half, -3, -5, 1], atol=1e-3)
+
+
+@settings(deadline=None, max_examples=25)
+@given(seeds, st.tuples(st.floats(-60, 60), st.floats(-50, 50)))
+def test_polygon_masks_agree_with_matplotlib_also_when_cut_by_the_border(seed, shift):
+    contour = blob(seed, wobble=1.0) + shift
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
+    inside = Path(contour).contains_points(np.stack([columns.ravel(), rows.ravel()], -1)).reshape(SIZE)
+    np.testing.assert_array_equal(polygon_mask(contour, SIZE), inside)
 
 
 @settings(deadline=None, max_examples=25)
@@ -115,9 +127,9 @@ def test_soft_masks_hold_the_area_and_hard_masks_the_pixel_centres(seed):
 def test_contours_of_a_soft_mask_are_the_outline():
     contour = blob(3)
     outline = mask_contours(contour_masks(as_batch(contour), ONE, SIZE, soft=True)[0, 0].numpy())[0]
-    distance = signed_distance(torch.as_tensor(outline.copy())[None].float(), as_batch(contour))
-    assert distance.abs().mean() < 0.05
-    assert distance.abs().max() < 0.4  # at corners a straight edge is only an approximation
+    distance = distance_to_contour(torch.as_tensor(outline.copy())[None].float(), as_batch(contour))
+    assert distance.mean() < 0.05
+    assert distance.max() < 0.4  # at corners a straight edge is only an approximation
 
 
 def test_missing_landmarks_are_skipped_by_the_polygon():
@@ -184,9 +196,8 @@ def test_spline_maps_undo_a_similarity_of_the_template(angle, scale, seed):
 def test_spline_maps_cover_the_mask_and_the_band_only():
     contour = blob(4)
     maps = uv_maps(as_batch(contour), Template(ONE, blob(0), SIZE), band=3)
-    grid = torch.stack(torch.meshgrid(torch.arange(80.0), torch.arange(64.0), indexing="xy"), -1).reshape(1, -1, 2)
-    distance = signed_distance(grid, as_batch(contour)).view(SIZE)
-    assert torch.equal(maps.valid[0, 0], distance > -3)
+    grown = binary_dilation(polygon_mask(contour, SIZE), np.ones((7, 7)))
+    np.testing.assert_array_equal(maps.valid[0, 0].numpy(), grown)
     assert (maps.uv[~maps.valid[:, :, None].expand_as(maps.uv)] == 0).all()
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from skimage.measure import find_contours
 from torch import Tensor
+from torch.nn import functional as F
 
 from denseseg.anatomy import Anatomy
 from denseseg.cases import Size
@@ -21,36 +20,58 @@ def pixel_grid(size: Size, device: torch.device | None = None, dtype: torch.dtyp
     return torch.stack([x, y], -1).reshape(-1, 2)
 
 
-def _edges(contour: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """The edges of closed polygons (B, n, 2), one by one: start x, start y, and the step to the next point, each (B, 1).
+def fill_contours(contour: Tensor, size: Size) -> Tensor:
+    """(B, H, W) bool: which pixel centres lie inside closed polygons (B, n, 2) of finite points, by the even-odd rule.
 
-    One by one, since their number is small and no (B, P, n) array has then to be held.
+    Scan lines: each edge flips the parity of all pixels right of where it crosses their row, so a running sum along the row tells.
     """
+    height, width = size
+    y = torch.arange(height, device=contour.device, dtype=contour.dtype)[:, None]
     step = torch.roll(contour, -1, dims=1) - contour
-    for i in range(contour.shape[1]):
-        yield contour[:, i, :1], contour[:, i, 1:], step[:, i, :1], step[:, i, 1:]
+    (ax, ay), (ex, ey) = contour[:, None].unbind(-1), step[:, None].unbind(-1)  # each (B, 1, n)
+    spans = (ay <= y) != (ay + ey <= y)  # (B, H, n)
+    crossing = ax + (y - ay) / torch.where(spans, ey, 1) * ex
+    first = (crossing.floor() + 1).clamp(0, width).long()
+    flips = torch.zeros(len(contour), height, width + 1, dtype=torch.int32, device=contour.device)
+    flips.scatter_add_(2, first, spans.int())
+    return flips[..., :-1].cumsum(2) % 2 == 1
 
 
-def inside_contour(points: Tensor, contour: Tensor) -> Tensor:
-    """Which of (B, P, 2) points lie inside closed polygons (B, n, 2): (B, P) bool, by even-odd crossing of the ray to the right."""
-    x, y = points.unbind(-1)
-    inside = torch.zeros_like(x, dtype=torch.bool)
-    for ax, ay, ex, ey in _edges(contour):
-        spans = (ay <= y) != (ay + ey <= y)
-        inside ^= spans & ((ex * (y - ay) - ey * (x - ax) < 0) == (ey > 0))
-    return inside
+def distance_to_contour(points: Tensor, contour: Tensor) -> Tensor:
+    """Distance of (B, P, 2) points to the edges of closed polygons (B, n, 2): (B, P), pixels."""
+    start = contour[:, None]
+    step = torch.roll(contour, -1, dims=1)[:, None] - start
+    offset = points[:, :, None] - start  # (B, P, n, 2)
+    along = ((offset * step).sum(-1) / step.square().sum(-1).clamp_min(1e-12)).clamp(0, 1)
+    return (offset - along[..., None] * step).square().sum(-1).amin(-1).sqrt()
 
 
 def signed_distance(points: Tensor, contour: Tensor) -> Tensor:
-    """Distance of (B, P, 2) points to closed polygons (B, n, 2), positive inside: (B, P), pixels. Coordinates must be finite."""
-    x, y = points.unbind(-1)
-    nearest = torch.full_like(x, torch.inf)
-    for ax, ay, ex, ey in _edges(contour):
-        px, py = x - ax, y - ay
-        along = ((px * ex + py * ey) / (ex * ex + ey * ey).clamp_min(1e-12)).clamp_(0, 1)
-        nearest = torch.minimum(nearest, (px - along * ex).square_() + (py - along * ey).square_())
-    distance = nearest.sqrt_()
-    return torch.where(inside_contour(points, contour), distance, -distance)
+    """`distance_to_contour`, positive for points inside the polygon (even-odd rule) and negative outside."""
+    ax, ay = contour[:, None].unbind(-1)
+    ex, ey = (torch.roll(contour, -1, dims=1) - contour)[:, None].unbind(-1)
+    x, y = points[:, :, :1], points[:, :, 1:]
+    spans = (ay <= y) != (ay + ey <= y)
+    to_the_right = ax + (y - ay) / torch.where(spans, ey, 1) * ex > x
+    inside = (spans & to_the_right).sum(-1) % 2 == 1
+    distance = distance_to_contour(points, contour)
+    return torch.where(inside, distance, -distance)
+
+
+def dilate(masks: Tensor, reach: int) -> Tensor:
+    """(B, H, W) bool masks grown by `reach` pixels along rows, columns and diagonals."""
+    return F.max_pool2d(masks.float()[:, None], 2 * reach + 1, stride=1, padding=reach)[:, 0] > 0 if reach else masks
+
+
+def _soften(masks: Tensor, contour: Tensor) -> Tensor:
+    """Masks as the share of each pixel that is covered: signed distance + 0.5, clipped; only the pixels at the edge need it."""
+    soft = masks.float()
+    edge = dilate(masks, 1) & dilate(~masks, 1)
+    b, row, column = edge.nonzero(as_tuple=True)
+    points = torch.stack([column, row], -1).to(contour)
+    distance = distance_to_contour(points[:, None], contour[b])[:, 0]
+    soft[b, row, column] = (0.5 + torch.where(masks[b, row, column], distance, -distance)).clamp(0, 1)
+    return soft
 
 
 def contour_masks(landmarks: Tensor, anatomy: Anatomy, size: Size, soft: bool = False) -> Tensor:
@@ -67,20 +88,10 @@ def contour_masks(landmarks: Tensor, anatomy: Anatomy, size: Size, soft: bool = 
     for c, structure in enumerate(anatomy.structures):
         if not structure.contour:
             continue
-        polygon = fill_missing(landmarks[:, anatomy.slices[structure.name]])
-        known = torch.isfinite(polygon).all(-1).all(-1)
-        if not known.any():
-            continue
-        polygon = polygon[known]
-        (top, bottom), (left, right) = _window(polygon, size)
-        if top >= bottom or left >= right:
-            continue
-        grid = pixel_grid((bottom - top, right - left), landmarks.device) + landmarks.new_tensor([left, top])
-        grid = grid.expand(len(polygon), -1, -1)
-        inside = (
-            (signed_distance(grid, polygon.float()) + 0.5).clamp(0, 1) if soft else inside_contour(grid, polygon.float()).float()
-        )
-        masks[known, c, top:bottom, left:right] = inside.reshape(-1, bottom - top, right - left)
+        polygon = fill_missing(landmarks[:, anatomy.slices[structure.name]].float())
+        known = torch.isfinite(polygon).flatten(1).all(1)
+        inside = fill_contours(polygon[known], size)
+        masks[known, c] = _soften(inside, polygon[known]) if soft else inside.float()
     return masks
 
 
@@ -99,18 +110,9 @@ def fill_missing(contour: Tensor) -> Tensor:
     return torch.where((present.sum(1) >= 3)[:, None, None], filled, torch.nan)
 
 
-def _window(points: Tensor, size: Size, margin: int = 1) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Rows (top, bottom) and columns (left, right) of the image that hold all points, with a margin."""
-    low, high = points.reshape(-1, 2).amin(0).floor().long() - margin, points.reshape(-1, 2).amax(0).ceil().long() + margin + 1
-    (left, top), (right, bottom) = low.tolist(), high.tolist()
-    return (max(top, 0), min(bottom, size[0])), (max(left, 0), min(right, size[1]))
-
-
 def polygon_mask(points: np.ndarray, size: Size) -> np.ndarray:
     """(H, W) bool mask of one polygon (n, 2): True where a pixel's centre is inside."""
-    grid = pixel_grid(size, dtype=torch.float64)
-    polygon = torch.as_tensor(np.asarray(points), dtype=torch.float64)
-    return inside_contour(grid[None], polygon[None]).reshape(size).numpy()
+    return fill_contours(torch.as_tensor(np.asarray(points, float))[None], size)[0].numpy()
 
 
 def mask_contours(mask: np.ndarray, level: float = 0.5) -> list[np.ndarray]:

@@ -59,22 +59,28 @@ def affine_inversion(
 
     uv: (B, 2, H, W); mask: (B, H, W) bool; targets: (n, 2) uv.
     """
-    start = _nearest_pixel(uv, mask, targets)  # (B, n, 2), NaN where empty
-    points, centre = start.clone(), start.nan_to_num(0.0).round()
-    covariance = uv.new_full((*start.shape, 2), torch.nan)
-    jacobian = uv.new_full((*start.shape, 2), torch.nan)
+    member = torch.zeros(len(targets), dtype=torch.long, device=uv.device)
+    return _invert(uv[:, None], mask[:, None], member, targets, radius, sigma, iterations)
+
+
+def _invert(uv: Tensor, mask: Tensor, member: Tensor, targets: Tensor, radius: int, sigma: float, iterations: int) -> Decoded:
+    """Affine inversion of (B, C, 2, H, W) maps for (N, 2) targets, each in the structure that `member` (N,) names."""
+    start = _nearest_pixels(uv, mask, member, targets)  # (B, N, 2), NaN where a mask is empty
+    found = torch.isfinite(start[..., 0])
+    points, centre = start, start.nan_to_num(0.0)
+    slope = residual = uv.new_full((*start.shape, 2), torch.nan)
     for _ in range(iterations):
-        fit = _local_affine(uv, mask, centre, points.nan_to_num(0.0) - centre, radius, sigma)
-        step = _solve2(fit.slope, targets - fit.value)
-        good = fit.sound & torch.isfinite(step).all(-1) & (step.norm(dim=-1) <= 2 * radius) & torch.isfinite(start[..., 0])
-        far = step.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-        step = step * (radius / far).clamp_max(1)
+        fit = _local_affine(uv, mask, member, centre, points.nan_to_num(0.0) - centre, radius, sigma)
+        step = (_inverse2(fit.slope) @ (targets - fit.value)[..., None])[..., 0]
+        length = step.norm(dim=-1)
+        good = found & fit.sound & (length <= 2 * radius)  # False where the step is not finite
+        step = step * (radius / length.clamp_min(1e-12)).clamp_max(1)[..., None]
         points = torch.where(good[..., None], centre + step, points)
-        inverse = torch.linalg.pinv(torch.where(good[..., None, None], fit.slope, torch.eye(2, device=uv.device)))
-        covariance = torch.where(good[..., None, None], inverse @ fit.residual @ inverse.mT, covariance)
-        jacobian = torch.where(good[..., None, None], fit.slope, jacobian)
-        centre = _recentred(points, centre, mask)
-    return Decoded(points, covariance, jacobian)
+        slope = torch.where(good[..., None, None], fit.slope, slope)
+        residual = torch.where(good[..., None, None], fit.residual, residual)
+        centre = _recentred(points, centre, mask, member)
+    inverse = _inverse2(slope)
+    return Decoded(points, inverse @ residual @ inverse.mT, slope)
 
 
 @dataclass(frozen=True)
@@ -91,59 +97,67 @@ def _masked_pixels(uv: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack([columns, rows], -1).to(uv.dtype), uv[:, rows, columns].T
 
 
-def _nearest_pixel(uv: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
-    """(B, n, 2): for each target the masked pixel with the nearest uv; NaN where the mask is empty."""
+def _nearest_pixels(uv: Tensor, mask: Tensor, member: Tensor, targets: Tensor) -> Tensor:
+    """(B, N, 2): for each target the pixel of its structure's mask with the nearest uv; NaN where the mask is empty."""
     points = uv.new_full((len(uv), len(targets), 2), torch.nan)
-    for b in range(len(uv)):
-        where, values = _masked_pixels(uv[b], mask[b])
-        if len(where):
-            points[b] = where[torch.cdist(targets, values).argmin(1)]
+    for c in range(uv.shape[1]):
+        own = (member == c).nonzero()[:, 0]
+        for b in range(len(uv)):
+            where, values = _masked_pixels(uv[b, c], mask[b, c])
+            if len(where) and len(own):
+                # |v - t|^2 without |t|^2, which moves no minimum
+                distance = torch.addmm(values.square().sum(1), targets[own], values.T, alpha=-2)
+                points[b, own] = where[distance.argmin(1)]
     return points
 
 
-def _local_affine(uv: Tensor, mask: Tensor, centre: Tensor, offset: Tensor, radius: int, sigma: float) -> _Fit:
+def _local_affine(uv: Tensor, mask: Tensor, member: Tensor, centre: Tensor, offset: Tensor, radius: int, sigma: float) -> _Fit:
     """Weighted least squares of uv over the window round each centre pixel; weights fall off from centre + offset."""
-    batch, _, height, width = uv.shape
+    batch, _, _, height, width = uv.shape
     reach = torch.arange(-radius, radius + 1, device=uv.device, dtype=uv.dtype)
     dy, dx = torch.meshgrid(reach, reach, indexing="ij")
     delta = torch.stack([dx, dy], -1).view(-1, 2)  # (K, 2)
-    pixel = centre[:, :, None] + delta  # (B, n, K, 2)
-    column, row = pixel[..., 0].long(), pixel[..., 1].long()
-    in_image = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    flat = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)  # (B, n, K)
-    member = torch.gather(mask.view(batch, -1), 1, flat.view(batch, -1)).view(flat.shape) & in_image
-    values = torch.gather(uv.view(batch, 2, -1), 2, flat.view(batch, 1, -1).expand(-1, 2, -1))
-    values = values.view(batch, 2, *flat.shape[1:]).movedim(1, -1)  # (B, n, K, 2)
-    weight = torch.exp(-(delta - offset[:, :, None]).square().sum(-1) / (2 * sigma**2)) * member
+    pixel = (centre[:, :, None] + delta).long()  # (B, N, K, 2)
+    limit = torch.tensor([width, height], device=uv.device)
+    inside = ((pixel >= 0) & (pixel < limit)).all(-1)
+    column, row = pixel.clamp_min(0).minimum(limit - 1).unbind(-1)
+    place = row * width + column  # (B, N, K), within one plane
+    plane = member[:, None] * (height * width)
+    taken = _gather(mask, plane + place) & inside
+    values = torch.stack([_gather(uv, 2 * plane + place), _gather(uv, 2 * plane + height * width + place)], -1)  # (B, N, K, 2)
+    weight = torch.exp(-(delta - offset[:, :, None]).square().sum(-1) / (2 * sigma**2)) * taken
     weight = weight / weight.sum(-1, keepdim=True).clamp_min(1e-12)
     design = torch.cat([torch.ones_like(delta[:, :1]), delta], -1)  # (K, 3)
-    normal = torch.einsum("bnk,ki,kj->bnij", weight, design, design)
-    normal = normal + 1e-7 * torch.eye(3, device=uv.device, dtype=uv.dtype)
-    right = torch.einsum("bnk,ki,bnkc->bnic", weight, design, values)
-    solution = torch.linalg.solve(normal, right)  # (B, n, 3, 2)
-    residual = values - torch.einsum("ki,bnic->bnkc", design, solution)
-    spread = torch.einsum("bnk,bnkc,bnkd->bncd", weight, residual, residual)
-    return _Fit(solution[..., 0, :], solution[..., 1:, :].mT, spread, member.sum(-1) >= 6)
+    products = (design[:, :, None] * design[:, None]).view(-1, 9)
+    normal = (weight @ products).unflatten(-1, (3, 3)) + 1e-7 * torch.eye(3, device=uv.device, dtype=uv.dtype)
+    weighted = weight[..., None] * values
+    solution = torch.linalg.solve(normal, design.T @ weighted)  # (B, N, 3, 2)
+    residual = values - design @ solution
+    spread = (weight[..., None] * residual).mT @ residual
+    return _Fit(solution[..., 0, :], solution[..., 1:, :].mT, spread, taken.sum(-1) >= 6)
 
 
-def _solve2(matrix: Tensor, right: Tensor) -> Tensor:
-    """matrix^-1 right for (..., 2, 2) and (..., 2) by Cramer's rule; not finite where singular."""
-    a, b, c, d = matrix[..., 0, 0], matrix[..., 0, 1], matrix[..., 1, 0], matrix[..., 1, 1]
-    determinant = a * d - b * c
-    x = (d * right[..., 0] - b * right[..., 1]) / determinant
-    y = (a * right[..., 1] - c * right[..., 0]) / determinant
-    return torch.stack([x, y], -1)
+def _gather(maps: Tensor, index: Tensor) -> Tensor:
+    """Values of (B, ...) maps at flat indices (B, N, K)."""
+    return torch.gather(maps.flatten(1), 1, index.flatten(1)).view(index.shape)
 
 
-def _recentred(points: Tensor, centre: Tensor, mask: Tensor) -> Tensor:
-    """The pixel nearest each point where it is in the mask; else the old centre, which is."""
-    _, height, width = mask.shape
+def _inverse2(matrix: Tensor) -> Tensor:
+    """Inverse of (..., 2, 2) matrices by Cramer's rule; not finite where singular."""
+    (a, b), (c, d) = (row.unbind(-1) for row in matrix.unbind(-2))
+    adjugate = torch.stack([torch.stack([d, -b], -1), torch.stack([-c, a], -1)], -2)
+    return adjugate / (a * d - b * c)[..., None, None]
+
+
+def _recentred(points: Tensor, centre: Tensor, mask: Tensor, member: Tensor) -> Tensor:
+    """The pixel nearest each point where it is in its structure's mask; else the old centre, which is."""
+    batch, _, height, width = mask.shape
     pixel = points.nan_to_num(0.0).round()
-    column, row = pixel[..., 0].long(), pixel[..., 1].long()
-    in_image = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    batch = torch.arange(len(mask), device=mask.device)[:, None]
-    member = mask[batch, row.clamp(0, height - 1), column.clamp(0, width - 1)] & in_image
-    return torch.where(member[..., None], pixel, centre)
+    limit = torch.tensor([width, height], device=mask.device)
+    inside = ((pixel >= 0) & (pixel < limit)).all(-1)
+    column, row = pixel.long().clamp_min(0).minimum(limit - 1).unbind(-1)
+    taken = mask[torch.arange(batch, device=mask.device)[:, None], member, row, column] & inside
+    return torch.where(taken[..., None], pixel, centre)
 
 
 def uv_targets(template: Template, like: Tensor) -> Tensor:
@@ -173,15 +187,8 @@ def decode_affine(
 ) -> Decoded:
     """Affine inversion for all landmarks of an anatomy; arguments as in `decode_published` and `affine_inversion`."""
     targets = uv_targets(template, uv) if targets is None else targets
-    parts = [
-        affine_inversion(uv[:, c], mask[:, c], targets[where], radius, sigma, iterations)
-        for c, where in enumerate(template.anatomy.slices.values())
-    ]
-    return Decoded(
-        torch.cat([p.points for p in parts], 1),
-        torch.cat([p.covariance for p in parts], 1),
-        torch.cat([p.jacobian for p in parts], 1),
-    )
+    member = torch.as_tensor(template.anatomy.membership, device=uv.device)
+    return _invert(uv, mask, member, targets, radius, sigma, iterations)
 
 
 def snap_to_contour(

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from denseseg.anatomy import Anatomy
 from denseseg.cases import Size
-from denseseg.geometry.contour import contour_masks, fill_missing, pixel_grid, signed_distance
+from denseseg.geometry.contour import contour_masks, dilate, fill_contours, fill_missing, pixel_grid
 from denseseg.geometry.template import Template
 
 
@@ -48,14 +48,21 @@ class ThinPlateSpline:
     def __call__(self, points: Tensor) -> Tensor:
         """Values at (B, P, 2) points: (B, P, 2)."""
         x = (points - self.origin) / self.scale
-        squared = torch.cdist(x, self.centres, compute_mode="donot_use_mm_for_euclid_dist").square_()
-        linear = self.affine[:, :1] + x @ self.affine[:, 1:]
-        return linear + _kernel(squared) @ self.weights
+        # in portions that stay in the cache; their squared distances by a matrix product
+        bent = [_kernel(_squared_distances(part, self.centres)) @ self.weights for part in x.split(2048, dim=1)]
+        return torch.cat(bent, dim=1) + self.affine[:, :1] + x @ self.affine[:, 1:]
+
+
+def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
+    """(B, P, n) from (B, P, 2) and (B, n, 2)."""
+    squares = x.square().sum(-1)[:, :, None] + y.square().sum(-1)[:, None]
+    return torch.baddbmm(squares, x, y.mT, alpha=-2)
 
 
 def _kernel(squared: Tensor) -> Tensor:
     """r^2 log r^2, zero at r = 0."""
-    return torch.xlogy(squared, squared)
+    squared = squared.clamp_min(1e-20)
+    return squared.log().mul_(squared)
 
 
 def fit_spline(points: Tensor, values: Tensor, smoothing: float | Tensor = 0.0) -> ThinPlateSpline:
@@ -102,7 +109,7 @@ def uv_maps(
     template: Template,
     size: Size | None = None,
     method: str = "tps",
-    band: float = 4,
+    band: int = 4,
     smoothing: float = 1e-4,
 ) -> UVMaps:
     """uv maps of a batch of cases.
@@ -132,7 +139,7 @@ def _empty(landmarks: Tensor, anatomy: Anatomy, size: Size) -> UVMaps:
     )
 
 
-def _spline_maps(landmarks: Tensor, template: Template, size: Size, band: float, smoothing: float) -> UVMaps:
+def _spline_maps(landmarks: Tensor, template: Template, size: Size, band: int, smoothing: float) -> UVMaps:
     maps = _empty(landmarks, template.anatomy, size)
     goal = torch.as_tensor(template.uv, dtype=torch.float32, device=landmarks.device)
     for c, where in enumerate(template.anatomy.slices.values()):
@@ -157,20 +164,18 @@ def _spline_maps(landmarks: Tensor, template: Template, size: Size, band: float,
     return maps
 
 
-def _crops(contour: Tensor, size: Size, band: float) -> tuple[Tensor, Tensor, Tensor]:
+def _crops(contour: Tensor, size: Size, band: int) -> tuple[Tensor, Tensor, Tensor]:
     """Windows of one common size (h, w) that hold each contour and its band.
 
     Returns the pixel centres (B, h, w, 2), the windows' first (column, row) (B, 2), and which pixels are within the image and
-    inside the contour or at most `band` pixels outside it (B, h, w).
+    inside the contour or at most `band` pixels beyond it (B, h, w).
     """
     polygon = fill_missing(contour)
-    margin = int(np.ceil(band)) + 1
-    first = polygon.amin(1).floor().long() - margin
-    w, h = (polygon.amax(1).ceil().long() + margin + 1 - first).amax(0).tolist()
+    first = polygon.amin(1).floor().long() - band - 1
+    w, h = (polygon.amax(1).ceil().long() + band + 2 - first).amax(0).tolist()
     grid = pixel_grid((h, w), contour.device).view(1, h, w, 2) + first[:, None, None]
-    limit = contour.new_tensor([size[1], size[0]])
-    in_image = ((grid >= 0) & (grid < limit)).all(-1)
-    near = signed_distance(grid.flatten(1, 2), polygon).view(len(contour), h, w) > -band
+    in_image = ((grid >= 0) & (grid < contour.new_tensor([size[1], size[0]]))).all(-1)
+    near = dilate(fill_contours(polygon - first[:, None], (h, w)), band)
     return grid, first, in_image & near
 
 

@@ -35,7 +35,7 @@ class DenseSegRecipe(Recipe):
 
     channels: tuple[int, ...] = (64, 128, 256, 512)
     uv_method: str = "tps"
-    band: float = 4.0
+    band: int = 4
     soft_masks: bool = True
     segmentation: str = "dice_bce"
     decoder: str = "affine"
