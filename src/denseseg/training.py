@@ -17,9 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning.fabric import Fabric
-from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from tqdm.auto import tqdm
 
 from denseseg.augment import Augmentation, Batch, augment
 from denseseg.cases import CaseSet, DataError
@@ -64,6 +62,7 @@ def fit(
     train, validation: sets of the method's anatomy and image size. validation may be None or empty: then the last weights stay.
     folder: where checkpoint.pt (each epoch, atomic) and history.csv go; a run found there with the same method, recipe, data and
         settings is resumed, one with others raises DataError. None keeps nothing.
+    progress: print a line for the first epoch and for each that is validated.
     Returns the history, a row an epoch: epoch, learning_rate, loss, each term, validation_tre (pixels, NaN where not measured),
     seconds. A method without a network is only prepared, and its history is empty.
     """
@@ -72,16 +71,19 @@ def fit(
     if method.network is None:
         return pd.DataFrame()
     run = _Run(method, train, validation, settings, Path(folder) if folder is not None else None)
-    epochs = range(run.start, settings.epochs)
-    bar = tqdm(
-        epochs, initial=run.start, total=settings.epochs, desc=method.name, disable=not progress or run.fabric.global_rank > 0
-    )
-    for epoch in bar:
+    for epoch in range(run.start, settings.epochs):
         if run.exhausted(epoch):
             break
         run.epoch(epoch)
-        bar.set_postfix({k: f"{run.history[-1][k]:.3f}" for k in ("loss", "validation_tre")})
+        if progress and run.fabric.global_rank == 0 and (epoch == run.start or run.validates(epoch)):
+            print(_line(run.history[-1], settings.epochs), flush=True)
     return run.finish()
+
+
+def _line(row: dict[str, float], epochs: int) -> str:
+    """One epoch as text, which a page, a log and a terminal show alike."""
+    error = "" if np.isnan(row["validation_tre"]) else f"  validation {row['validation_tre']:.2f} px"
+    return f"epoch {int(row['epoch']) + 1:3d}/{epochs}  loss {row['loss']:.4f}  {row['seconds']:.1f} s{error}"
 
 
 def predict_all(method: Method, cases: CaseSet, batch_size: int = 8) -> list:
@@ -156,15 +158,22 @@ class _Run:
             steps += 1
         rate = self.scheduler.get_last_lr()[0]
         self.scheduler.step()
-        row: dict[str, float] = {"epoch": epoch, "learning_rate": float(rate), **{term: value / steps for term, value in sums.items()}}
-        last = epoch == self.settings.epochs - 1
+        row: dict[str, float] = {
+            "epoch": epoch,
+            "learning_rate": float(rate),
+            **{term: value / steps for term, value in sums.items()},
+        }
         row["validation_tre"] = float("nan")
-        if self.validation is not None and (last or epoch % self.settings.validate_every == self.settings.validate_every - 1):
+        if self.validation is not None and self.validates(epoch):
             row["validation_tre"] = self._validate(epoch)
         row["seconds"] = time.perf_counter() - began
         self.history.append(row)
         if self.folder is not None and self.fabric.global_rank == 0:
             self._save(self.folder, epoch + 1)
+
+    def validates(self, epoch: int) -> bool:
+        every = self.settings.validate_every
+        return epoch == self.settings.epochs - 1 or epoch % every == every - 1
 
     def _batches(self, generator: torch.Generator) -> Iterator[Batch]:
         order = torch.randperm(len(self.data.images), generator=generator)

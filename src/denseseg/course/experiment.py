@@ -85,7 +85,7 @@ def run_experiment(
     seconds = float(history["seconds"].sum()) if len(history) else time.perf_counter() - began
     if folder is not None:
         method.save(Path(folder) / "weights.safetensors")
-    frame, seconds_per_case = evaluate_method(method, parts.test, settings.batch_size, progress)
+    frame, seconds_per_case = evaluate_method(method, parts.test, settings.batch_size, progress=False)
     record = make_record(
         method=method_name,
         recipe=recipe,
