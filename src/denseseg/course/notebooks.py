@@ -212,8 +212,9 @@ def run_all(
     prints = fingerprints(notebooks, parameters, root)
     sorter = TopologicalSorter({name: notebook.needs for name, notebook in notebooks.items()})
     sorter.prepare()
-    ended: dict[str, Status] = {}
+    waiting: list[str] = []  # ready, but not yet handed to a worker: what is handed over cannot be called back
     running: set[Future[Status]] = set()
+    ended: dict[str, Status] = {}
 
     def end(status: Status, how: str) -> None:
         ended[status.notebook] = status
@@ -222,24 +223,21 @@ def run_all(
 
     with tempfile.TemporaryDirectory() as kernels, ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         set_environment(Path(kernels), jobs)
-        try:
-            while sorter.is_active():
-                for name in sorter.get_ready():
-                    broken = [need for need in notebooks[name].needs if ended[need].status != "passed"]
-                    if broken:
-                        end(Status(name, profile, prints[name], "not run", error=f"needs {', '.join(broken)}"), "not run")
-                    elif is_fresh(folder, name, prints[name]) and (status := read_status(folder, name)):
-                        end(status, "kept ")
-                    else:
-                        job = pool.submit(execute, notebooks[name], folder, profile, parameters[name], prints[name])
-                        running.add(job)
-                if running:
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    for job in done:
-                        end(job.result(), job.result().status)
-        except KeyboardInterrupt:
-            pool.shutdown(cancel_futures=True)
-            raise
+        while sorter.is_active():
+            waiting += sorter.get_ready()
+            while waiting and len(running) < jobs:
+                name = waiting.pop(0)
+                broken = [need for need in notebooks[name].needs if ended[need].status != "passed"]
+                if broken:
+                    end(Status(name, profile, prints[name], "not run", error=f"needs {', '.join(broken)}"), "not run")
+                elif is_fresh(folder, name, prints[name]) and (status := read_status(folder, name)):
+                    end(status, "kept ")
+                else:
+                    running.add(pool.submit(execute, notebooks[name], folder, profile, parameters[name], prints[name]))
+            if running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for job in done:
+                    end(job.result(), job.result().status)
     return list(ended.values())
 
 
