@@ -113,7 +113,7 @@ def _nearest_pixels(uv: Tensor, mask: Tensor, member: Tensor, targets: Tensor) -
 
 def _local_affine(uv: Tensor, mask: Tensor, member: Tensor, centre: Tensor, offset: Tensor, radius: int, sigma: float) -> _Fit:
     """Weighted least squares of uv over the window round each centre pixel; weights fall off from centre + offset."""
-    batch, _, _, height, width = uv.shape
+    height, width = uv.shape[-2:]
     reach = torch.arange(-radius, radius + 1, device=uv.device, dtype=uv.dtype)
     dy, dx = torch.meshgrid(reach, reach, indexing="ij")
     delta = torch.stack([dx, dy], -1).view(-1, 2)  # (K, 2)
