@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from skimage.measure import find_contours
 from torch import Tensor
-from torch.nn import functional as F
 
 from denseseg.anatomy import Anatomy
 from denseseg.cases import Size
@@ -59,19 +58,35 @@ def signed_distance(points: Tensor, contour: Tensor) -> Tensor:
 
 
 def dilate(masks: Tensor, reach: int) -> Tensor:
-    """(B, H, W) bool masks grown by `reach` pixels along rows, columns and diagonals."""
-    return F.max_pool2d(masks.float()[:, None], 2 * reach + 1, stride=1, padding=reach)[:, 0] > 0 if reach else masks
+    """(B, H, W) bool masks grown by `reach` pixels along rows, columns and diagonals: shifted ORs, far faster than pooling."""
+    for axis in (1, 2):
+        grown, length = masks.clone(), masks.shape[axis]
+        for shift in range(1, min(reach, length - 1) + 1):
+            grown.narrow(axis, shift, length - shift).logical_or_(masks.narrow(axis, 0, length - shift))
+            grown.narrow(axis, 0, length - shift).logical_or_(masks.narrow(axis, shift, length - shift))
+        masks = grown
+    return masks
 
 
 def _soften(masks: Tensor, contour: Tensor) -> Tensor:
     """Masks as the share of each pixel that is covered: signed distance + 0.5, clipped; only the pixels at the edge need it."""
     soft = masks.float()
     edge = dilate(masks, 1) & dilate(~masks, 1)
+    _mark(edge, contour)  # a tip may be so sharp that it passes between all pixel centres
     b, row, column = edge.nonzero(as_tuple=True)
     points = torch.stack([column, row], -1).to(contour)
     distance = distance_to_contour(points[:, None], contour[b])[:, 0]
     soft[b, row, column] = (0.5 + torch.where(masks[b, row, column], distance, -distance)).clamp(0, 1)
     return soft
+
+
+def _mark(masks: Tensor, points: Tensor) -> None:
+    """Set the pixels of (B, H, W) masks that hold one of the (B, n, 2) points."""
+    height, width = masks.shape[1:]
+    column, row = points.round().long().unbind(-1)
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    batch = torch.arange(len(masks), device=masks.device)[:, None].expand_as(inside)
+    masks[batch[inside], row[inside], column[inside]] = True
 
 
 def contour_masks(landmarks: Tensor, anatomy: Anatomy, size: Size, soft: bool = False) -> Tensor:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
+from scipy.interpolate import make_interp_spline
 from torch import Tensor
 
 from denseseg.anatomy import Anatomy
@@ -148,35 +149,67 @@ def _spline_maps(landmarks: Tensor, template: Template, size: Size, band: int, s
         if not len(rows):
             continue
         points = contour[rows]
-        grid, place, valid = _crops(points, size, band)
+        first, valid = _windows(points, size, band)
         strength = torch.full((len(rows),), smoothing, dtype=torch.float64, device=landmarks.device)
         for attempt in range(5):
-            uv = fit_spline(points, goal[where], strength)(grid.flatten(1, 2)).view(*grid.shape)
-            folded = fold_share(uv.movedim(-1, 1), valid)
+            uv = _on_grid(fit_spline(points, goal[where], strength), first, (valid.shape[1], valid.shape[2]))
+            folded = fold_share(uv, valid)
             if attempt == 4 or not bool((folded > 0).any()):
                 break
             strength = torch.where(folded > 0, strength * 10, strength)
         maps.folds[rows, c] = folded
-        b, i, j = valid.nonzero(as_tuple=True)
-        y, x = place[b, 1] + i, place[b, 0] + j
-        maps.uv[rows[b], c, :, y, x] = uv[b, i, j]
-        maps.valid[rows[b], c, y, x] = True
+        uv = uv * valid[:, None]
+        for b, (row, (x, y)) in enumerate(zip(rows.tolist(), first.tolist(), strict=True)):
+            _paste(maps.uv[row, c], uv[b], x, y)
+            _paste(maps.valid[row, c], valid[b], x, y)
     return maps
 
 
-def _crops(contour: Tensor, size: Size, band: int) -> tuple[Tensor, Tensor, Tensor]:
+def _paste(image: Tensor, window: Tensor, x: int, y: int) -> None:
+    """Copy a window (..., h, w) whose first pixel is (x, y) into an image (..., H, W); what lies outside the image is left out."""
+    (height, width), (h, w) = image.shape[-2:], window.shape[-2:]
+    top, left, bottom, right = max(y, 0), max(x, 0), min(y + h, height), min(x + w, width)
+    if top < bottom and left < right:
+        image[..., top:bottom, left:right] = window[..., top - y : bottom - y, left - x : right - x]
+
+
+def _windows(contour: Tensor, size: Size, band: int) -> tuple[Tensor, Tensor]:
     """Windows of one common size (h, w) that hold each contour and its band.
 
-    Returns the pixel centres (B, h, w, 2), the windows' first (column, row) (B, 2), and which pixels are within the image and
-    inside the contour or at most `band` pixels beyond it (B, h, w).
+    Returns the windows' first (column, row) (B, 2), and which of their pixels are within the image and inside the contour or at
+    most `band` pixels beyond it (B, h, w).
     """
     polygon = fill_missing(contour)
     first = polygon.amin(1).floor().long() - band - 1
     w, h = (polygon.amax(1).ceil().long() + band + 2 - first).amax(0).tolist()
-    grid = pixel_grid((h, w), contour.device).view(1, h, w, 2) + first[:, None, None]
-    in_image = ((grid >= 0) & (grid < contour.new_tensor([size[1], size[0]]))).all(-1)
     near = dilate(fill_contours(polygon - first[:, None], (h, w)), band)
-    return grid, first, in_image & near
+    column = first[:, :1] + torch.arange(w, device=first.device)
+    row = first[:, 1:] + torch.arange(h, device=first.device)
+    in_image = ((row >= 0) & (row < size[0]))[:, :, None] & ((column >= 0) & (column < size[1]))[:, None]
+    return first, in_image & near
+
+
+STRIDE = 4
+
+
+def _on_grid(spline: ThinPlateSpline, first: Tensor, size: Size) -> Tensor:
+    """Values (B, 2, h, w) of a spline at the pixels of windows that begin at `first` (B, 2).
+
+    Between landmarks a thin-plate spline is so smooth that every fourth pixel tells the rest: it is evaluated there, and cubic
+    splines along rows and columns fill in. Away from the truth by thousandths of a pixel, and several times faster.
+    """
+    down, across = (_refinement(n, STRIDE).to(first.device) for n in size)  # (h, coarse h), (w, coarse w)
+    coarse = (down.shape[1], across.shape[1])
+    grid = STRIDE * pixel_grid(coarse, first.device) + first[:, None]
+    values = spline(grid).mT.unflatten(2, coarse)
+    return down @ values @ across.T
+
+
+@lru_cache(maxsize=1024)
+def _refinement(n: int, stride: int) -> Tensor:
+    """(n, coarse) matrix from values at every `stride`-th place to values at n consecutive ones, by cubic splines."""
+    coarse = np.arange(0, max(n + stride - 1, 4 * stride), stride)
+    return torch.as_tensor(make_interp_spline(coarse, np.eye(len(coarse)), k=3)(np.arange(n)), dtype=torch.float32)
 
 
 def fold_share(uv: Tensor, valid: Tensor) -> Tensor:
