@@ -14,7 +14,8 @@ import yaml
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from denseseg.course import CheckFailed, check, check_close, notebooks, run_folder, staging
+from denseseg.course import CheckFailed, check, check_close, get_profile, load_cases, notebooks, staging
+from denseseg.course.experiment import run_folder
 from denseseg.course.folders import find_root
 from denseseg.course.learner import BLANK, learner_edition, write_learner_edition
 from denseseg.course.notebooks import NotebookError, Status, read_status, run_notebooks
@@ -82,10 +83,17 @@ def test_a_failed_check_is_shown_without_a_traceback() -> None:
 # ---- folders --------------------------------------------------------------------------------------------------------
 
 
-def test_runs_go_into_the_repository_wherever_a_notebook_is_run(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_go_into_the_repository_wherever_a_notebook_is_run_and_never_share_a_folder(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(root / "notebooks")
-    assert run_folder("denseseg", "smoke") == root / "runs" / "smoke" / "denseseg"
-    assert run_folder("denseseg", "smoke").is_dir()
+    profile = get_profile("smoke")
+    cases = load_cases(profile)[:2]
+    folders = {run_folder(cases, "denseseg", "default", profile, 0, detail) for detail in ("paper", "stratified")}
+    folders.add(run_folder(cases[:1], "denseseg", "default", profile, 0, "paper"))
+    assert len(folders) == 3
+    assert {folder.parent for folder in folders} == {root / "runs"}
+    assert run_folder(cases, "denseseg", "default", profile, 0, "paper") in folders
 
 
 def test_outside_of_the_repository_there_is_no_root(tmp_path: Path) -> None:

@@ -12,10 +12,3 @@ def find_root(start: Path | str = ".") -> Path:
         if (folder / "_toc.yml").is_file():
             return folder
     raise FileNotFoundError(f"no _toc.yml in {start} or above: run this inside a clone of the book's repository")
-
-
-def run_folder(name: str, profile: str) -> Path:
-    """runs/<profile>/<name> in the repository, made if need be: where one notebook leaves a trained method for the next."""
-    folder = find_root() / "runs" / profile / name
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
