@@ -59,6 +59,31 @@ def augment(batch: Batch, ranges: Augmentation, generator: torch.Generator) -> B
     return Batch(_change_grey_values(images, ranges, generator), _move(landmarks, matrix, shift, bend, size), masks)
 
 
+def similarity_views(views: int, size: tuple[int, int], like: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Small similarity transforms to look at an image from, for averaging predictions: (matrix (2, 2), shift (2,) pixels) each.
+
+    The first is the identity; the others turn, scale and shift by up to 8 degrees, 10 % and 5 % of the size, always the same ones.
+    """
+    generator = torch.Generator().manual_seed(0)
+    ranges = Augmentation(rotation=8, translation=0.05, scale=0.1)
+    matrices, shifts = _random_similarity(views, size, ranges, generator, like)
+    matrices[0], shifts[0] = torch.eye(2), 0.0
+    return list(zip(matrices, shifts, strict=True))
+
+
+def warp(images: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
+    """Every (B, K, H, W) image under x -> matrix (x - centre) + centre + shift, bilinear; zero where nothing is known."""
+    size = (images.shape[-2], images.shape[-1])
+    batch = len(images)
+    return _sample(images, _source_points(matrix.expand(batch, 2, 2), shift.expand(batch, 2), None, size))
+
+
+def unwarp(images: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
+    """The inverse of `warp`."""
+    inverse = torch.linalg.inv(matrix)
+    return warp(images, inverse, -inverse @ shift)
+
+
 def _uniform(shape: tuple[int, ...], generator: torch.Generator, like: Tensor) -> Tensor:
     """Uniform in [-1, 1], drawn on the CPU."""
     return (torch.rand(shape, generator=generator) * 2 - 1).to(like)

@@ -31,7 +31,7 @@ PROFILES = {
     for profile in (
         Profile("smoke", (64, 64), 12, (8, 16, 32), 2, 4, "proves that everything runs; its numbers mean nothing"),
         Profile("course", (96, 96), 160, (16, 32, 64, 128), 25, 4, "results that teach, on a laptop, in minutes"),
-        Profile("compact", (128, 128), 246, (32, 64, 128, 256), 60, 8, "a real data set without a GPU, in about an hour"),
+        Profile("compact", (128, 128), 246, (32, 64, 128, 256), 60, 4, "a real data set without a GPU, in about an hour"),
         Profile("full", (256, 256), 246, (64, 128, 256, 512), 100, 8, "the paper's sizes; meant for a GPU"),
     )
 }

@@ -197,12 +197,14 @@ def snap_to_contour(
     probability: np.ndarray,
     targets: np.ndarray,
     half_extent: np.ndarray,
+    uv_weight: float = 1.0,
     step: float = 0.25,
 ) -> np.ndarray:
     """Move landmarks that the anatomy places on an outline to the 0.5 level set of the predicted mask.
 
-    For each landmark the outline point p is chosen that minimises |p - x|^2 + |(uv(p) - target) * half_extent|^2: nearest in the
-    image and in the template together, both in pixels.
+    Landmark x goes to the outline point p with the least |p - x|^2 + uv_weight |(uv(p) - target) * half_extent|^2: nearest in
+    the image and in the template together, both in pixels. The landmarks keep their order along the outline, with the least sum of
+    costs that this allows, so that a noisy map cannot make the contour cross itself.
 
     points: (n, 2) decoded pixels; uv: (2, H, W); probability: (H, W) in [0, 1]; targets: (n, 2) uv; half_extent: (2,) template
     pixels per unit uv. Returns (n, 2); the points unchanged where the mask has no outline.
@@ -210,10 +212,39 @@ def snap_to_contour(
     curves = mask_contours(probability)
     if not curves or not np.isfinite(points).all():
         return points
-    outline = _densified(curves[0], step)
+    outline = _densified(curves[0], step)[:-1]
+    if (_signed_area(outline) > 0) != (_signed_area(targets) > 0):
+        outline = outline[::-1]
     gap = (_bilinear(uv, outline)[None] - targets[:, None]) * half_extent
-    cost = ((outline[None] - points[:, None]) ** 2).sum(-1) + (gap**2).sum(-1)
-    return outline[cost.argmin(1)]
+    cost = ((outline[None] - points[:, None]) ** 2).sum(-1) + uv_weight * (gap**2).sum(-1)
+    return outline[_cyclic_assignment(cost)]
+
+
+def _cyclic_assignment(cost: np.ndarray) -> np.ndarray:
+    """(n,) columns, one for each row of an (n, K) cost, in cyclic order and of least total cost.
+
+    The cheapest landmark is taken at its own best place; from there on round the curve, dynamic programming finds the others.
+    """
+    n, k = cost.shape
+    if k < n:
+        return cost.argmin(1)
+    first, start = np.unravel_index(cost.argmin(), cost.shape)
+    turned = np.roll(np.roll(cost, -first, axis=0), -start, axis=1)
+    total = np.full((n, k), np.inf)
+    total[0, 0] = turned[0, 0]
+    for i in range(1, n):
+        total[i, 1:] = turned[i, 1:] + np.minimum.accumulate(total[i - 1])[:-1]
+    column = np.empty(n, dtype=int)
+    limit = k
+    for i in range(n - 1, -1, -1):
+        column[i] = limit = total[i, :limit].argmin()
+    return np.roll((column + start) % k, first)
+
+
+def _signed_area(polygon: np.ndarray) -> float:
+    """Twice the area of an (n, 2) polygon, positive where it runs clockwise on a displayed image."""
+    x, y = polygon.T
+    return float(x @ np.roll(y, -1) - y @ np.roll(x, -1))
 
 
 def _densified(curve: np.ndarray, step: float) -> np.ndarray:
@@ -234,15 +265,16 @@ def _bilinear(image: np.ndarray, points: np.ndarray) -> np.ndarray:
     return (upper * (1 - fy) + lower * fy).T
 
 
-def snap_all(points: np.ndarray, uv: np.ndarray, probability: np.ndarray, template: Template) -> np.ndarray:
+def snap_all(points: np.ndarray, uv: np.ndarray, probability: np.ndarray, template: Template, uv_weight: float = 1.0) -> np.ndarray:
     """`snap_to_contour` for every structure whose landmarks are a contour.
 
-    points: (N, 2); uv: (C, 2, H, W); probability: (C, H, W).
+    points: (N, 2); uv: (C, 2, H, W); probability: (C, H, W). uv_weight: as there.
     """
     anatomy: Anatomy = template.anatomy
     snapped = points.copy()
     for c, structure in enumerate(anatomy.structures):
         if structure.contour:
             where = anatomy.slices[structure.name]
-            snapped[where] = snap_to_contour(points[where], uv[c], probability[c], template.uv[where], template.half_extent[c])
+            targets, extent = template.uv[where], template.half_extent[c]
+            snapped[where] = snap_to_contour(points[where], uv[c], probability[c], targets, extent, uv_weight)
     return snapped

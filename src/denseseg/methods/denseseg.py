@@ -13,7 +13,7 @@ from torch import Tensor
 
 from denseseg import losses
 from denseseg.anatomy import Anatomy
-from denseseg.augment import Batch
+from denseseg.augment import Batch, similarity_views, unwarp, warp
 from denseseg.cases import CaseSet, Size
 from denseseg.geometry.contour import contour_masks
 from denseseg.geometry.decode import decode_affine, decode_published, snap_all, uv_targets
@@ -29,7 +29,9 @@ class DenseSegRecipe(Recipe):
     channels: features of the U-Net's levels. uv_method: generator of the uv targets (see `uv_maps`), on the augmented landmarks.
     band: pixels beyond the mask that are supervised too (tps only). soft_masks: train on covered shares of pixels.
     segmentation: "dice_bce" or "weighted_bce" (the paper's). decoder: "affine" or "published" (Eq. 3).
+    shape_noise: before the contour step, the most probable shape under this noise of the landmarks (see `Method.plausible`).
     contour_step: move contour landmarks to the predicted outline. largest_part: keep one connected part of each mask.
+    views: of each image, whose maps are averaged; 1 is the image alone.
     weight_*: of the segmentation, dense uv, landmark uv and total variation terms; weight_uv = 0 is the paper's sparse ablation.
     """
 
@@ -39,7 +41,9 @@ class DenseSegRecipe(Recipe):
     soft_masks: bool = True
     segmentation: str = "dice_bce"
     decoder: str = "affine"
+    shape_noise: float = 1 / 128
     contour_step: bool = True
+    views: int = 8
     largest_part: bool = True
     weight_segmentation: float = 1.0
     weight_uv: float = 2.5
@@ -55,7 +59,9 @@ PAPER = DenseSegRecipe(
     soft_masks=False,
     segmentation="weighted_bce",
     decoder="published",
+    shape_noise=0.0,
     contour_step=False,
+    views=1,
     largest_part=False,
     weight_segmentation=0.1333,
     weight_uv=0.6667 / 2,
@@ -114,8 +120,7 @@ class DenseSeg(Method):
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> list[Prediction]:
-        logits, uv = self.network(self.normalise(images))
-        probabilities = torch.sigmoid(logits)
+        probabilities, uv = self._averaged(images)
         masks = probabilities > 0.5
         if self.recipe.largest_part:
             masks = largest_parts(masks)
@@ -128,12 +133,29 @@ class DenseSeg(Method):
         spreads = [None] * len(images) if covariance is None else list(covariance)
         return [self._prediction(*parts) for parts in zip(*arrays, spreads, strict=True)]
 
+    def _averaged(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Probabilities (B, C, H, W) and uv (B, C, 2, H, W), the mean over several views of each image.
+
+        uv names a place of the template, so it does not change with the view: each view's maps are only moved back.
+        """
+        batch, _, height, width = images.shape
+        count = 3 * len(self.anatomy)
+        total = images.new_zeros(batch, count + 1, height, width)
+        for matrix, shift in similarity_views(self.recipe.views, (height, width), images):
+            logits, uv = self.network(self.normalise(warp(images, matrix, shift)))
+            maps = torch.cat([torch.sigmoid(logits), uv.flatten(1, 2), torch.ones_like(images)], dim=1).to(total)
+            total += unwarp(maps, matrix, shift)
+        mean = total[:, :count] / total[:, count:]  # the last channel counts the views that saw a pixel; the first sees all
+        return mean[:, : len(self.anatomy)], mean[:, len(self.anatomy) :].unflatten(1, (-1, 2))
+
     def _prediction(
         self, points: np.ndarray, masks: np.ndarray, probabilities: np.ndarray, uv: np.ndarray, covariance: np.ndarray | None
     ) -> Prediction:
+        points = self.plausible(points, self.recipe.shape_noise)
         if self.recipe.contour_step:
             kept = np.where(masks, probabilities, np.minimum(probabilities, 0.49))  # no outline round a part that was left out
-            points = snap_all(points, uv, kept, self.fitted_template)
+            # the shape model has placed the landmarks along the outline; the map's own word on that would add its noise again
+            points = snap_all(points, uv, kept, self.fitted_template, uv_weight=0.0 if self.recipe.shape_noise else 1.0)
         return Prediction(self.anatomy, points, masks, probabilities, uv, covariance)
 
     def state(self) -> dict[str, Tensor]:

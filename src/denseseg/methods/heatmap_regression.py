@@ -24,19 +24,24 @@ class HeatmapRecipe(Recipe):
 
     channels: features of the U-Net's levels. sigma: of the Gaussian, as a share of the image height, so that it means the same
     at every size (the paper's 8 pixels at 256). height: its peak value (alpha). decoder: "argmax" or "subpixel".
+    shape_noise: see `Method.plausible`.
     """
 
     channels: tuple[int, ...] = (64, 128, 256, 512)
     sigma: float = 8 / 256
     height: float = 44.0
     decoder: str = "subpixel"
+    shape_noise: float = 1 / 128
 
 
 class HeatmapRegression(Method):
-    """`recipes`: "paper" (integer argmax) and "default" (the same training, decoded at sub-pixel precision)."""
+    """`recipes`: "paper" (integer argmax) and "default" (the same training; sub-pixel decoding, then the shape model)."""
 
     name = "heatmap_regression"
-    recipes: ClassVar[Mapping[str, Recipe]] = {"default": HeatmapRecipe(), "paper": HeatmapRecipe(decoder="argmax")}
+    recipes: ClassVar[Mapping[str, Recipe]] = {
+        "default": HeatmapRecipe(),
+        "paper": HeatmapRecipe(decoder="argmax", shape_noise=0.0),
+    }
 
     def __init__(self, anatomy: Anatomy, size: Size, recipe: HeatmapRecipe):
         super().__init__(anatomy, size, recipe)
@@ -61,4 +66,4 @@ class HeatmapRegression(Method):
     def predict(self, images: Tensor) -> list[Prediction]:
         decode = argmax_landmarks if self.recipe.decoder == "argmax" else subpixel_landmarks
         points = decode(self.network(self.normalise(images)).float()).double().cpu().numpy()
-        return [Prediction(self.anatomy, p) for p in points]
+        return [Prediction(self.anatomy, self.plausible(p, self.recipe.shape_noise)) for p in points]

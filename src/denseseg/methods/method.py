@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from denseseg.anatomy import Anatomy, get_anatomy
 from denseseg.augment import Batch
 from denseseg.cases import CaseSet, DataError, Size, scale_points
+from denseseg.geometry.shape_model import ShapeModel, fit_shape_model
 from denseseg.geometry.template import Template
 
 
@@ -111,12 +112,14 @@ class Method(ABC):
         self.size = size
         self.recipe = recipe
         self.template: Template | None = None
+        self.shape_model: ShapeModel | None = None
 
     # ---- what a method must say ---------------------------------------------------------------------------------
 
     def prepare(self, train: CaseSet) -> None:
-        """Learn what is no network weight: here the template, the mean of the training landmarks."""
+        """Learn what is no network weight: here the template and the shape model of the training landmarks."""
         self.template = Template.from_landmarks(train.landmarks, self.anatomy, self.size)
+        self.shape_model = fit_shape_model(train.landmarks)
 
     def normalise(self, images: Tensor) -> Tensor:
         """(B, 1, H, W) images in [0, 1] as the network wants them: zero mean and unit standard deviation each."""
@@ -153,6 +156,16 @@ class Method(ABC):
         if self.template is None:
             raise DataError(f"{self.name} has no template yet; train it or load its weights first")
         return self.template
+
+    def plausible(self, points: np.ndarray, noise: float) -> np.ndarray:
+        """(N, 2) pixels -> the most probable shape if each point carries noise of this standard deviation.
+
+        noise: as a share of the image height; 0 leaves the points as they are.
+        """
+        if not noise:
+            return points
+        assert self.shape_model is not None  # prepare() or loading has set it
+        return self.shape_model.posterior(points, noise * self.size[0])
 
     def predict_image(self, image: np.ndarray) -> Prediction:
         """Prediction for one (H, W) image in [0, 1] of any size of about the method's aspect ratio, in that image's own pixels."""
@@ -196,11 +209,15 @@ class Method(ABC):
 
     def state(self) -> dict[str, Tensor]:
         """What was learned beside the network, as tensors."""
-        return {"template": torch.as_tensor(self.fitted_template.points)}
+        template = torch.as_tensor(self.fitted_template.points)
+        shape = {f"shape.{key}": torch.as_tensor(value) for key, value in vars(self.shape_model).items()}
+        return {"template": template, **shape}
 
     def set_state(self, state: dict[str, Tensor]) -> None:
         """The inverse of `state`."""
         self.template = Template(self.anatomy, state["template"].double().numpy(), self.size)
+        mean, modes, variances, residual = (state[f"shape.{f.name}"].numpy() for f in fields(ShapeModel))
+        self.shape_model = ShapeModel(mean, modes, variances, float(residual))
 
 
 @dataclass
