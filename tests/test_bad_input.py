@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import resource
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import full_disk
 
 from denseseg.anatomy import CHEST
 from denseseg.cases import Case, CaseSet, DataError
@@ -54,14 +54,9 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def limit_file_size(test):
-    """Run `test` where no file may grow beyond 1 KiB: the system then refuses to write, as it does on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
-    try:
-        test()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+def on_a_full_disk(ask):
+    with full_disk():
+        ask()
 
 
 def landmarks(change) -> np.ndarray:
@@ -183,12 +178,12 @@ BROKEN = {
     "weights missing": (nothing, lambda f: load_method(f / "weight.safetensors"), "weight.safetensors is missing"),
     "full disk while saving weights": (
         nothing,
-        lambda f: limit_file_size(lambda: load_method(f / "weights.safetensors").save(f / "weights.safetensors")),
+        lambda f: on_a_full_disk(lambda: load_method(f / "weights.safetensors").save(f / "weights.safetensors")),
         "weights.safetensors could not be written .*; free space",
     ),
     "full disk while training": (
         nothing,
-        lambda f: limit_file_size(lambda: fit(tiny_method(), CASES, None, QUICK.changed(epochs=2), f / "new", progress=False)),
+        lambda f: on_a_full_disk(lambda: fit(tiny_method(), CASES, None, QUICK.changed(epochs=2), f / "new", progress=False)),
         "checkpoint.pt could not be written .*; free space and start again",
     ),
     "method without template": (

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 import itertools
-import resource
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import full_disk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -288,30 +288,18 @@ def test_writing_refuses_other_depths_an_empty_set_and_a_file_in_the_way(tmp_pat
         make_set(1).write(tmp_path / "file")
 
 
-@pytest.fixture
-def full_disk():
-    """No file may grow beyond 1 KiB: the system then refuses to write, as it does on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def fill():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
-
-    yield fill
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 @pytest.mark.filterwarnings("error")  # "one error": no library may add a complaint of its own
 @pytest.mark.parametrize("masks", [None, np.random.default_rng(7).random((1, 200, 300)) > 0.5])
-def test_a_full_disk_gives_one_clear_error_and_leaves_the_old_folder_whole(folder, full_disk, masks):
+def test_a_full_disk_gives_one_clear_error_and_leaves_the_old_folder_whole(folder, masks):
     if masks is None:
         cases = make_set(3, image=np.random.default_rng(9).random(SIZE))
     else:
         cases = make_set(3, image=np.zeros((200, 300)), masks=masks)  # the image compresses well, its masks don't
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    full_disk()
-    with pytest.raises(DataError, match=r"toy cannot be written .*free space"):
-        cases.write(folder)
-    gc.collect()
+    with full_disk():
+        with pytest.raises(DataError, match=r"toy cannot be written .*free space"):
+            cases.write(folder)
+        gc.collect()
     after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert after == before
     assert len(CaseSet.read(folder)) == 3
