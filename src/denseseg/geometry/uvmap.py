@@ -196,7 +196,7 @@ def _on_grid(spline: ThinPlateSpline, first: Tensor, size: Size) -> Tensor:
     """Values (B, 2, h, w) of a spline at the pixels of windows that begin at `first` (B, 2).
 
     Between landmarks a thin-plate spline is so smooth that every fourth pixel tells the rest: it is evaluated there, and cubic
-    splines along rows and columns fill in. Away from the truth by thousandths of a pixel, and several times faster.
+    splines along rows and columns fill in: a mean error of about a hundredth of a pixel, for a map that is several times faster.
     """
     down, across = (_refinement(n, STRIDE).to(first.device) for n in size)  # (h, coarse h), (w, coarse w)
     coarse = (down.shape[1], across.shape[1])
