@@ -256,10 +256,37 @@ def test_missing_truth_is_not_judged_but_counted():
     frame = evaluate([make_prediction(LANDMARKS + np.array([2, 0]))], [make_case(landmarks=landmarks)])
     assert values(frame, "tre", "n").tolist() == [39, 0, 30]
     assert values(frame, "tre").isna().tolist() == [False, True, False]
-    assert frame[frame["structure"] == "right"]["value"].isna().all()
+    right = frame[frame["structure"] == "right"].set_index("metric")["value"]
+    assert right.drop("presence").isna().all()
     assert not frame["failed"].any()
     summary = summarise(frame).set_index(["group", "metric"])
     assert summary.loc[("pair", "tre"), ["mean", "n", "missing"]].tolist() == [2, 1, 1]
+
+
+def test_an_absent_structure_that_is_predicted_and_a_present_one_that_is_not_are_both_wrong():
+    absent = LANDMARKS.copy()
+    absent[40:80] = np.nan
+    cases = [make_case("a", absent), make_case("b")]
+    unaware = evaluate([make_prediction(), make_prediction(absent)], cases)
+    assert unaware[unaware["metric"] == "presence"]["value"].tolist() == [100, 0, 100, 100, 0, 100]
+    aware = evaluate([make_prediction(absent), make_prediction()], cases)
+    assert (aware[aware["metric"] == "presence"]["value"] == 100).all()
+    assert "presence" not in set(evaluate([make_prediction()], [make_case()])["metric"])  # nothing is ever absent
+
+
+def test_landmarks_beyond_the_border_are_judged_apart():
+    shift = np.array([50.0, 0])
+    cut = np.where(np.arange(110)[:, None] < 40, LANDMARKS - shift, LANDMARKS)  # the left circle, mostly beyond x = -0.5
+    beyond = cut[:, 0] < -0.5
+    assert 20 < beyond.sum() < 40
+    guess = cut + np.where(beyond[:, None], [0.0, 7.0], [0.0, 2.0])
+    frame = evaluate([make_prediction(guess)], [make_case(landmarks=cut)])
+    assert values(frame, "tre").tolist() == pytest.approx([2, 2, 2])
+    assert values(frame, "tre", "n").tolist() == [40 - beyond.sum(), 40, 30]
+    assert values(frame, "tre_outside").to_dict() == {"left": pytest.approx(7)}
+    lost = evaluate([make_prediction(np.where(beyond[:, None], np.nan, cut))], [make_case(landmarks=cut)])
+    assert not lost[lost["metric"] == "tre"]["failed"].any()
+    assert values(lost, "tre_outside", "failed").all()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 The data-set folder is a folder that a person can read:
 
     dataset.toml      name, anatomy, source, licence
-    cases.csv         case, spacing, split, and any other column (age, stratum, ...)
+    cases.csv         case, spacing, split, and any other column (patient, age, stratum, ...)
     landmarks.csv     case, structure, index, x, y      (pixels; a missing landmark has no row)
     images/ID.png     8 or 16 bit, one channel
     masks/ID.npz      optional: bool array `masks` of shape (C, H, W)
@@ -37,6 +37,11 @@ class DataError(ValueError):
     """Bad input. The message names the file or case, what is wrong, and the mend."""
 
 
+def inside_image(points: np.ndarray, size: Size) -> np.ndarray:
+    """Which of (..., 2) points (x, y) lie on the pixels of an (H, W) image: (...,) bool, False for a missing one."""
+    return ((points >= -0.5) & (points <= np.array([size[1], size[0]]) - 0.5)).all(-1)
+
+
 def scale_points(points: np.ndarray, old: Size, new: Size) -> np.ndarray:
     """Move (..., 2) points from an image of `old` = (H, W) to one of `new`: x' = (x + 0.5) s - 0.5."""
     scale = np.array([new[1] / old[1], new[0] / old[0]])
@@ -49,7 +54,8 @@ class Case:
 
     id: unique within its data set; it names the files.
     image: (H, W) float32 in [0, 1], bone bright.
-    landmarks: (N, 2) float64, (x, y) in pixels; NaN marks a missing landmark. Landmarks may lie outside the image.
+    landmarks: (N, 2) float64, (x, y) in pixels; NaN marks a missing landmark. A structure without any landmark is absent: it is not
+        in the image. Landmarks may lie outside the image, where its border cuts a structure off.
     masks: (C, H, W) bool in the anatomy's order, or None where the contours of the landmarks are the masks.
     spacing: millimetres per pixel, or None where unknown.
     metadata: further columns of cases.csv (split, stratum, age, ...).
@@ -164,15 +170,8 @@ class CaseSet(Sequence[Case]):
     def __init__(self, name: str, anatomy: Anatomy, cases: Iterable[Case], info: dict[str, str] | None = None):
         self.name = name
         self.anatomy = anatomy
-        self.cases = list(cases)
+        self.cases = list(_distinct(name, anatomy, cases))
         self.info = dict(info or {})
-        seen: set[str] = set()
-        for case in self.cases:
-            if case.anatomy != anatomy:
-                raise DataError(f"{name}: case {case.id} is a {case.anatomy.name}, the set a {anatomy.name}; split them")
-            if case.id in seen:
-                raise DataError(f"{name}: two cases are called {case.id}; give each its own id")
-            seen.add(case.id)
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -230,8 +229,11 @@ class CaseSet(Sequence[Case]):
         """Divide into training, validation and test part.
 
         scheme: "paper" uses the `split` column of cases.csv (train or test, as published); "stratified" shuffles by
-            `seed` within each value of the `stratum` column and puts the share `train` of each into training.
-        validation: share of the training part that is set aside to choose between models; stratified likewise.
+            `seed` within each value of the `stratum` column and puts the share `train` of each into training;
+            "patients" does so too, but keeps the cases of one patient together, as the `patient` column names them.
+        validation: share of the training part that is set aside to choose between models; stratified likewise. Whatever the
+            scheme, no patient is in both. A case that names no patient counts as a patient of its own.
+        Shares are met to within the cases of one patient. `patients_in_both` tells whom a published split has in two parts.
         Raises DataError where the scheme or the column is unknown or a part would be empty.
         """
         rng = np.random.default_rng(seed)
@@ -245,32 +247,46 @@ class CaseSet(Sequence[Case]):
                 )
             learning = [i for i, m in enumerate(marks) if m == "train"]
             test = [i for i, m in enumerate(marks) if m == "test"]
-        elif scheme == "stratified":
-            learning, test = self._divide(list(range(len(self))), train, rng)
+        elif scheme in ("stratified", "patients"):
+            if scheme == "patients" and not any(map(_patient, self.cases)):
+                raise DataError(f"{self.name}: no case names its patient; add a column patient to cases.csv, or use 'stratified'")
+            learning, test = self._divide(list(range(len(self))), train, rng, together=scheme == "patients")
         else:
-            raise DataError(f"unknown split {scheme!r}; known: paper, stratified")
+            raise DataError(f"unknown split {scheme!r}; known: paper, stratified, patients")
         if not 0 <= validation < 1:
             raise DataError(f"validation={validation}: give a share from 0 up to, but not including, 1")
-        held_out, kept = self._divide(learning, validation, rng)
+        held_out, kept = self._divide(learning, validation, rng, together=True)
         parts = {"training": kept, "test": test} | ({"validation": held_out} if validation else {})
         for part, indices in parts.items():
             if not indices:
                 raise DataError(f"{self.name}: the {part} part of split {scheme!r} is empty with {len(self)} cases; add cases")
         return Split(self.subset(sorted(kept)), self.subset(sorted(held_out)), self.subset(sorted(test)))
 
-    def _divide(self, indices: list[int], share: float, rng: np.random.Generator) -> tuple[list[int], list[int]]:
-        """Two lists with `share` and the rest of the indices, each stratum divided alike, sizes exact to rounding."""
+    def _divide(self, indices: list[int], share: float, rng: np.random.Generator, together: bool) -> tuple[list[int], list[int]]:
+        """Two lists with `share` and the rest of the indices, each stratum divided alike, sizes exact to rounding.
+
+        together: the cases of a patient go to the same list, in the stratum of the first; sizes are then exact to one patient.
+        """
+        groups = self._by_patient(indices) if together else {i: [i] for i in indices}
         strata: dict[str, list[int]] = {}
-        for i in indices:
+        for i in groups:
             strata.setdefault(str(self.cases[i].metadata.get("stratum", "")), []).append(i)
         first: list[int] = []
         done = 0
         for key in sorted(strata):
-            members = rng.permutation(strata[key]).tolist()
-            done += len(members)
-            first += members[: max(0, round(share * done) - len(first))]  # cumulative, so the total is exact
+            done += sum(len(groups[i]) for i in strata[key])
+            for i in rng.permutation(strata[key]).tolist():
+                if len(first) < round(share * done):  # cumulative, so the total is exact
+                    first += groups[i]
         chosen = set(first)
         return first, [i for i in indices if i not in chosen]
+
+    def _by_patient(self, indices: list[int]) -> dict[int, list[int]]:
+        """First index of each patient -> all of the patient's indices."""
+        patients: dict[object, list[int]] = {}
+        for i in indices:
+            patients.setdefault(_patient(self.cases[i]) or i, []).append(i)  # text or number, so that they can't be confused
+        return {members[0]: members for members in patients.values()}
 
     # ---- the folder ---------------------------------------------------------------------------------------------
 
@@ -279,43 +295,7 @@ class CaseSet(Sequence[Case]):
 
         All or nothing: files that are already there are replaced only after every new one is whole. Raises DataError.
         """
-        if bits not in (8, 16):
-            raise DataError(f"bits={bits}: PNG images are written with 8 or 16 bit")
-        if not self.cases:
-            raise DataError(f"{self.name} has no cases to write; check how it was selected")
-        folder = Path(folder)
-        with staged(folder) as staging:
-            self._write_files(staging, bits)
-        for case in self.cases:
-            if case.masks is None:  # those of an earlier set would be read back as this one's
-                (folder / "masks" / f"{case.id}.npz").unlink(missing_ok=True)
-        return folder
-
-    def _write_files(self, folder: Path, bits: int) -> None:
-        (folder / "images").mkdir()
-        (folder / "masks").mkdir()
-        for case in self.cases:
-            write_png(folder / "images" / f"{case.id}.png", case.image, bits)
-            if case.masks is not None:
-                np.savez_compressed(folder / "masks" / f"{case.id}.npz", masks=case.masks)
-        table = pd.DataFrame([{"case": c.id, "spacing": c.spacing, **c.metadata} for c in self.cases])
-        table.to_csv(folder / "cases.csv", index=False)
-        self._landmark_table().to_csv(folder / "landmarks.csv", index=False, float_format="%.4f")
-        lines = {"name": self.name, "anatomy": self.anatomy.name, **self.info}
-        text = "".join(f"{key} = {_toml_string(value)}\n" for key, value in lines.items())
-        (folder / "dataset.toml").write_text(text, encoding="utf-8")
-
-    def _landmark_table(self) -> pd.DataFrame:
-        parts = []
-        for case in self.cases:
-            for name, where in self.anatomy.slices.items():
-                points = case.landmarks[where].round(4)  # as in fingerprint(), which then survives writing and reading
-                parts.append(
-                    pd.DataFrame(
-                        {"case": case.id, "structure": name, "index": range(len(points)), "x": points[:, 0], "y": points[:, 1]}
-                    )
-                )
-        return pd.concat(parts, ignore_index=True).dropna(subset=["x", "y"])
+        return write_cases(folder, self.name, self.anatomy, self.cases, self.info, bits)
 
     @classmethod
     def read(cls, folder: str | Path) -> CaseSet:
@@ -335,6 +315,88 @@ class CaseSet(Sequence[Case]):
         points = _landmark_arrays(folder / "landmarks.csv", anatomy, set(table["case"]))
         cases = [_read_case(folder, row, points, anatomy) for row in table.to_dict("records")]
         return cls(name, anatomy, cases, info)
+
+
+def patients_in_both(split: Split) -> list[str]:
+    """Patients (column `patient`) with cases in the test part and also in the training or validation part of a split.
+
+    A network may know such a patient's bones again, so its error on them says less about new patients.
+    """
+    learning = {_patient(case) for part in (split.train, split.validation) for case in part}
+    return sorted(learning & {_patient(case) for case in split.test} - {""})
+
+
+def _patient(case: Case) -> str:
+    """The patient's name, or nothing where the case tells none."""
+    name = case.metadata.get("patient")
+    return "" if name is None or pd.isna(name) else str(name)
+
+
+def _distinct(name: str, anatomy: Anatomy, cases: Iterable[Case]) -> Iterator[Case]:
+    """The cases, as they come. Raises DataError at one of another anatomy, or whose id was there before."""
+    seen: set[str] = set()
+    for case in cases:
+        if case.anatomy != anatomy:
+            raise DataError(f"{name}: case {case.id} is a {case.anatomy.name}, the set a {anatomy.name}; split them")
+        if case.id in seen:
+            raise DataError(f"{name}: two cases are called {case.id}; give each its own id")
+        seen.add(case.id)
+        yield case
+
+
+def write_cases(
+    folder: str | Path,
+    name: str,
+    anatomy: Anatomy,
+    cases: Iterable[Case],
+    info: dict[str, str] | None = None,
+    bits: int = 16,
+) -> Path:
+    """Write the data-set folder described at the top of this module, as `CaseSet.write` does.
+
+    cases: may be a generator; each case is written and forgotten before the next is asked for, so that a set need not fit
+        into memory. Where the generator raises an error, what was in the folder is left as it was.
+    Raises DataError.
+    """
+    if bits not in (8, 16):
+        raise DataError(f"bits={bits}: PNG images are written with 8 or 16 bit")
+    folder = Path(folder)
+    with staged(folder) as staging:
+        rows = [_write_case(staging, case, bits) for case in _distinct(name, anatomy, cases)]
+        if not rows:
+            raise DataError(f"{name} has no cases to write; check how it was selected")
+        pd.DataFrame(rows).to_csv(staging / "cases.csv", index=False)
+        lines = {"name": name, "anatomy": anatomy.name, **(info or {})}
+        text = "".join(f"{key} = {_toml_string(value)}\n" for key, value in lines.items())
+        (staging / "dataset.toml").write_text(text, encoding="utf-8")
+        new_masks = {path.name for path in staging.glob("masks/*.npz")}
+    for file in {f"{row['case']}.npz" for row in rows} - new_masks:  # those of an earlier set would be read back as this one's
+        (folder / "masks" / file).unlink(missing_ok=True)
+    return folder
+
+
+def _write_case(folder: Path, case: Case, bits: int) -> dict[str, Any]:
+    """Write the image and masks of a case, append its landmarks to landmarks.csv, and return its row of cases.csv."""
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir(exist_ok=True)
+    write_png(folder / "images" / f"{case.id}.png", case.image, bits)
+    if case.masks is not None:
+        np.savez_compressed(folder / "masks" / f"{case.id}.npz", masks=case.masks)
+    table = folder / "landmarks.csv"
+    _landmark_rows(case).to_csv(table, mode="a", header=not table.exists(), index=False, float_format="%.4f")
+    return {"case": case.id, "spacing": case.spacing, **case.metadata}
+
+
+def _landmark_rows(case: Case) -> pd.DataFrame:
+    points = case.landmarks.round(4)  # as in fingerprint(), which then survives writing and reading
+    columns = {
+        "case": case.id,
+        "structure": np.repeat(case.anatomy.names, case.anatomy.counts),
+        "index": np.concatenate([np.arange(count) for count in case.anatomy.counts]),
+        "x": points[:, 0],
+        "y": points[:, 1],
+    }
+    return pd.DataFrame(columns).dropna(subset=["x", "y"])
 
 
 @contextmanager
@@ -389,7 +451,7 @@ def _read_table(path: Path, columns: set[str]) -> pd.DataFrame:
     if not path.exists():
         raise DataError(f"{path} is missing; run the script that prepares the data set (again)")
     try:
-        table = pd.read_csv(path, dtype={"case": str, "structure": str, "split": str, "stratum": str})
+        table = pd.read_csv(path, dtype=dict.fromkeys(("case", "structure", "split", "stratum", "patient"), str))
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not a readable CSV table ({error}); write it again") from None
     missing = columns - set(table.columns)

@@ -20,7 +20,7 @@ from lightning.fabric import Fabric
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from denseseg.augment import Augmentation, Batch, augment
-from denseseg.cases import CaseSet, DataError
+from denseseg.cases import CaseSet, DataError, inside_image
 from denseseg.methods.method import Method
 
 
@@ -262,11 +262,11 @@ class _Run:
 
 
 def validation_error(method: Method, cases: CaseSet, batch_size: int = 8) -> float:
-    """Mean landmark error in pixels; a landmark that was not found counts as half the image diagonal."""
+    """Mean error in pixels of the landmarks in the image; one that was not found counts as half the image diagonal."""
     predictions = predict_all(method, cases, batch_size)
     error = np.linalg.norm(np.stack([p.landmarks for p in predictions]) - cases.landmarks, axis=-1)
-    lost = np.isnan(error) & np.isfinite(cases.landmarks).all(-1)
-    return float(np.nanmean(np.where(lost, np.hypot(*method.size) / 2, error)))
+    judged = np.stack([inside_image(case.landmarks, case.size) for case in cases])
+    return float(np.where(np.isnan(error), np.hypot(*method.size) / 2, error)[judged].mean())
 
 
 def _on_device(cases: CaseSet, device: torch.device) -> Batch:

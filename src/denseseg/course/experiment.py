@@ -17,7 +17,7 @@ from denseseg.course.folders import find_root
 from denseseg.course.profiles import Profile
 from denseseg.course.record import make_record
 from denseseg.evaluation.benchmark import evaluate_method
-from denseseg.methods import create
+from denseseg.methods import create, options
 from denseseg.methods.method import Method
 from denseseg.networks.unet import parameter_count
 from denseseg.training import TrainingSettings, fit
@@ -65,7 +65,7 @@ def run_experiment(
 ) -> Experiment:
     """Train one method on a split of the cases and evaluate it on the test part.
 
-    cases: at the profile's size. settings: `default_settings` unless given. changes: single options of the recipe.
+    cases: all of one size. settings: `default_settings` unless given. changes: single options of the recipe.
     folder: where the run keeps its checkpoint and weights, by default `run_folder`, None for nowhere; a run found there is
         resumed, a finished one is not trained again.
     The seed decides the network's first weights, the order and the augmentation; the split always uses seed 0, so that seeds are
@@ -73,12 +73,12 @@ def run_experiment(
     """
     settings = settings or default_settings(profile, recipe, seed)
     parts = cases.split(split, seed=0)
-    if method_name != "mean_shape":
+    if "channels" in options(method_name):
         changes = {"channels": profile.channels} | changes
     if folder == "auto":
         folder = run_folder(cases, method_name, recipe, profile, seed, split, settings, changes)
     torch.manual_seed(seed)
-    method = create(method_name, cases.anatomy, profile.size, recipe, **changes)
+    method = create(method_name, cases.anatomy, cases[0].size, recipe, **changes)
     began = time.perf_counter()
     history = fit(method, parts.train, parts.validation, settings, folder, progress)
     # a resumed run has its earlier epochs in the history, not on this clock

@@ -13,26 +13,32 @@ from denseseg.phantom.chest import chest_phantom
 class Profile:
     """Sizes of a run.
 
-    size: (H, W) of the images. n_cases: phantom cases to draw (ignored for a data-set folder). channels: features of the
-    network's levels. epochs, batch_size: of training. purpose: one line for people.
+    square, tall: (H, W) of the images, for those about as wide as high and for those clearly higher. n_cases: phantom cases to
+    draw (ignored for a data-set folder). channels: features of the network's levels. epochs, batch_size: of training.
+    purpose: one line for people.
     """
 
     name: str
-    size: Size
+    square: Size
+    tall: Size
     n_cases: int
     channels: tuple[int, ...]
     epochs: int
     batch_size: int
     purpose: str
 
+    def size(self, of: Size) -> Size:
+        """The size of this profile whose aspect ratio is nearest that of an image of (H, W)."""
+        return min((self.square, self.tall), key=lambda size: abs(size[0] / size[1] - of[0] / of[1]))
+
 
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("smoke", (64, 64), 12, (8, 16, 32), 2, 4, "proves that everything runs; its numbers mean nothing"),
-        Profile("course", (96, 96), 160, (16, 32, 64, 128), 25, 4, "results that teach, on a laptop, in minutes"),
-        Profile("compact", (128, 128), 246, (32, 64, 128, 256), 60, 4, "a real data set without a GPU, in about an hour"),
-        Profile("full", (256, 256), 246, (64, 128, 256, 512), 100, 8, "the paper's sizes; meant for a GPU"),
+        Profile("smoke", (64, 64), (96, 56), 12, (8, 16, 32), 2, 4, "proves that everything runs; its numbers mean nothing"),
+        Profile("course", (96, 96), (192, 112), 160, (16, 32, 64, 128), 25, 4, "results that teach, on a laptop, in minutes"),
+        Profile("compact", (128, 128), (192, 112), 246, (32, 64, 128, 256), 60, 4, "a real data set without a GPU, in about an hour"),
+        Profile("full", (256, 256), (384, 224), 246, (64, 128, 256, 512), 100, 8, "the paper's sizes; meant for a GPU"),
     )
 }
 
@@ -45,9 +51,19 @@ def get_profile(name: str) -> Profile:
 
 
 def load_cases(profile: Profile, data: str = "phantom", seed: int = 0) -> CaseSet:
-    """The cases of a run at the profile's size: the chest phantom, or a data-set folder named by its path."""
+    """The cases of a run at the profile's size.
+
+    data: "phantom" (the chest), "wrist phantom", or the path of a data-set folder.
+    """
     if data == "phantom":
-        return chest_phantom(profile.n_cases, profile.size, seed)
+        return chest_phantom(profile.n_cases, profile.square, seed)
+    if data == "wrist phantom":
+        from denseseg.phantom.wrist import wrist_phantom
+
+        return wrist_phantom(profile.n_cases, profile.tall, seed)
     if not Path(data).is_dir():
-        raise DataError(f'data = {data!r} is no folder; give "phantom" or the path of a data-set folder (see data_scripts/)')
-    return CaseSet.read(data).resized(profile.size)
+        raise DataError(
+            f'data = {data!r} is no folder; give "phantom", "wrist phantom" or the path of a data-set folder (see data_scripts/)'
+        )
+    cases = CaseSet.read(data)
+    return cases.resized(profile.size(cases[0].size))

@@ -4,6 +4,9 @@
 outline has the error of half the image diagonal and lies within no radius, an empty mask has a DSC of 0. All other distances
 are cut at the same limit, so failing never improves a table. (A cut-off that is also the price of a miss is the idea of the
 OSPA metric, Schuhmacher et al. 2008.) What the *truth* lacks is not judged: its value is NaN and its n is 0.
+
+**What the image does not show.** Landmarks beyond its border are no part of tre, sdr and asd_one_way: their error is
+`tre_outside`. Where cases lack a structure, `presence` is the share of structures whose being there or not was told rightly.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import torch
 from skimage.draw import polygon2mask
 from tqdm.auto import tqdm
 
-from denseseg.cases import Case, DataError
+from denseseg.cases import Case, DataError, inside_image
 from denseseg.evaluation import metrics
 from denseseg.evaluation.metrics import Outline
 from denseseg.evaluation.statistics import bootstrap_cases, holm, paired_difference
@@ -30,6 +33,7 @@ LANDMARK_METRICS = ("tre", *(f"sdr_{r}" for r in RADII))
 OUTLINE_METRICS = ("asd_one_way", "asd_one_way_published")
 MASK_METRICS = ("assd", "hd95", "dsc")
 METRICS = LANDMARK_METRICS + OUTLINE_METRICS + MASK_METRICS
+SOMETIMES = ("tre_outside", "presence")  # only where the cases call for them
 COLUMNS = ["case", "structure", "group", "metric", "value", "unit", "n", "failed"]
 
 
@@ -56,12 +60,13 @@ def evaluate(predictions: Sequence[Any], cases: Sequence[Case]) -> pd.DataFrame:
         landmarks (pixel centres inside).
     Returns one row per case, structure and metric: case, structure, group, metric, value, unit (mm, px or %), n (landmarks
         counted, or 1 for a mask), failed. Metrics: tre, sdr_2, sdr_4, sdr_10, asd_one_way, asd_one_way_published, assd,
-        hd95, dsc; see `metrics`, and the top of this module for failures. A method without landmarks has no tre and sdr,
+        hd95, dsc, and where the cases call for them tre_outside and presence; see `metrics`, and the top of this module. A method without landmarks has no tre and sdr,
         and its asd_one_way starts from all contour points, as published for nnU-Net.
     Raises DataError where predictions and cases do not fit each other.
     """
     _check(predictions, cases)
-    rows = [row for prediction, case in zip(predictions, cases, strict=True) for row in _case_rows(prediction, case)]
+    lacking = any(_absent(case).any() for case in cases)
+    rows = [row for prediction, case in zip(predictions, cases, strict=True) for row in _case_rows(prediction, case, lacking)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -118,7 +123,12 @@ def _check_shape(what: str, array: np.ndarray | None, expected: tuple[int, ...],
 # ---- one case ---------------------------------------------------------------------------------------------------
 
 
-def _case_rows(prediction: Any, case: Case) -> Iterator[tuple]:
+def _absent(case: Case) -> np.ndarray:
+    """(C,) bool: structures that are not in the case."""
+    return np.array([np.isnan(case.landmarks[where]).all() for where in case.anatomy.slices.values()])
+
+
+def _case_rows(prediction: Any, case: Case, lacking: bool) -> Iterator[tuple]:
     unit = "px" if case.spacing is None else "mm"
     landmarks = None if prediction.landmarks is None else _finite(prediction.landmarks)
     true_masks = polygon_masks(case.landmarks, case) if case.masks is None else case.masks
@@ -126,19 +136,28 @@ def _case_rows(prediction: Any, case: Case) -> Iterator[tuple]:
     if masks is None and landmarks is not None:
         masks = polygon_masks(landmarks, case)
     masks = np.asarray(masks, bool)
+    shown, absent = inside_image(case.landmarks, case.size), _absent(case)
     for c, structure in enumerate(case.anatomy.structures):
         where = case.anatomy.slices[structure.name]
         points = None if landmarks is None else landmarks[where]
         outline = mask_contours(masks[c])
         scores: dict[str, Score] = {}
         if points is not None:
-            scores |= landmark_scores(points, case.landmarks[where], case)
+            true, seen = case.landmarks[where], shown[where]
+            scores |= landmark_scores(points, np.where(seen[:, None], true, np.nan), case)
+            beyond = np.isfinite(true).all(-1) & ~seen
+            if beyond.any():
+                scores["tre_outside"] = landmark_scores(points[beyond], true[beyond], case)["tre"]
+            points = points[~beyond]
+        if lacking:
+            found = masks[c].any() if points is None else np.isfinite(points).any()
+            scores["presence"] = Score(100.0 * (found != absent[c]), 1, False)
         if structure.contour or (points is None and case.masks is not None):
             scores |= outline_scores(points, outline, _true_outline(case, c), true_masks[c], case)
         if structure.contour or (prediction.masks is not None and case.masks is not None):
             scores |= mask_scores(masks[c], outline, true_masks[c], case)
         for metric, score in scores.items():
-            kind = "%" if metric.startswith(("dsc", "sdr")) else unit
+            kind = "%" if metric.startswith(("dsc", "sdr", "presence")) else unit
             yield (case.id, structure.name, structure.group, metric, score.value, kind, score.n, score.failed)
 
 

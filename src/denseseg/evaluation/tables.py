@@ -21,6 +21,8 @@ METRIC_NAMES = {
     "sdr_2": "SDR 2",
     "sdr_4": "SDR 4",
     "sdr_10": "SDR 10",
+    "tre_outside": "TRE beyond the border",
+    "presence": "presence told rightly",
 }
 
 # Each line: group, metric, then mean and SD of each method in the order of the header.

@@ -24,39 +24,74 @@ class ShapeModel:
     variances: np.ndarray
     residual: float
 
-    def posterior(self, points: np.ndarray, noise: float) -> np.ndarray:
+    def posterior(self, points: np.ndarray, noise: float, unseen: np.ndarray | None = None) -> np.ndarray:
         """Most probable shape given (N, 2) points that each carry independent Gaussian noise of this standard deviation, pixels.
 
-        A point that is not finite takes no part and stays as it is; with no finite point nothing changes.
+        unseen: (N,) bool, points that are to be inferred from the others, whatever value they have.
+        Another point that is not finite takes no part and stays as it is; with no finite point nothing changes.
         """
-        observed = np.repeat(np.isfinite(points).all(-1), 2)
+        hidden = np.zeros(len(points), bool) if unseen is None else np.asarray(unseen, bool)
+        finite = np.isfinite(points).all(-1)
+        observed, inferred = np.repeat(finite & ~hidden, 2), np.repeat(hidden, 2)
+        if not observed.any():
+            return points.copy()
         deviation = points.ravel()[observed] - self.mean[observed]
         modes = self.modes[observed]
         # Woodbury: only a system of the size of the modes is solved
         inner = np.diag((self.residual + noise**2) / np.maximum(self.variances - self.residual, 1e-9)) + modes.T @ modes
-        explained = modes @ np.linalg.solve(inner, modes.T @ deviation)
+        explained = self.modes @ np.linalg.solve(inner, modes.T @ deviation)
         kept = self.residual / (self.residual + noise**2)
         shape = points.ravel().copy()
-        shape[observed] = self.mean[observed] + explained + kept * (deviation - explained)
+        shape[observed] = self.mean[observed] + explained[observed] + kept * (deviation - explained[observed])
+        shape[inferred] = self.mean[inferred] + explained[inferred]
         return shape.reshape(-1, 2)
 
 
 def fit_shape_model(landmarks: np.ndarray, folds: int = 10) -> ShapeModel:
-    """The shape model of (M, N, 2) training landmarks, M >= 2; a missing landmark is replaced by its mean.
+    """The shape model of (M, N, 2) training landmarks, M >= 2; missing ones are inferred from the others of their case.
 
     The residual is cross-validated: the mean squared distance per coordinate of held-out shapes from the modes of the others. Few
     training shapes thus give a large residual, and a model that trusts the image.
     """
     shapes = landmarks.reshape(len(landmarks), -1)
-    shapes = np.where(np.isfinite(shapes), shapes, np.nanmean(shapes, axis=0))
+    present = np.isfinite(shapes)
+    parts = np.array_split(np.arange(len(shapes)), min(folds, len(shapes)))
+    shapes = np.where(present, shapes, np.nanmean(shapes, axis=0))
+    if not present.all():
+        shapes = _completed(shapes, present, parts)
+    return _model(shapes, _held_out_residual(shapes, present, parts))
+
+
+def _completed(shapes: np.ndarray, present: np.ndarray, parts: list[np.ndarray], rounds: int = 4) -> np.ndarray:
+    """(M, D) shapes whose absent coordinates are what a model of the *other* parts expects from the present ones.
+
+    A model of all shapes would not do: it holds each shape with its own first guess, and gives that back.
+    """
+    for _ in range(rounds):
+        residual = _held_out_residual(shapes, present, parts)
+        better = shapes.copy()
+        for held in parts:
+            model = _model(np.delete(shapes, held, axis=0), residual)
+            for i in held[~present[held].all(1)]:
+                better[i] = model.posterior(shapes[i].reshape(-1, 2), 0.0, ~present[i, ::2]).ravel()
+        shapes = better
+    return shapes
+
+
+def _model(shapes: np.ndarray, residual: float) -> ShapeModel:
     mean, modes, variances = _principal(shapes)
-    squares = []
-    for held in np.array_split(np.arange(len(shapes)), min(folds, len(shapes))):
-        centre, others, _ = _principal(np.delete(shapes, held, axis=0))
-        deviation = shapes[held] - centre
-        squares.append((deviation - deviation @ others @ others.T) ** 2)
-    residual = float(np.concatenate(squares).sum() / len(shapes) / max(1, shapes.shape[1] - modes.shape[1]))
     return ShapeModel(mean, modes, np.maximum(variances, residual), residual)
+
+
+def _held_out_residual(shapes: np.ndarray, present: np.ndarray, parts: list[np.ndarray]) -> float:
+    """Variance of present coordinates in each direction that modes of the other parts do not span, pixels squared."""
+    total = 0.0
+    for held in parts:
+        centre, modes, _ = _principal(np.delete(shapes, held, axis=0))
+        deviation = shapes[held] - centre
+        total += float((((deviation - deviation @ modes @ modes.T) ** 2) * present[held]).sum())
+    free = max(1, shapes.shape[1] - min(len(shapes) - 1, shapes.shape[1]))
+    return total / present.mean() / len(shapes) / free
 
 
 def _principal(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from denseseg.methods.method import Method, Prediction, Registry
 REGISTRY = Registry({cls.name: cls for cls in (MeanShape, DenseSeg, HeatmapRegression)})
 METHODS = REGISTRY.classes
 create = REGISTRY.create
+options = REGISTRY.options
 load_method = REGISTRY.load
 
-__all__ = ["METHODS", "DenseSeg", "HeatmapRegression", "MeanShape", "Method", "Prediction", "create", "load_method"]
+__all__ = ["METHODS", "DenseSeg", "HeatmapRegression", "MeanShape", "Method", "Prediction", "create", "load_method", "options"]

@@ -14,7 +14,7 @@ from torch import Tensor
 from denseseg import losses
 from denseseg.anatomy import Anatomy
 from denseseg.augment import Batch, similarity_views, unwarp, warp
-from denseseg.cases import CaseSet, Size
+from denseseg.cases import CaseSet, Size, inside_image
 from denseseg.geometry.contour import contour_masks
 from denseseg.geometry.decode import decode_affine, decode_published, snap_all, uv_targets
 from denseseg.geometry.uvmap import uv_maps
@@ -151,7 +151,7 @@ class DenseSeg(Method):
     def _prediction(
         self, points: np.ndarray, masks: np.ndarray, probabilities: np.ndarray, uv: np.ndarray, covariance: np.ndarray | None
     ) -> Prediction:
-        points = self.plausible(points, self.recipe.shape_noise)
+        points = self.plausible(points, self.recipe.shape_noise, np.isfinite(points).all(-1) & ~inside_image(points, self.size))
         if self.recipe.contour_step:
             kept = np.where(masks, probabilities, np.minimum(probabilities, 0.49))  # no outline round a part that was left out
             # the shape model has placed the landmarks along the outline; the map's own word on that would add its noise again

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from denseseg.anatomy import Anatomy
 from denseseg.augment import Batch
-from denseseg.cases import Size
+from denseseg.cases import CaseSet, Size, inside_image
 from denseseg.heatmaps import argmax_landmarks, gaussian_heatmaps, subpixel_landmarks
 from denseseg.methods.method import Method, Prediction, Recipe
 from denseseg.networks.unet import HeatmapUNet
@@ -24,7 +25,8 @@ class HeatmapRecipe(Recipe):
 
     channels: features of the U-Net's levels. sigma: of the Gaussian, as a share of the image height, so that it means the same
     at every size (the paper's 8 pixels at 256). height: its peak value (alpha). decoder: "argmax" or "subpixel".
-    shape_noise: see `Method.plausible`.
+    shape_noise: see `Method.plausible`. threshold: share of `height` below which a peak says that its landmark is not in the image;
+        it judges only landmarks that some training image lacks, so it changes nothing where all are always there.
     """
 
     channels: tuple[int, ...] = (64, 128, 256, 512)
@@ -32,6 +34,7 @@ class HeatmapRecipe(Recipe):
     height: float = 44.0
     decoder: str = "subpixel"
     shape_noise: float = 1 / 128
+    threshold: float = 0.1
 
 
 class HeatmapRegression(Method):
@@ -40,23 +43,36 @@ class HeatmapRegression(Method):
     name = "heatmap_regression"
     recipes: ClassVar[Mapping[str, Recipe]] = {
         "default": HeatmapRecipe(),
-        "paper": HeatmapRecipe(decoder="argmax", shape_noise=0.0),
+        "paper": HeatmapRecipe(decoder="argmax", shape_noise=0.0, threshold=0.0),
     }
 
     def __init__(self, anatomy: Anatomy, size: Size, recipe: HeatmapRecipe):
         super().__init__(anatomy, size, recipe)
         self.recipe: HeatmapRecipe = recipe
         self.network: HeatmapUNet = HeatmapUNet(anatomy.n_landmarks, recipe.channels)
+        self.optional = torch.zeros(anatomy.n_landmarks, dtype=torch.bool)
+
+    def prepare(self, train: CaseSet) -> None:
+        super().prepare(train)
+        always = np.all([inside_image(case.landmarks, case.size) for case in train], axis=0)
+        self.optional = torch.as_tensor(~always)
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:
         sigma = self.recipe.sigma * self.size[0]
-        present = torch.isfinite(batch.landmarks).all(-1)
-        return {"heatmaps": gaussian_heatmaps(batch.landmarks, self.size, sigma, self.recipe.height), "present": present}
+        heatmaps = gaussian_heatmaps(batch.landmarks, self.size, sigma, self.recipe.height)
+        return {"heatmaps": heatmaps, "known": self._known(batch.landmarks)}
+
+    def _known(self, landmarks: Tensor) -> Tensor:
+        """(B, N) bool: a landmark is where its case says, or known not to be there since its whole structure is absent."""
+        known = torch.isfinite(landmarks).all(-1)
+        for where in self.anatomy.slices.values():
+            known[:, where] |= ~known[:, where].any(1, keepdim=True)
+        return known
 
     def losses(self, outputs: Tensor, targets: dict[str, Tensor]) -> dict[str, Tensor]:
         error = F.mse_loss(outputs.float(), targets["heatmaps"], reduction="none").mean((2, 3))
-        present = targets["present"].to(error)
-        return {"heatmap": (error * present).sum() / present.sum().clamp_min(1)}
+        known = targets["known"].to(error)
+        return {"heatmap": (error * known).sum() / known.sum().clamp_min(1)}
 
     @property
     def weights(self) -> dict[str, float]:
@@ -65,5 +81,22 @@ class HeatmapRegression(Method):
     @torch.no_grad()
     def predict(self, images: Tensor) -> list[Prediction]:
         decode = argmax_landmarks if self.recipe.decoder == "argmax" else subpixel_landmarks
-        points = decode(self.network(self.normalise(images)).float()).double().cpu().numpy()
-        return [Prediction(self.anatomy, self.plausible(p, self.recipe.shape_noise)) for p in points]
+        heatmaps = self.network(self.normalise(images)).float()
+        points = decode(heatmaps).double().cpu().numpy()
+        faint = heatmaps.amax((2, 3)) < self.recipe.threshold * self.recipe.height
+        unseen = (faint & self.optional.to(faint.device)).cpu().numpy()
+        return [self._prediction(*parts) for parts in zip(points, unseen, strict=True)]
+
+    def _prediction(self, points: np.ndarray, unseen: np.ndarray) -> Prediction:
+        """A structure of which hardly a landmark is seen is absent; else the seen ones tell where the others are."""
+        for where in self.anatomy.slices.values():
+            if unseen[where].mean() > 0.8:
+                points[where], unseen[where] = np.nan, False
+        return Prediction(self.anatomy, self.plausible(points, self.recipe.shape_noise, unseen))
+
+    def state(self) -> dict[str, Tensor]:
+        return super().state() | {"optional": self.optional}
+
+    def set_state(self, state: dict[str, Tensor]) -> None:
+        super().set_state(state)
+        self.optional = state["optional"]

@@ -35,7 +35,7 @@ from denseseg.geometry.template import Template
 class Prediction:
     """What a method says of one image.
 
-    landmarks: (N, 2) pixels (x, y); NaN where the method failed.
+    landmarks: (N, 2) pixels (x, y); NaN where the method failed, or says that a structure is absent.
     masks: (C, H, W) bool, or None for a method without masks (its contours are its masks).
     probabilities: (C, H, W) in [0, 1], or None.
     uv: (C, 2, H, W), or None; meaningful inside the masks.
@@ -157,15 +157,16 @@ class Method(ABC):
             raise DataError(f"{self.name} has no template yet; train it or load its weights first")
         return self.template
 
-    def plausible(self, points: np.ndarray, noise: float) -> np.ndarray:
+    def plausible(self, points: np.ndarray, noise: float, unseen: np.ndarray | None = None) -> np.ndarray:
         """(N, 2) pixels -> the most probable shape if each point carries noise of this standard deviation.
 
-        noise: as a share of the image height; 0 leaves the points as they are.
+        noise: as a share of the image height; 0 leaves the points as they are. unseen: (N,) bool, points that the image does not
+        show, such as those beyond its border: the shape of the others tells where they are.
         """
         if not noise:
             return points
         assert self.shape_model is not None  # prepare() or loading has set it
-        return self.shape_model.posterior(points, noise * self.size[0])
+        return self.shape_model.posterior(points, noise * self.size[0], unseen)
 
     def predict_image(self, image: np.ndarray) -> Prediction:
         """Prediction for one (H, W) image in [0, 1] of any size of about the method's aspect ratio, in that image's own pixels."""
@@ -228,12 +229,19 @@ class Registry:
 
     def create(self, name: str, anatomy: Anatomy, size: Size, recipe: str = "default", **changes: Any) -> Method:
         """A method by name and recipe, with single options changed. Raises DataError that lists what is known."""
-        if name not in self.classes:
-            raise DataError(f"unknown method {name!r}; known: {', '.join(self.classes)}")
-        known = self.classes[name].recipes
+        known = self._class(name).recipes
         if recipe not in known:
             raise DataError(f"{name} has no recipe {recipe!r}; it has: {', '.join(known)}")
         return self.classes[name](anatomy, size, known[recipe].changed(**changes))
+
+    def options(self, name: str) -> set[str]:
+        """Names of the options that the recipes of a method have."""
+        return {option.name for recipe in self._class(name).recipes.values() for option in fields(recipe)}
+
+    def _class(self, name: str) -> type[Method]:
+        if name not in self.classes:
+            raise DataError(f"unknown method {name!r}; known: {', '.join(self.classes)}")
+        return self.classes[name]
 
     def load(self, path: str | Path, device: str | torch.device = "cpu") -> Method:
         """A method from its weights file. Raises DataError where the file is missing, damaged or of another program."""
