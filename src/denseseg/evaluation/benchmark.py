@@ -60,8 +60,8 @@ def evaluate(predictions: Sequence[Any], cases: Sequence[Case]) -> pd.DataFrame:
         landmarks (pixel centres inside).
     Returns one row per case, structure and metric: case, structure, group, metric, value, unit (mm, px or %), n (landmarks
         counted, or 1 for a mask), failed. Metrics: tre, sdr_2, sdr_4, sdr_10, asd_one_way, asd_one_way_published, assd,
-        hd95, dsc, and where the cases call for them tre_outside and presence; see `metrics`, and the top of this module. A method without landmarks has no tre and sdr,
-        and its asd_one_way starts from all contour points, as published for nnU-Net.
+        hd95, dsc, and where the cases call for them tre_outside and presence; see `metrics`, and the top of this module. A
+        method without landmarks has no tre and sdr, and its asd_one_way starts from all contour points, as published for nnU-Net.
     Raises DataError where predictions and cases do not fit each other.
     """
     _check(predictions, cases)
