@@ -39,7 +39,7 @@ class DataError(ValueError):
 
 def inside_image(points: np.ndarray, size: Size) -> np.ndarray:
     """Which of (..., 2) points (x, y) lie on the pixels of an (H, W) image: (...,) bool, False for a missing one."""
-    return ((points >= -0.5) & (points <= np.array([size[1], size[0]]) - 0.5)).all(-1)
+    return np.all((points >= -0.5) & (points <= np.array([size[1], size[0]]) - 0.5), axis=-1)
 
 
 def scale_points(points: np.ndarray, old: Size, new: Size) -> np.ndarray:
