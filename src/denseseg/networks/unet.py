@@ -15,8 +15,8 @@ ACTIVATION = "leakyrelu"
 def residual_unet(channels: Sequence[int] = (64, 128, 256, 512)) -> UNet:
     """The paper's U-Net (Section 3.4): (B, 1, H, W) -> (B, channels[0], H, W).
 
-    Residual units of two convolutions, instance norm, leaky ReLU, no bias; each further level halves the resolution, so H and W must be
-    multiples of 2^(levels - 1). With the default channels 6.51 M parameters.
+    Residual units of two convolutions, instance norm, leaky ReLU, no bias; each further level halves the resolution, so H and W
+    must be multiples of 2^(levels - 1). With the default channels 6.51 M parameters.
     """
     return UNet(
         spatial_dims=2,
