@@ -19,22 +19,12 @@ import sys
 from pathlib import Path
 
 from denseseg.cases import DataError
+from denseseg.readers.files import claim
 from denseseg.readers.jsrt import find_images, read_jsrt
 
 
-def claim(out: Path, images: Path, size: int) -> None:
-    """Note in OUT/source.txt which images at which size it is made of, so that a rerun resumes only its own work."""
-    lines = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in find_images(images).values()]
-    text = "\n".join([f"size {size}", *lines]) + "\n"
-    note = out / "source.txt"
-    if out.exists() and any(out.iterdir()) and not (note.exists() and note.read_text(encoding="utf-8") == text):
-        raise DataError(f"{out} holds something else (other images, or another size); give a new folder, or empty this one")
-    out.mkdir(parents=True, exist_ok=True)
-    note.write_text(text, encoding="utf-8")
-
-
 def prepare(arguments: argparse.Namespace) -> None:
-    claim(arguments.out, arguments.images, arguments.size)
+    claim(arguments.out, f"size {arguments.size}", find_images(arguments.images).values())
     cases, report = read_jsrt(
         arguments.images,
         arguments.landmarks,

@@ -16,10 +16,8 @@ train and predict on images of the same origin.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +27,8 @@ from skimage.transform import resize
 from tqdm.auto import tqdm
 
 from denseseg.anatomy import CHEST
-from denseseg.cases import Case, CaseSet, DataError, Size, read_png, scale_points, staged, write_png
+from denseseg.cases import Case, CaseSet, DataError, Size, read_png, scale_points
+from denseseg.readers.files import Report, few, kept_image, verify_checksums
 
 IMG_SIZE: Size = (2048, 2048)
 IMG_TOP = 4095  # 12 bit
@@ -42,26 +41,6 @@ INFO = {
     "source": "JSRT (Japanese Society of Radiological Technology); landmarks: Gaggion et al., Chest-xray-landmark-dataset",
     "licence": "the terms of JSRT bind you and forbid passing the images on; see also the terms of the landmark files",
 }
-
-
-@dataclass
-class Report:
-    """What became of each file. `str(report)` says it in words.
-
-    kept: ids of the cases in the set.
-    left_out: id -> why the case is not in the set.
-    notes: whatever else a reader of the set should know.
-    """
-
-    kept: list[str] = field(default_factory=list)
-    left_out: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        lines = [f"kept {len(self.kept)} cases, left out {len(self.left_out)}"]
-        lines += [f"left out {case}: {why}" for case, why in self.left_out.items()]
-        lines += [f"note: {note}" for note in self.notes]
-        return "\n".join(lines)
 
 
 def read_jsrt(
@@ -172,21 +151,17 @@ def read_square_png(path: Path) -> np.ndarray:
 
 def _image(path: Path, size: int | None, converted: Path | None) -> np.ndarray:
     """The image at the wanted size, from the folder of converted images where it is there already."""
-    kept = None if size is None or converted is None else converted / f"{path.stem.upper()}.png"
-    if kept is not None:
-        try:
-            image = read_png(kept)
-        except DataError:  # not there yet, or damaged: convert it
-            image = np.empty(0)
-        if image.shape == (size, size):
-            return image
+    if size is None:
+        return _convert(path, None)
+    kept = None if converted is None else converted / f"{path.stem.upper()}.png"
+    return kept_image(kept, (size, size), lambda: _convert(path, size))
+
+
+def _convert(path: Path, size: int | None) -> np.ndarray:
     image = read_img_file(path) if path.suffix.lower() == ".img" else read_square_png(path)
-    if size is not None and size != len(image):
-        image = np.clip(resize(image, (size, size), order=1, anti_aliasing=size < len(image)), 0, 1)
-    if kept is not None:
-        with staged(kept.parent) as staging:
-            write_png(staging / kept.name, image)
-    return image
+    if size is None or size == len(image):
+        return image
+    return np.clip(resize(image, (size, size), order=1, anti_aliasing=size < len(image)), 0, 1)
 
 
 # ---- landmarks --------------------------------------------------------------------------------------------------
@@ -276,24 +251,19 @@ def _read_mask(path: Path, size: int) -> np.ndarray:
     return resize((mask > 0).astype(np.float32), (size, size), order=1, anti_aliasing=size < len(mask)) >= 0.5
 
 
-# ---- checks of the whole set, the split, checksums --------------------------------------------------------------
+# ---- checks of the whole set, the split -------------------------------------------------------------------------
 
 
 def _remarks(cases: list[Case], without_image: set[str], wants_masks: bool) -> list[str]:
     notes = []
     for structure in CHEST.names:
         if missing := [case.id for case in cases if np.isnan(case.points(structure)).any()]:
-            notes.append(f"no landmarks of the {structure}, which counts as missing, in {_few(missing)}")
+            notes.append(f"no landmarks of the {structure}, which counts as missing, in {few(missing)}")
     if without_image:
-        notes.append(f"landmarks without an image, not used: {_few(sorted(without_image))}")
+        notes.append(f"landmarks without an image, not used: {few(sorted(without_image))}")
     if wants_masks and (unmasked := [case.id for case in cases if case.masks is None]):
-        notes.append(f"not all SCR masks are there, so the landmarks' contours stand in for them: {_few(unmasked)}")
+        notes.append(f"not all SCR masks are there, so the landmarks' contours stand in for them: {few(unmasked)}")
     return notes
-
-
-def _few(names: list[str], show: int = 5) -> str:
-    """The names, or how many and the first ones."""
-    return ", ".join(names) if len(names) <= show else f"{len(names)} cases ({', '.join(names[:show])}, ...)"
 
 
 def _check_polarity(cases: list[Case], folder: Path) -> list[str]:
@@ -302,7 +272,7 @@ def _check_polarity(cases: list[Case], folder: Path) -> list[str]:
     inverted = [case.id for case in cases if _mean_grey(case, lungs) > _mean_grey(case, ("heart",))]
     if len(inverted) > len(cases) / 2:
         raise DataError(f"{folder}: lungs are brighter than the heart in {len(inverted)} of {len(cases)} images; invert them")
-    return [f"lungs brighter than the heart, please look at {_few(inverted)}"] if inverted else []
+    return [f"lungs brighter than the heart, please look at {few(inverted)}"] if inverted else []
 
 
 def _mean_grey(case: Case, structures: Iterable[str]) -> float:
@@ -324,29 +294,3 @@ def _mark_split(cases: list[Case]) -> list[str]:
     if whole:
         return []
     return [f"{len(cases)} of {PAPER_CASES} cases: the first {n_train} (share {PAPER_TRAIN}/{PAPER_CASES}) train, the rest test"]
-
-
-def verify_checksums(folder: Path, checksums: Path, images: dict[str, Path]) -> list[str]:
-    """Compare files below `folder` with the lines of `checksums` (sha256sum format).
-
-    Raises DataError for a line that is no checksum, a file that is missing or differs. Returns notes on unlisted images.
-    """
-    try:
-        lines = checksums.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{checksums} cannot be read ({error}); give a text file as sha256sum writes it") from None
-    listed = set()
-    for number, line in enumerate(lines, start=1):
-        match = re.fullmatch(r"([0-9a-fA-F]{64}) [ *](.+)", line)
-        if match is None:
-            raise DataError(f"{checksums}, line {number}: expected 64 hexadecimal digits, two spaces, a file name")
-        path = folder / match[2]
-        if not path.is_file():
-            raise DataError(f"{path} is missing, but {checksums} lists it; copy it, or remove line {number}")
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if digest != match[1].lower():
-            raise DataError(f"{path} differs from its checksum in {checksums}: damaged, or another version; copy it again")
-        listed.add(path.resolve())
-    unlisted = [name for name, path in images.items() if path.resolve() not in listed]
-    return [f"no checksum for {_few(unlisted)}"] if unlisted else []

@@ -1,0 +1,101 @@
+"""What readers of data sets share: a report in words, checksums, images that were converted already, a claim on a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from denseseg.cases import DataError, Size, read_png, staged, write_png
+
+
+@dataclass
+class Report:
+    """What became of each file. `str(report)` says it in words.
+
+    kept: ids of the cases in the set.
+    left_out: id -> why the case is not in the set.
+    notes: whatever else a reader of the set should know.
+    """
+
+    kept: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        reasons: dict[str, list[str]] = {}
+        for case, why in self.left_out.items():
+            reasons.setdefault(why, []).append(case)
+        lines = [f"kept {len(self.kept)} cases, left out {len(self.left_out)}"]
+        lines += [f"left out {few(cases)}: {why}" for why, cases in reasons.items()]
+        lines += [f"note: {note}" for note in self.notes]
+        return "\n".join(lines)
+
+
+def few(names: list[str], show: int = 5) -> str:
+    """The names, or how many and the first ones."""
+    return ", ".join(names) if len(names) <= show else f"{len(names)} cases ({', '.join(names[:show])}, ...)"
+
+
+def claim(out: Path, settings: str, files: Iterable[Path]) -> None:
+    """Note in OUT/source.txt which files and settings it is made of, so that a rerun resumes only its own work.
+
+    Raises DataError where a file is missing, or the folder holds anything else.
+    """
+    files = list(files)
+    for path in files:
+        if not path.is_file():
+            raise DataError(f"{path} is not a file; check the path")
+    lines = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
+    text = "\n".join([settings, *lines]) + "\n"
+    note = out / "source.txt"
+    if out.exists() and any(out.iterdir()) and not (note.exists() and note.read_text(encoding="utf-8") == text):
+        raise DataError(f"{out} holds something else (other files, or another size); give a new folder, or empty this one")
+    out.mkdir(parents=True, exist_ok=True)
+    note.write_text(text, encoding="utf-8")
+
+
+def kept_image(path: Path | None, size: Size, convert: Callable[[], np.ndarray]) -> np.ndarray:
+    """The (H, W) image in the PNG file `path`; where that is missing, damaged or of another size, `convert()`, kept there."""
+    if path is None:
+        return convert()
+    try:
+        image = read_png(path)
+    except DataError:  # not there yet, or damaged
+        image = np.empty(0)
+    if image.shape == size:
+        return image
+    image = convert()
+    with staged(path.parent) as staging:
+        write_png(staging / path.name, image)
+    return image
+
+
+def verify_checksums(folder: Path, checksums: Path, images: dict[str, Path]) -> list[str]:
+    """Compare files below `folder` with the lines of `checksums` (sha256sum format).
+
+    Raises DataError for a line that is no checksum, a file that is missing or differs. Returns notes on unlisted images.
+    """
+    try:
+        lines = checksums.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{checksums} cannot be read ({error}); give a text file as sha256sum writes it") from None
+    listed = set()
+    for number, line in enumerate(lines, start=1):
+        match = re.fullmatch(r"([0-9a-fA-F]{64}) [ *](.+)", line)
+        if match is None:
+            raise DataError(f"{checksums}, line {number}: expected 64 hexadecimal digits, two spaces, a file name")
+        path = folder / match[2]
+        if not path.is_file():
+            raise DataError(f"{path} is missing, but {checksums} lists it; copy it, or remove line {number}")
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != match[1].lower():
+            raise DataError(f"{path} differs from its checksum in {checksums}: damaged, or another version; copy it again")
+        listed.add(path.resolve())
+    unlisted = [name for name, path in images.items() if path.resolve() not in listed]
+    return [f"no checksum for {few(unlisted)}"] if unlisted else []
