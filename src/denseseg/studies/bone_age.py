@@ -1,0 +1,347 @@
+"""Bone age from landmarks: how many months of growth does a hand's shape show?
+
+Three regressors with one protocol: the mean age (the baseline), ridge regression on readable shape features, and the paper's
+ensemble of small networks (Section 3.2). Each predicts a whole distribution of ages. They take landmarks of any anatomy.
+
+The target is the age by the calendar, since that is what data sets record. So their error has two parts: what the method gets
+wrong, and how far the child's bones are ahead of or behind the calendar, which a perfect reader of bones must get "wrong" too.
+
+The published notebook differs from the paper, or from what it means to do, in these points. Here they are mended:
+- Its members add up in one sum that is stored after each of them, so the "ensemble" weighs the members' logits 5 : 4 : 3 : 2 : 1,
+  and what it prints for each member is the sum so far. Here each member counts alike, by its probabilities.
+- The lower edge of the likeliest class is the predicted age, which is 2 months too young on average. Here it is the expectation.
+- Sample 2347 takes the landmarks that were predicted for the next file (the prediction script skips images it cannot decode).
+  Here a case without landmarks is refused by its position.
+- The published yardstick, 27.4 months, predicts the test set's own mean, with ages rounded down to classes. Here it is the mean of
+  the training ages.
+- There is no validation part, and the metrics of the test part are printed after each member. Here nothing sees test cases before
+  `predict`.
+- The paper says 75 epochs and two fully connected layers; the code makes 2500 steps of 64 (55 epochs of 2913) and three layers, as
+  here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from scipy import stats
+from torch import Tensor, nn
+
+from denseseg.anatomy import Anatomy
+from denseseg.cases import DataError
+from denseseg.evaluation.statistics import bootstrap_cases
+from denseseg.networks.ensemble import BoneNetworks
+from denseseg.studies.shape_features import ShapeFeatures, centroids, log_sizes, present
+
+CLASS_MONTHS = 4.0
+CLASSES = 57  # 4 months each: 0 to 228 months, 19 years
+
+
+# ---- what a regressor says --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class AgeDistribution:
+    """How likely each age is: classes of ages side by side, all ages within a class equally likely.
+
+    edges: (K+1,) months, ascending. probability: (M, K), rows sum to 1.
+    """
+
+    edges: np.ndarray
+    probability: np.ndarray
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(M,) expected age in months: sum over classes of probability times centre."""
+        return self.probability @ (self.edges[1:] + self.edges[:-1]) / 2
+
+    def cdf(self, ages: np.ndarray) -> np.ndarray:
+        """(M,) probability that the age is at most ages (M,). At the true ages of an honest regressor it is uniform on [0, 1]."""
+        rows = zip(np.asarray(ages, float), self._cumulative, strict=True)
+        return np.array([np.interp(age, self.edges, cumulative) for age, cumulative in rows])
+
+    def quantile(self, level: float) -> np.ndarray:
+        """(M,) ages that are not exceeded with probability `level`."""
+        return np.array([np.interp(level, cumulative, self.edges) for cumulative in self._cumulative])
+
+    @property
+    def _cumulative(self) -> np.ndarray:
+        return np.concatenate([np.zeros((len(self.probability), 1)), self.probability.cumsum(1)], axis=1)
+
+
+class AgeRegressor(Protocol):
+    """What can be fitted to landmarks and ages.
+
+    fit(landmarks (M, N, 2), ages (M,) months, read): `read` are the same cases' landmarks as a network reads them, where there are
+        any; fitting to true and read ones prepares for the latter. Absent structures are NaN.
+    predict(landmarks) -> (M,) months; distribution(landmarks) says how sure that is.
+    All raise DataError with the case's position where landmarks or ages are no good.
+    """
+
+    def fit(self, landmarks: np.ndarray, ages: np.ndarray, read: np.ndarray | None = None) -> AgeRegressor: ...
+
+    def predict(self, landmarks: np.ndarray) -> np.ndarray: ...
+
+    def distribution(self, landmarks: np.ndarray) -> AgeDistribution: ...
+
+
+def checked_landmarks(landmarks: np.ndarray, anatomy: Anatomy) -> np.ndarray:
+    """The landmarks as floats, both coordinates NaN where one is. DataError unless they are (M, N, 2) and each case has some."""
+    landmarks = np.asarray(landmarks, float)
+    if landmarks.ndim != 3 or landmarks.shape[1:] != (anatomy.n_landmarks, 2):
+        wanted = f"(cases, {anatomy.n_landmarks}, 2)"
+        raise DataError(f"landmarks of shape {landmarks.shape} are not {wanted}, those of the {anatomy.name}; choose that anatomy")
+    known = np.isfinite(landmarks).all(-1)
+    if not known.any(1).all():
+        case = int(known.any(1).argmin())
+        raise DataError(f"case {case} (counted from 0) has no landmark at all; leave it out and report it as a failure")
+    return np.where(known[..., None], landmarks, np.nan)
+
+
+def checked_ages(ages: np.ndarray, n_cases: int) -> np.ndarray:
+    """The ages as floats; DataError unless there is one for each of n_cases cases, at least 10, all known and not negative."""
+    ages = np.asarray([np.nan if age is None else age for age in ages], float)
+    if len(ages) != n_cases:
+        raise DataError(f"{len(ages)} ages for {n_cases} cases; give one age in months for each case")
+    wrong = ~(np.isfinite(ages) & (ages >= 0))
+    if wrong.any():
+        case = int(wrong.argmax())
+        raise DataError(f"case {case} (counted from 0) has the age {ages[case]}; give months, 0 or more, or leave the case out")
+    if n_cases < 10:
+        raise DataError(f"{n_cases} cases are too few to fit ages to; give at least 10")
+    return ages
+
+
+def _checked(landmarks: np.ndarray, ages: np.ndarray, read: np.ndarray | None, anatomy: Anatomy) -> tuple[np.ndarray, np.ndarray]:
+    """Landmarks (G, M, N, 2), the true and, if given, the read ones; ages (M,)."""
+    versions = [checked_landmarks(version, anatomy) for version in (landmarks, read) if version is not None]
+    if len({len(version) for version in versions}) > 1:
+        raise DataError(
+            f"{len(versions[1])} read shapes for {len(versions[0])} true ones; give both for the same cases, in one order"
+        )
+    return np.stack(versions), checked_ages(ages, len(versions[0]))
+
+
+# ---- three regressors -------------------------------------------------------------------------------------------
+
+
+@dataclass
+class MeanAge:
+    """The baseline: whatever the landmarks are, the ages of the training cases."""
+
+    anatomy: Anatomy
+
+    def fit(self, landmarks: np.ndarray, ages: np.ndarray, read: np.ndarray | None = None) -> MeanAge:
+        """See `AgeRegressor`."""
+        _, self._ages = _checked(landmarks, ages, read, self.anatomy)
+        return self
+
+    def predict(self, landmarks: np.ndarray) -> np.ndarray:
+        """(M,) the mean training age."""
+        return np.full(len(checked_landmarks(landmarks, self.anatomy)), self._ages.mean())
+
+    def distribution(self, landmarks: np.ndarray) -> AgeDistribution:
+        """The training ages in classes of 4 months."""
+        edges = np.arange(0, self._ages.max() + 2 * CLASS_MONTHS, CLASS_MONTHS)
+        share = np.histogram(self._ages, edges)[0] / len(self._ages)
+        return AgeDistribution(edges, np.tile(share, (len(checked_landmarks(landmarks, self.anatomy)), 1)))
+
+
+@dataclass
+class RidgeAge:
+    """Ridge regression of age on `ShapeFeatures`: minimise |y - X w|^2 + penalty |w|^2, in closed form.
+
+    penalties: to choose from, by the squared error of leave-one-out predictions of the training cases, which the singular value
+    decomposition of X gives without refitting. Where a case has two versions (true and read) both are left out at once.
+    After fit: `penalty`, `sd` (months, of the leave-one-out residuals; the distribution is a Gaussian of that width around the
+    prediction), `weights` (months per standard deviation of a feature) and `features.names`.
+    """
+
+    anatomy: Anatomy
+    features: ShapeFeatures = field(default=None)  # type: ignore[assignment]
+    penalties: Sequence[float] = tuple(np.logspace(-2, 4, 25))
+
+    def __post_init__(self) -> None:
+        self.features = self.features or ShapeFeatures(self.anatomy)
+
+    def fit(self, landmarks: np.ndarray, ages: np.ndarray, read: np.ndarray | None = None) -> RidgeAge:
+        """See `AgeRegressor`."""
+        versions, ages = _checked(landmarks, ages, read, self.anatomy)
+        rows = self.features.fit(versions.reshape(-1, *versions.shape[2:]))(versions.reshape(-1, *versions.shape[2:]))
+        self._mean = ages.mean()
+        target = np.tile(ages - self._mean, len(versions))
+        left, singular, right = np.linalg.svd(rows, full_matrices=False)
+        residuals = [leave_one_out(left, singular, target, penalty, len(ages)) for penalty in self.penalties]
+        best = int(np.argmin([np.mean(residual**2) for residual in residuals]))
+        self.penalty, self.sd = self.penalties[best], float(np.sqrt(np.mean(residuals[best] ** 2)))
+        self.weights = right.T @ (singular / (singular**2 + self.penalty) * (left.T @ target))
+        return self
+
+    def predict(self, landmarks: np.ndarray) -> np.ndarray:
+        """(M,) months; a linear model may leave the range of ages that it has seen."""
+        return self._mean + self.features(checked_landmarks(landmarks, self.anatomy)) @ self.weights
+
+    def distribution(self, landmarks: np.ndarray) -> AgeDistribution:
+        """A Gaussian around the prediction, in classes of one month."""
+        mean = self.predict(landmarks)
+        edges = np.arange(np.floor(mean.min() - 6 * self.sd), np.ceil(mean.max() + 6 * self.sd) + 1)
+        mass = np.diff(stats.norm.cdf(edges, mean[:, None], self.sd), axis=1)
+        return AgeDistribution(edges, mass / mass.sum(1, keepdims=True))
+
+
+def leave_one_out(left: np.ndarray, singular: np.ndarray, target: np.ndarray, penalty: float, n_cases: int) -> np.ndarray:
+    """Residuals (G M,) of ridge regression, each case predicted by a fit to the other cases.
+
+    left (G M, F), singular (F,): of the centred features; target: (G M,), centred. Rows m, M + m, ... are versions of case m.
+    With the hat matrix H = left diag(s^2 / (s^2 + penalty)) left^T + 1 / (G M), the left-out residuals of a case are
+    (I - H_mm)^-1 (y - H y)_m, H_mm its own G x G block (Cook and Weisberg 1982; one row: the familiar r / (1 - h)).
+    """
+    shrunk = left * (singular**2 / (singular**2 + penalty))
+    residual = (target - shrunk @ (left.T @ target)).reshape(-1, n_cases).T  # (M, G)
+    versions = residual.shape[1]
+    own = np.einsum("gmf,hmf->mgh", shrunk.reshape(versions, n_cases, -1), left.reshape(versions, n_cases, -1))
+    own = np.eye(versions) - own - 1 / len(target)
+    return np.linalg.solve(own, residual[..., None])[..., 0].T.ravel()
+
+
+@dataclass
+class EnsembleAge:
+    """The paper's ensemble: five small networks that sort centred bones into classes of 4 months (`BoneNetworks`).
+
+    noise: SD of the random affine change of each bone in training, relative to the bones' size. Training alternates between true
+    and read landmarks where both are given. Absent structures enter as zeros; presence=True (not in the paper, whose images lack no
+    bone) adds a flag for each structure, positions=True where each centroid lies from the middle of all.
+    With presence=False and positions=False this is the paper's network. The members share a run: see `BoneNetworks`.
+    """
+
+    anatomy: Anatomy
+    members: int = 5
+    steps: int = 2500
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    noise: float = 0.05
+    presence: bool = True
+    positions: bool = False
+    classes: int = CLASSES
+    seed: int = 0
+
+    @property
+    def edges(self) -> np.ndarray:
+        """(classes + 1,) edges of the age classes in months."""
+        return CLASS_MONTHS * np.arange(self.classes + 1)
+
+    def fit(self, landmarks: np.ndarray, ages: np.ndarray, read: np.ndarray | None = None, progress: bool = False) -> EnsembleAge:
+        """See `AgeRegressor`. The seed decides everything. progress: print the loss now and then."""
+        versions, ages = _checked(landmarks, ages, read, self.anatomy)
+        if ages.max() >= self.edges[-1]:
+            raise DataError(f"an age of {ages.max():.0f} months lies beyond the last class; give more than {self.classes} classes")
+        self._scale = float(np.sqrt(np.nanmean(np.exp(2 * log_sizes(versions, self.anatomy)))))
+        inputs = [(*self._bones(version), self._extra(version)) for version in versions]
+        target = torch.as_tensor(ages / CLASS_MONTHS).long()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            extra = inputs[0][2].shape[-1]
+            self.network = BoneNetworks(self.members, len(self.anatomy), 2 * max(self.anatomy.counts), extra, self.classes)
+            self._train(inputs, target, progress)
+        self.network.eval()
+        return self
+
+    def _train(self, inputs: list[tuple[Tensor, Tensor, Tensor]], target: Tensor, progress: bool) -> None:
+        optimiser = torch.optim.Adam(self.network.parameters(), self.learning_rate)
+        for step in range(self.steps):
+            bones, mask, extra = inputs[step % len(inputs)]
+            batch = torch.rand(self.members, len(target)).argsort(1)[:, : self.batch_size]  # each member draws its own
+            moved = self._shaken(bones[batch], mask[batch])
+            logits = self.network(moved.flatten(3), extra[batch])
+            loss = nn.functional.cross_entropy(logits.flatten(0, 1), target[batch].flatten())
+            optimiser.zero_grad()
+            (self.members * loss).backward()  # the sum of the members' losses: each learns as if alone
+            optimiser.step()
+            if progress and (step + 1) % max(1, self.steps // 5) == 0:
+                print(f"step {step + 1:5d}/{self.steps}: cross entropy {loss:.2f}")
+
+    def _shaken(self, bones: Tensor, mask: Tensor) -> Tensor:
+        """Each bone (..., P, 2) after its own random affine change; what is not there stays zero."""
+        matrix = torch.eye(2) + self.noise * torch.randn(*bones.shape[:-2], 2, 2)
+        shift = self.noise * torch.randn(*bones.shape[:-2], 1, 2)
+        return (bones @ matrix + shift) * mask
+
+    def _bones(self, landmarks: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Centred, scaled coordinates (M, C, P, 2), zero for padding and unknown points, and a mask (M, C, P, 1) of known ones."""
+        most = max(self.anatomy.counts)
+        bones = np.full((len(landmarks), len(self.anatomy), most, 2), np.nan)
+        for index, where in enumerate(self.anatomy.slices.values()):
+            bones[:, index, : where.stop - where.start] = landmarks[:, where]
+        bones = (bones - centroids(landmarks, self.anatomy)[:, :, None]) / self._scale
+        mask = np.isfinite(bones).all(-1, keepdims=True)
+        return torch.as_tensor(np.where(mask, bones, 0)).float(), torch.as_tensor(mask).float()
+
+    def _extra(self, landmarks: np.ndarray) -> Tensor:
+        """What the whole hand adds to its bones: (M, 0), (M, C), (M, 2C) or (M, 3C)."""
+        parts = [np.zeros((len(landmarks), 0))]
+        if self.presence:
+            parts.append(present(landmarks, self.anatomy))
+        if self.positions:
+            middles = centroids(landmarks, self.anatomy)
+            away = (middles - np.nanmean(middles, axis=1, keepdims=True)) / self._scale
+            parts.append(np.nan_to_num(away).reshape(len(landmarks), -1))
+        return torch.as_tensor(np.concatenate(parts, axis=1)).float()
+
+    @torch.no_grad()
+    def logits(self, landmarks: np.ndarray) -> np.ndarray:
+        """(members, M, classes): what each member says, before the softmax."""
+        landmarks = checked_landmarks(landmarks, self.anatomy)
+        bones, extra = self._bones(landmarks)[0].flatten(2), self._extra(landmarks)
+        shared = (self.members, *(-1,) * 3)
+        return self.network(bones.expand(shared), extra.expand(shared[:-1])).double().numpy()
+
+    def distribution(self, landmarks: np.ndarray) -> AgeDistribution:
+        """The mean of the members' class probabilities."""
+        return AgeDistribution(self.edges, torch.as_tensor(self.logits(landmarks)).softmax(-1).mean(0).numpy())
+
+    def predict(self, landmarks: np.ndarray) -> np.ndarray:
+        """(M,) expected months."""
+        return self.distribution(landmarks).mean
+
+
+# ---- how good it is ---------------------------------------------------------------------------------------------
+
+
+class AgeScore(NamedTuple):
+    """Mean absolute error with its bootstrap interval over cases, bias (predicted - true), all in months, and R^2, of n cases."""
+
+    mae: float
+    low: float
+    high: float
+    bias: float
+    r2: float
+    n: int
+
+
+def age_score(predicted: np.ndarray, ages: np.ndarray, seed: int = 0) -> AgeScore:
+    """Compare predicted (M,) with true ages (M,) in months.
+
+    R^2 = 1 - sum (predicted - age)^2 / sum (age - mean age)^2 punishes bias and may be negative; NaN where all ages are equal.
+    Raises DataError where the lengths differ or a number is missing.
+    """
+    predicted, ages = np.asarray(predicted, float), np.asarray(ages, float)
+    if predicted.shape != ages.shape or predicted.ndim != 1 or not len(ages):
+        raise DataError(f"predicted ages of shape {predicted.shape} and true ones of shape {ages.shape}; give one of each a case")
+    error = predicted - ages
+    if not np.isfinite(error).all():
+        raise DataError(f"case {int((~np.isfinite(error)).argmax())} (counted from 0) lacks an age or its prediction; leave it out")
+    away = np.abs(error)
+    interval = bootstrap_cases(lambda index, axis=-1: away[index].mean(axis), len(away), seed=seed)
+    spread = ((ages - ages.mean()) ** 2).sum()
+    r2 = float(1 - (error**2).sum() / spread) if spread > 0 else float("nan")
+    return AgeScore(float(away.mean()), *interval, float(error.mean()), r2, len(ages))
+
+
+def coverage(distribution: AgeDistribution, ages: np.ndarray, levels: Sequence[float]) -> np.ndarray:
+    """Share of cases whose age lies in the central interval of each of these probabilities; an honest one returns `levels`."""
+    off_centre = 2 * np.abs(distribution.cdf(ages) - 0.5)
+    return np.array([np.mean(off_centre <= level) for level in levels])

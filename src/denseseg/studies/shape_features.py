@@ -1,0 +1,151 @@
+"""A shape as a row of numbers that mean something: which structures are there, how large, how far apart, and the whole shape.
+
+For regressions that shall be read as well as used. Nothing here knows what is regressed, or which anatomy it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from denseseg.anatomy import Anatomy
+from denseseg.cases import DataError
+from denseseg.geometry.similarity import umeyama
+
+
+def present(landmarks: np.ndarray, anatomy: Anatomy) -> np.ndarray:
+    """(..., C) booleans: structures of (..., N, 2) landmarks that have at least one; the others are absent from the image."""
+    known = np.isfinite(landmarks).all(-1)
+    return np.stack([known[..., where].any(-1) for where in anatomy.slices.values()], axis=-1)
+
+
+def centroids(landmarks: np.ndarray, anatomy: Anatomy) -> np.ndarray:
+    """(..., C, 2) mean of each structure's known landmarks; NaN where it is absent."""
+    return np.stack([_mean(landmarks[..., where, :]) for where in anatomy.slices.values()], axis=-2)
+
+
+def _mean(points: np.ndarray) -> np.ndarray:
+    """Mean (..., 2) over the known ones of (..., n, 2) points, NaN where there is none (numpy's nanmean warns of that)."""
+    known = np.isfinite(points).all(-1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, points, 0).sum(-2) / known.sum(-2)
+
+
+def log_sizes(landmarks: np.ndarray, anatomy: Anatomy) -> np.ndarray:
+    """(..., C) natural logarithm of each structure's root mean squared distance from its centroid, in pixels; NaN where absent.
+
+    In logarithms the unknown magnification of a radiograph is one constant added to all, which a linear model can subtract.
+    """
+    away = landmarks - centroids(landmarks, anatomy)[..., anatomy.membership, :]
+    squares = [_mean(away[..., where, :] ** 2).sum(-1) for where in anatomy.slices.values()]
+    return np.log(np.maximum(np.stack(squares, axis=-1), 1e-6)) / 2
+
+
+def gap(first: np.ndarray, second: np.ndarray) -> float:
+    """Smallest distance between known points of (n, 2) and (m, 2), such as the width of a growth plate; NaN if there are none."""
+    first, second = (points[np.isfinite(points).all(-1)] for points in (first, second))
+    return float(cdist(first, second).min()) if len(first) and len(second) else float("nan")
+
+
+def rigidly_aligned(points: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(N, 2) points, turned and shifted (not scaled) onto target (N, 2) by the landmarks that both have."""
+    shared = np.isfinite(points).all(-1) & np.isfinite(target).all(-1)
+    try:
+        rotation = umeyama(points[shared], target[shared]).rotation
+    except ValueError:  # no two distinct landmarks: nothing to turn by
+        rotation = np.eye(2)
+    middle, aim = (p[shared].mean(0) if shared.any() else np.zeros(2) for p in (points, target))
+    return (points - middle) @ rotation.T + aim
+
+
+@dataclass
+class ShapeFeatures:
+    """Landmarks (M, N, 2) -> features (M, F), each with mean 0 and variance 1 over the training shapes.
+
+    presence: 1 for each structure that is there. sizes: their `log_sizes`. gaps: from each structure to its nearest neighbour.
+    modes: so many principal components of the shapes after removal of place and turn, not of size; 0 for none.
+    An absent structure counts as as small as the smallest seen, with its gaps and landmarks at the training mean; with `presence`
+    among the features, the regression can correct that. Features that never vary in training are left out.
+    """
+
+    anatomy: Anatomy
+    presence: bool = True
+    sizes: bool = True
+    gaps: bool = True
+    modes: int = 30
+    names: list[str] = field(default_factory=list)
+
+    def fit(self, landmarks: np.ndarray) -> ShapeFeatures:
+        """Learn the mean shape, its modes and the scale of each feature from (M, N, 2) training landmarks, M >= 3."""
+        if len(landmarks) < 3:
+            raise DataError(f"{len(landmarks)} shapes are too few to describe shapes by; give at least 3")
+        self._mean_shape = _mean_shape(landmarks)
+        self._neighbours = self._nearest()
+        deviations = self._deviations(landmarks)
+        self._centre = deviations.mean(0)
+        directions = np.linalg.svd(deviations - self._centre, full_matrices=False)[2]
+        self._modes = directions[: self.modes].T
+        raw, names = self._raw(landmarks)
+        self._fill = np.array([_fill(values, name) for values, name in zip(raw.T, names, strict=True)])
+        raw = np.where(np.isfinite(raw), raw, self._fill)
+        self._offset, self._scale = raw.mean(0), raw.std(0)
+        self._varies = self._scale > 1e-9 * np.maximum(1, np.abs(self._offset))
+        self.names = [name for name, keep in zip(names, self._varies, strict=True) if keep]
+        return self
+
+    def __call__(self, landmarks: np.ndarray) -> np.ndarray:
+        """(M, F) features of (M, N, 2) landmarks."""
+        raw, _ = self._raw(landmarks)
+        raw = np.where(np.isfinite(raw), raw, self._fill)
+        return ((raw - self._offset) / self._scale.clip(1e-12))[:, self._varies]
+
+    def _nearest(self) -> list[tuple[int, int]]:
+        """Pairs of structures, each with the one nearest to it in the mean shape."""
+        parts = [self._mean_shape[where] for where in self.anatomy.slices.values()]
+        gaps = np.array([[np.inf if a is b else gap(a, b) for b in parts] for a in parts])
+        gaps = np.where(np.isnan(gaps), np.inf, gaps)  # never seen in training
+        pairs = {(min(a, int(b)), max(a, int(b))) for a, b in enumerate(gaps.argmin(1)) if np.isfinite(gaps[a, b])}
+        return sorted(pairs)
+
+    def _deviations(self, landmarks: np.ndarray) -> np.ndarray:
+        """(M, 2N) aligned shapes less the mean shape; unknown landmarks deviate by 0."""
+        aligned = np.stack([rigidly_aligned(points, self._mean_shape) for points in landmarks])
+        return np.nan_to_num(aligned - self._mean_shape).reshape(len(landmarks), -1)
+
+    def _raw(self, landmarks: np.ndarray) -> tuple[np.ndarray, list[str]]:
+        columns: dict[str, np.ndarray] = {}
+        labels = self.anatomy.names
+        parts = list(self.anatomy.slices.values())
+        if self.presence:
+            columns |= dict(zip((f"{n} is there" for n in labels), present(landmarks, self.anatomy).T.astype(float), strict=True))
+        if self.sizes:
+            columns |= dict(zip((f"size of {n}" for n in labels), log_sizes(landmarks, self.anatomy).T, strict=True))
+        if self.gaps:
+            for a, b in self._neighbours:
+                distances = [gap(points[parts[a]], points[parts[b]]) for points in landmarks]
+                columns[f"gap from {labels[a]} to {labels[b]}"] = np.array(distances)
+        if self.modes:
+            scores = (self._deviations(landmarks) - self._centre) @ self._modes
+            columns |= {f"shape mode {k + 1}": values for k, values in enumerate(scores.T)}
+        if not columns:
+            raise DataError("every kind of feature is switched off; leave at least one on")
+        return np.stack(list(columns.values()), axis=1), list(columns)
+
+
+def _mean_shape(landmarks: np.ndarray, rounds: int = 6) -> np.ndarray:
+    """(N, 2) mean of rigidly aligned shapes, begun with the most complete one; NaN for landmarks that no shape has."""
+    mean = landmarks[np.isfinite(landmarks).sum((1, 2)).argmax()]
+    for _ in range(rounds):
+        aligned = np.stack([rigidly_aligned(points, mean) for points in landmarks])
+        mean = _mean(aligned.swapaxes(0, 1))
+    return mean
+
+
+def _fill(values: np.ndarray, name: str) -> float:
+    """What stands for an unknown value of a feature: the smallest size, otherwise the mean."""
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return 0.0
+    return float(known.min() if name.startswith("size of") else known.mean())
