@@ -6,7 +6,8 @@ It knows nothing of pixels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -75,6 +76,17 @@ class Anatomy:
             raise KeyError(f"{self.name} has no structure {name!r}; it has: {', '.join(self.names)}")
         return self.names.index(name)
 
+    def reduced(self, percent: int, minimum: int = 4) -> Anatomy:
+        """The anatomy with this share of each structure's landmarks, rounded as Python rounds, but `minimum` where it has them.
+
+        Its name, such as "wrist 25 %", says all that `get_anatomy` needs to make it again. Raises ValueError beyond 1..99.
+        """
+        if not 1 <= percent <= 99:
+            raise ValueError(f"{percent} % of the landmarks: give a whole number from 1 to 99")
+        counts = [min(n, max(minimum, round(n * percent / 100))) for n in self.counts]
+        structures = tuple(replace(s, count=n) for s, n in zip(self.structures, counts, strict=True))
+        return Anatomy(f"{self.name} {percent} %", structures)
+
 
 CHEST = Anatomy(
     "chest",
@@ -112,7 +124,9 @@ ANATOMIES = {anatomy.name: anatomy for anatomy in (CHEST, WRIST, HAND)}
 
 
 def get_anatomy(name: str) -> Anatomy:
-    """The anatomy called `name`. Raises KeyError that lists the known ones."""
+    """The anatomy called `name`, or its reduction such as "wrist 25 %". Raises KeyError that lists the known ones."""
+    if reduction := re.fullmatch(r"(.+) ([1-9]\d?) %", name):
+        return get_anatomy(reduction[1]).reduced(int(reduction[2]))
     if name not in ANATOMIES:
         raise KeyError(f"unknown anatomy {name!r}; known: {', '.join(ANATOMIES)}")
     return ANATOMIES[name]
