@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from denseseg.geometry.contour import pixel_grid
+
 
 @dataclass
 class Batch:
@@ -121,8 +123,7 @@ def _centre(size: tuple[int, int], like: Tensor) -> Tensor:
 
 def _source_points(matrix: Tensor, shift: Tensor, bend: Tensor | None, size: tuple[int, int]) -> Tensor:
     """(B, H, W, 2): where in the old image each pixel of the new one comes from."""
-    y, x = torch.meshgrid(torch.arange(size[0], device=matrix.device), torch.arange(size[1], device=matrix.device), indexing="ij")
-    target = torch.stack([x, y], -1).to(matrix).expand(len(matrix), -1, -1, -1)
+    target = pixel_grid(size, matrix.device, matrix.dtype).view(*size, 2).expand(len(matrix), -1, -1, -1)
     if bend is not None:
         target = target + bend.movedim(1, -1)
     centre = _centre(size, matrix)

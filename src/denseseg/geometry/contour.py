@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from skimage.measure import find_contours
@@ -31,18 +33,41 @@ def fill_contours(contour: Tensor, size: Size) -> Tensor:
     spans = (ay <= y) != (ay + ey <= y)  # (B, H, n)
     crossing = ax + (y - ay) / torch.where(spans, ey, 1) * ex
     first = (crossing.floor() + 1).clamp(0, width).long()
-    flips = torch.zeros(len(contour), height, width + 1, dtype=torch.int32, device=contour.device)
-    flips.scatter_add_(2, first, spans.int())
-    return flips[..., :-1].cumsum(2) % 2 == 1
+    flips = torch.zeros(len(contour), height, width + 1, dtype=torch.uint8, device=contour.device)
+    flips.scatter_add_(2, first, spans.byte())
+    return (flips[..., :-1].cumsum(2, dtype=torch.uint8) & 1).bool()  # the sum may overflow at 256: its parity does not change
+
+
+def contour_windows(contour: Tensor, size: Size, margin: int = 1) -> tuple[Tensor, Tensor]:
+    """Small windows of an image that hold closed polygons: most structures cover a small part of it.
+
+    contour: (B, n, 2) finite points, of which any may lie outside the image; margin: pixels round each polygon.
+    Returns the windows' first (column, row) (B, 2), and which of their pixels lie inside the polygon, (B, h, w) bool. They share
+    one size and all lie within the image, also where a polygon does not.
+    """
+    limit = torch.tensor([size[1], size[0]], device=contour.device)
+    low = (contour.amin(1).floor().long() - margin).clamp_min(0).minimum(limit - 1)
+    high = (contour.amax(1).ceil().long() + margin + 1).clamp_min(1).minimum(limit)
+    extent = (high - low).amax(0)
+    first = low.minimum(limit - extent)
+    w, h = extent.tolist()
+    return first, fill_contours(contour - first[:, None], (h, w))
+
+
+def paste(images: Sequence[Tensor], windows: Tensor, first: Tensor) -> None:
+    """Copy windows (B, ..., h, w) into B images (..., H, W), the first pixel of each to its (column, row) of `first` (B, 2)."""
+    h, w = windows.shape[-2:]
+    for image, window, (x, y) in zip(images, windows, first.tolist(), strict=True):
+        image[..., y : y + h, x : x + w] = window
 
 
 def distance_to_contour(points: Tensor, contour: Tensor) -> Tensor:
     """Distance of (B, P, 2) points to the edges of closed polygons (B, n, 2): (B, P), pixels."""
-    start = contour[:, None]
-    step = torch.roll(contour, -1, dims=1)[:, None] - start
-    offset = points[:, :, None] - start  # (B, P, n, 2)
-    along = ((offset * step).sum(-1) / step.square().sum(-1).clamp_min(1e-12)).clamp(0, 1)
-    return (offset - along[..., None] * step).square().sum(-1).amin(-1).sqrt()
+    step = torch.roll(contour, -1, dims=1) - contour
+    (ax, ay), (ex, ey) = contour[:, None].unbind(-1), step[:, None].unbind(-1)  # each (B, 1, n)
+    dx, dy = points[:, :, :1] - ax, points[:, :, 1:] - ay  # (B, P, n)
+    along = ((dx * ex + dy * ey) / (ex.square() + ey.square()).clamp_min(1e-12)).clamp(0, 1)
+    return ((dx - along * ex).square() + (dy - along * ey).square()).amin(-1).sqrt()
 
 
 def signed_distance(points: Tensor, contour: Tensor) -> Tensor:
@@ -105,8 +130,11 @@ def contour_masks(landmarks: Tensor, anatomy: Anatomy, size: Size, soft: bool = 
             continue
         polygon = fill_missing(landmarks[:, anatomy.slices[structure.name]].float())
         known = torch.isfinite(polygon).flatten(1).all(1)
-        inside = fill_contours(polygon[known], size)
-        masks[known, c] = _soften(inside, polygon[known]) if soft else inside.float()
+        if not bool(known.any()):
+            continue
+        first, inside = contour_windows(polygon[known], size)
+        windows = _soften(inside, polygon[known] - first[:, None]) if soft else inside.float()
+        paste([masks[b, c] for b in known.nonzero().flatten().tolist()], windows, first)
     return masks
 
 
@@ -136,5 +164,13 @@ def mask_contours(mask: np.ndarray, level: float = 0.5) -> list[np.ndarray]:
     The image is padded with zeros, so that an outline also closes along the image border.
     """
     padded = np.pad(np.asarray(mask, dtype=np.float32), 1)
-    curves = find_contours(padded, level)
-    return sorted((curve[:, ::-1] - 1 for curve in curves), key=len, reverse=True)
+    above = padded >= level
+    (top, bottom), (left, right) = (_ends(above.max(axis)) for axis in (1, 0))  # most structures fill a small part of the image
+    curves = find_contours(padded[top:bottom, left:right], level)
+    return sorted((curve[:, ::-1] + [left - 1, top - 1] for curve in curves), key=len, reverse=True)
+
+
+def _ends(present: np.ndarray) -> tuple[int, int]:
+    """First and end index of the stretch that holds all True, with one neighbour at each end; at least two long."""
+    places = np.flatnonzero(present)
+    return (int(places[0]) - 1, int(places[-1]) + 2) if len(places) else (0, 2)

@@ -7,10 +7,12 @@ landmarks that were never trained) and for all landmarks of an anatomy (`decode_
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from denseseg.anatomy import Anatomy
@@ -25,11 +27,15 @@ class Decoded:
     points: (B, n, 2) pixels (x, y); NaN where the structure's mask is empty.
     covariance: (B, n, 2, 2) pixels squared: J^-1 S J^-T with J the fitted Jacobian and S the residual covariance of the fit.
     jacobian: (B, n, 2, 2), d(u, v) / d(x, y).
+    reach: (B, n) pixels from the masked pixel that the last fit is centred on to where the fit sees the landmark, before the limit
+        of `radius`: at most about 1 inside the mask and on its outline, where the map was looked up; larger where it was
+        extrapolated, as for a landmark beyond the image border. Infinite where no fit was possible, NaN where the mask is empty.
     """
 
     points: Tensor
     covariance: Tensor
     jacobian: Tensor
+    reach: Tensor
 
 
 def published_inversion(uv: Tensor, mask: Tensor, targets: Tensor, k: int = 5) -> Tensor:
@@ -50,37 +56,50 @@ def published_inversion(uv: Tensor, mask: Tensor, targets: Tensor, k: int = 5) -
 
 
 def affine_inversion(
-    uv: Tensor, mask: Tensor, targets: Tensor, radius: int = 3, sigma: float = 1.5, iterations: int = 3
+    uv: Tensor,
+    mask: Tensor,
+    targets: Tensor,
+    radius: int = 3,
+    sigma: float = 1.5,
+    iterations: int = 3,
+    half_extent: Sequence[float] = (1.0, 1.0),
 ) -> Decoded:
     """Inversion of a local affine fit for one structure.
 
     Start at the masked pixel nearest in uv; fit uv = A (x - p) + b to its (2 radius + 1)^2 masked neighbours with Gaussian weights
     of `sigma` pixels; solve for x; recentre and repeat. Beyond the mask's edge the fit extrapolates, by at most `radius` pixels.
 
-    uv: (B, 2, H, W); mask: (B, H, W) bool; targets: (n, 2) uv.
+    uv: (B, 2, H, W); mask: (B, H, W) bool; targets: (n, 2) uv. half_extent: pixels per unit of u and of v, in which "nearest" is
+    measured; it matters for long, thin structures, whose v tells much more than their u.
     """
     member = torch.zeros(len(targets), dtype=torch.long, device=uv.device)
-    return _invert(uv[:, None], mask[:, None], member, targets, radius, sigma, iterations)
+    extent = uv.new_tensor([tuple(half_extent)])
+    return _invert(uv[:, None], mask[:, None], member, targets, extent, radius, sigma, iterations)
 
 
-def _invert(uv: Tensor, mask: Tensor, member: Tensor, targets: Tensor, radius: int, sigma: float, iterations: int) -> Decoded:
+def _invert(
+    uv: Tensor, mask: Tensor, member: Tensor, targets: Tensor, extent: Tensor, radius: int, sigma: float, iterations: int
+) -> Decoded:
     """Affine inversion of (B, C, 2, H, W) maps for (N, 2) targets, each in the structure that `member` (N,) names."""
-    start = _nearest_pixels(uv, mask, member, targets)  # (B, N, 2), NaN where a mask is empty
+    start = _nearest_pixels(uv, mask, member, targets, extent)  # (B, N, 2), NaN where a mask is empty
     found = torch.isfinite(start[..., 0])
     points, centre = start, start.nan_to_num(0.0)
     slope = residual = uv.new_full((*start.shape, 2), torch.nan)
+    reach = torch.where(found, torch.inf, torch.nan)
     for _ in range(iterations):
         fit = _local_affine(uv, mask, member, centre, points.nan_to_num(0.0) - centre, radius, sigma)
         step = (_inverse2(fit.slope) @ (targets - fit.value)[..., None])[..., 0]
         length = step.norm(dim=-1)
-        good = found & fit.sound & (length <= 2 * radius)  # False where the step is not finite
+        sound = found & fit.sound
+        reach = torch.where(sound, length.nan_to_num(torch.inf), reach)
+        good = sound & (length <= 2 * radius)  # False where the step is not finite
         step = step * (radius / length.clamp_min(1e-12)).clamp_max(1)[..., None]
         points = torch.where(good[..., None], centre + step, points)
         slope = torch.where(good[..., None, None], fit.slope, slope)
         residual = torch.where(good[..., None, None], fit.residual, residual)
         centre = _recentred(points, centre, mask, member)
     inverse = _inverse2(slope)
-    return Decoded(points, inverse @ residual @ inverse.mT, slope)
+    return Decoded(points, inverse @ residual @ inverse.mT, slope, reach)
 
 
 @dataclass(frozen=True)
@@ -97,44 +116,62 @@ def _masked_pixels(uv: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack([columns, rows], -1).to(uv.dtype), uv[:, rows, columns].T
 
 
-def _nearest_pixels(uv: Tensor, mask: Tensor, member: Tensor, targets: Tensor) -> Tensor:
-    """(B, N, 2): for each target the pixel of its structure's mask with the nearest uv; NaN where the mask is empty."""
+def _nearest_pixels(uv: Tensor, mask: Tensor, member: Tensor, targets: Tensor, extent: Tensor) -> Tensor:
+    """(B, N, 2): for each target the pixel of its structure's mask with the nearest uv * extent (C, 2); NaN for an empty mask."""
     points = uv.new_full((len(uv), len(targets), 2), torch.nan)
+    goal = targets * extent[member]
     for c in range(uv.shape[1]):
         own = (member == c).nonzero()[:, 0]
         for b in range(len(uv)):
             where, values = _masked_pixels(uv[b, c], mask[b, c])
             if len(where) and len(own):
+                values = values * extent[c]
                 # |v - t|^2 without |t|^2, which moves no minimum
-                distance = torch.addmm(values.square().sum(1), targets[own], values.T, alpha=-2)
+                distance = torch.addmm(values.square().sum(1), goal[own], values.T, alpha=-2)
                 points[b, own] = where[distance.argmin(1)]
     return points
 
 
 def _local_affine(uv: Tensor, mask: Tensor, member: Tensor, centre: Tensor, offset: Tensor, radius: int, sigma: float) -> _Fit:
-    """Weighted least squares of uv over the window round each centre pixel; weights fall off from centre + offset."""
-    height, width = uv.shape[-2:]
+    """Weighted least squares of uv over the window round each centre pixel; weights fall off from centre + offset.
+
+    In the closed form of a regression line: slope = covariance of uv and place times the inverse covariance of place.
+    """
     reach = torch.arange(-radius, radius + 1, device=uv.device, dtype=uv.dtype)
-    dy, dx = torch.meshgrid(reach, reach, indexing="ij")
-    delta = torch.stack([dx, dy], -1).view(-1, 2)  # (K, 2)
-    pixel = (centre[:, :, None] + delta).long()  # (B, N, K, 2)
-    limit = torch.tensor([width, height], device=uv.device)
-    inside = ((pixel >= 0) & (pixel < limit)).all(-1)
-    column, row = pixel.clamp_min(0).minimum(limit - 1).unbind(-1)
-    place = row * width + column  # (B, N, K), within one plane
+    delta = torch.cartesian_prod(reach, reach).flip(1)  # (K, 2), along rows
+    dx, dy = delta.unbind(-1)
+    u, v, taken = _neighbours(uv, mask, member, centre, delta)
+    weight = torch.exp(-((dx - offset[..., :1]).square() + (dy - offset[..., 1:]).square()) / (2 * sigma**2)) * taken
+    weight = weight / weight.sum(-1, keepdim=True).clamp_min(1e-12)
+
+    moments = weight @ torch.stack([dx, dy, dx * dx, dx * dy, dy * dy], -1)  # (B, N, 5)
+    mean, (xx, xy, yy) = moments[..., :2], moments[..., 2:].unbind(-1)
+    (mx, my), average = mean.unbind(-1), torch.stack([(weight * u).sum(-1), (weight * v).sum(-1)], -1)
+    u, v = u - average[..., :1], v - average[..., 1:]
+    together = torch.stack([(weight * u) @ delta, (weight * v) @ delta], -2)  # (B, N, 2, 2), uv by xy
+    slope = together @ _inverse2(_symmetric(xx - mx * mx + 1e-7, xy - mx * my, yy - my * my + 1e-7))
+    lean = (slope @ mean[..., None])[..., 0]
+    u, v = u - slope[..., 0, :] @ delta.T + lean[..., :1], v - slope[..., 1, :] @ delta.T + lean[..., 1:]
+    residual = _symmetric(*((weight * a * b).sum(-1) for a, b in ((u, u), (u, v), (v, v))))
+    return _Fit(average - lean, slope, residual, taken.sum(-1) >= 6)
+
+
+def _neighbours(uv: Tensor, mask: Tensor, member: Tensor, centre: Tensor, delta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """u, v and mask (B, N, K) of each landmark's structure at its centre pixel (B, N, 2) + delta (K, 2); False off the image."""
+    height, width = uv.shape[-2:]
+    dx, dy = delta.long().unbind(-1)
+    column, row = centre[..., :1].long() + dx, centre[..., 1:].long() + dy
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    place = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)  # within one plane
     plane = member[:, None] * (height * width)
     taken = _gather(mask, plane + place) & inside
-    values = torch.stack([_gather(uv, 2 * plane + place), _gather(uv, 2 * plane + height * width + place)], -1)  # (B, N, K, 2)
-    weight = torch.exp(-(delta - offset[:, :, None]).square().sum(-1) / (2 * sigma**2)) * taken
-    weight = weight / weight.sum(-1, keepdim=True).clamp_min(1e-12)
-    design = torch.cat([torch.ones_like(delta[:, :1]), delta], -1)  # (K, 3)
-    products = (design[:, :, None] * design[:, None]).view(-1, 9)
-    normal = (weight @ products).unflatten(-1, (3, 3)) + 1e-7 * torch.eye(3, device=uv.device, dtype=uv.dtype)
-    weighted = weight[..., None] * values
-    solution = torch.linalg.solve(normal, design.T @ weighted)  # (B, N, 3, 2)
-    residual = values - design @ solution
-    spread = (weight[..., None] * residual).mT @ residual
-    return _Fit(solution[..., 0, :], solution[..., 1:, :].mT, spread, taken.sum(-1) >= 6)
+    place = place + 2 * plane
+    return _gather(uv, place), _gather(uv, place + height * width), taken
+
+
+def _symmetric(xx: Tensor, xy: Tensor, yy: Tensor) -> Tensor:
+    """(..., 2, 2) matrices from their three entries."""
+    return torch.stack([torch.stack([xx, xy], -1), torch.stack([xy, yy], -1)], -2)
 
 
 def _gather(maps: Tensor, index: Tensor) -> Tensor:
@@ -188,7 +225,8 @@ def decode_affine(
     """Affine inversion for all landmarks of an anatomy; arguments as in `decode_published` and `affine_inversion`."""
     targets = uv_targets(template, uv) if targets is None else targets
     member = torch.as_tensor(template.anatomy.membership, device=uv.device)
-    return _invert(uv, mask, member, targets, radius, sigma, iterations)
+    extent = torch.as_tensor(template.half_extent).to(uv)
+    return _invert(uv, mask, member, targets, extent, radius, sigma, iterations)
 
 
 def snap_to_contour(
@@ -206,30 +244,42 @@ def snap_to_contour(
     the image and in the template together, both in pixels. The landmarks keep their order along the outline, with the least sum of
     costs that this allows, so that a noisy map cannot make the contour cross itself.
 
+    Where the image border cuts a structure, its mask ends at the border, not at an outline. That stretch takes its part in the
+    order, but a landmark that belongs to it stays where it is, as do all that are missing or lie beyond the border pixels.
+
     points: (n, 2) decoded pixels; uv: (2, H, W); probability: (H, W) in [0, 1]; targets: (n, 2) uv; half_extent: (2,) template
     pixels per unit uv. Returns (n, 2); the points unchanged where the mask has no outline.
     """
+    seen = _within(points, probability.shape)
     curves = mask_contours(probability)
-    if not curves or not np.isfinite(points).all():
+    if not curves or not seen.any():
         return points
-    outline = _densified(curves[0], step)[:-1]
+    outline = _densified(curves[0], step, least=4 * len(points))[:-1]
     if (_signed_area(outline) > 0) != (_signed_area(targets) > 0):
         outline = outline[::-1]
-    gap = (_bilinear(uv, outline)[None] - targets[:, None]) * half_extent
-    cost = ((outline[None] - points[:, None]) ** 2).sum(-1) + uv_weight * (gap**2).sum(-1)
-    return outline[_cyclic_assignment(cost)]
+    cost = cdist(points[seen], outline, "sqeuclidean")
+    if uv_weight:
+        cost += uv_weight * cdist(targets[seen] * half_extent, _bilinear(uv, outline) * half_extent, "sqeuclidean")
+    place = _cyclic_assignment(cost)
+    snapped = points.copy()
+    snapped[seen] = np.where(_within(outline, probability.shape)[place, None], outline[place], points[seen])
+    return snapped
+
+
+def _within(points: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """(n,) bool: between the centres of the border pixels, where an outline is seen; beyond them `mask_contours` closes it."""
+    limit = np.array([size[1] - 1, size[0] - 1])
+    return np.all((points >= 0) & (points <= limit), axis=-1)  # False for NaN
 
 
 def _cyclic_assignment(cost: np.ndarray) -> np.ndarray:
-    """(n,) columns, one for each row of an (n, K) cost, in cyclic order and of least total cost.
+    """(n,) columns, one for each row of an (n, K) cost with K >= n, in cyclic order and of least total cost.
 
     The cheapest landmark is taken at its own best place; from there on round the curve, dynamic programming finds the others.
     """
     n, k = cost.shape
-    if k < n:
-        return cost.argmin(1)
     first, start = np.unravel_index(cost.argmin(), cost.shape)
-    turned = np.roll(np.roll(cost, -first, axis=0), -start, axis=1)
+    turned = np.roll(cost, (-first, -start), axis=(0, 1))
     total = np.full((n, k), np.inf)
     total[0, 0] = turned[0, 0]
     for i in range(1, n):
@@ -247,10 +297,10 @@ def _signed_area(polygon: np.ndarray) -> float:
     return float(x @ np.roll(y, -1) - y @ np.roll(x, -1))
 
 
-def _densified(curve: np.ndarray, step: float) -> np.ndarray:
-    """A closed curve (k, 2) resampled about every `step` pixels."""
+def _densified(curve: np.ndarray, step: float, least: int = 4) -> np.ndarray:
+    """A closed curve (k, 2) resampled about every `step` pixels, and by `least` points at least."""
     length = np.r_[0, np.cumsum(np.linalg.norm(np.diff(curve, axis=0), axis=1))]
-    at = np.linspace(0, length[-1], max(4, int(length[-1] / step)))
+    at = np.linspace(0, length[-1], max(least, int(length[-1] / step)))
     return np.stack([np.interp(at, length, curve[:, i]) for i in (0, 1)], -1)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from denseseg.anatomy import Anatomy
 from denseseg.cases import Size
-from denseseg.geometry.contour import contour_masks, dilate, fill_contours, fill_missing, pixel_grid
+from denseseg.geometry.contour import contour_masks, contour_windows, dilate, fill_missing, paste, pixel_grid
 from denseseg.geometry.template import Template
 
 
@@ -149,7 +149,8 @@ def _spline_maps(landmarks: Tensor, template: Template, size: Size, band: int, s
         if not len(rows):
             continue
         points = contour[rows]
-        first, valid = _windows(points, size, band)
+        first, inside = contour_windows(fill_missing(points), size, margin=band + 1)
+        valid = dilate(inside, band)
         strength = torch.full((len(rows),), smoothing, dtype=torch.float64, device=landmarks.device)
         for attempt in range(5):
             uv = _on_grid(fit_spline(points, goal[where], strength), first, (valid.shape[1], valid.shape[2]))
@@ -158,35 +159,9 @@ def _spline_maps(landmarks: Tensor, template: Template, size: Size, band: int, s
                 break
             strength = torch.where(folded > 0, strength * 10, strength)
         maps.folds[rows, c] = folded
-        uv = uv * valid[:, None]
-        for b, (row, (x, y)) in enumerate(zip(rows.tolist(), first.tolist(), strict=True)):
-            _paste(maps.uv[row, c], uv[b], x, y)
-            _paste(maps.valid[row, c], valid[b], x, y)
+        for image, windows in ((maps.uv, uv * valid[:, None]), (maps.valid, valid)):
+            paste([image[row, c] for row in rows.tolist()], windows, first)
     return maps
-
-
-def _paste(image: Tensor, window: Tensor, x: int, y: int) -> None:
-    """Copy a window (..., h, w) whose first pixel is (x, y) into an image (..., H, W); what lies outside the image is left out."""
-    (height, width), (h, w) = image.shape[-2:], window.shape[-2:]
-    top, left, bottom, right = max(y, 0), max(x, 0), min(y + h, height), min(x + w, width)
-    if top < bottom and left < right:
-        image[..., top:bottom, left:right] = window[..., top - y : bottom - y, left - x : right - x]
-
-
-def _windows(contour: Tensor, size: Size, band: int) -> tuple[Tensor, Tensor]:
-    """Windows of one common size (h, w) that hold each contour and its band.
-
-    Returns the windows' first (column, row) (B, 2), and which of their pixels are within the image and inside the contour or at
-    most `band` pixels beyond it (B, h, w).
-    """
-    polygon = fill_missing(contour)
-    first = polygon.amin(1).floor().long() - band - 1
-    w, h = (polygon.amax(1).ceil().long() + band + 2 - first).amax(0).tolist()
-    near = dilate(fill_contours(polygon - first[:, None], (h, w)), band)
-    column = first[:, :1] + torch.arange(w, device=first.device)
-    row = first[:, 1:] + torch.arange(h, device=first.device)
-    in_image = ((row >= 0) & (row < size[0]))[:, :, None] & ((column >= 0) & (column < size[1]))[:, None]
-    return first, in_image & near
 
 
 STRIDE = 4
