@@ -248,7 +248,11 @@ def _file_name(text: str) -> str:
 def write_record(record: Mapping[str, Any], folder: str | Path = "results") -> Path:
     """Check and write a record; an older one of the same run is replaced in one step. Returns its path."""
     validate_record(record)
-    path = record_path(record, folder)
+    return write_json(record_path(record, folder), record)
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> Path:
+    """Write a record to this file in one step, so that a full disk or a stop leaves the older one whole. Raises DataError."""
     try:
         text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     except (ValueError, TypeError) as error:
@@ -269,7 +273,7 @@ def write_record(record: Mapping[str, Any], folder: str | Path = "results") -> P
 def read_records(folder: str | Path = "results") -> list[dict[str, Any]]:
     """All records below `folder`, checked, in order of their paths. Raises DataError that names the file."""
     records = []
-    for path in sorted(p for p in Path(folder).rglob("*.json") if p.parent.name != "benchmarks"):
+    for path in sorted(p for p in Path(folder).rglob("*.json") if p.parent.name not in ("benchmarks", "studies")):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
