@@ -1,6 +1,7 @@
 """Write a phantom data set as a folder that a person can read.
 
 python data_scripts/make_phantom.py --anatomy chest --n 300 --size 256 --seed 0 OUT
+python data_scripts/make_phantom.py --anatomy wrist --n 300 --size 384x224 OUT
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import sys
 from pathlib import Path
 
 from denseseg.cases import DataError
-from denseseg.phantom import chest_phantom
+from denseseg.phantom import chest_phantom, wrist_phantom
 
-PHANTOMS = {"chest": chest_phantom}
+PHANTOMS = {"chest": chest_phantom, "wrist": wrist_phantom}
 CONTENTS = {"dataset.toml", "cases.csv", "landmarks.csv", "images", "masks"}
 
 
@@ -32,7 +33,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("folder", type=Path, metavar="OUT", help="folder to write")
     parser.add_argument("--anatomy", choices=sorted(PHANTOMS), default="chest")
     parser.add_argument("--n", type=int, default=300, help="number of cases (default 300)")
-    parser.add_argument("--size", type=size, default=(256, 256), help="pixels: 256, or HEIGHTxWIDTH (default 256)")
+    parser.add_argument("--size", type=size, help="pixels: 256, or HEIGHTxWIDTH (default: chest 256, wrist 384x224)")
     parser.add_argument("--seed", type=int, default=0, help="population; another seed gives other cases (default 0)")
     parser.add_argument("--bits", type=int, choices=(8, 16), default=16, help="bits per pixel of the PNG images (default 16)")
     parser.add_argument("--overwrite", action="store_true", help="replace what OUT holds")
@@ -56,7 +57,8 @@ def make(options: argparse.Namespace) -> Path:
         if strange:
             raise DataError(f"{folder} holds something else than a data set ({strange[0]}); empty it yourself or name another")
         shutil.rmtree(folder)
-    cases = PHANTOMS[options.anatomy](options.n, options.size, options.seed)
+    size = {"size": options.size} if options.size else {}
+    cases = PHANTOMS[options.anatomy](options.n, seed=options.seed, **size)
     return cases.write(folder, bits=options.bits)
 
 

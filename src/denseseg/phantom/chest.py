@@ -21,6 +21,7 @@ from denseseg.anatomy import CHEST
 from denseseg.cases import Case, CaseSet, DataError, Size
 from denseseg.phantom.chest_drawing import draw
 from denseseg.phantom.chest_shapes import chest_outlines
+from denseseg.phantom.phantom import Phantom
 from denseseg.phantom.warps import Affine, Chain, Coupling, Warp, Wave, smooth_variation
 
 FIELD_MM = 358.4
@@ -131,7 +132,7 @@ class Maps:
         return cls(body, (shoulders[0], shoulders[1]), tuple(Chain(warps) for warps in local))
 
 
-class ChestPhantom:
+class ChestPhantom(Phantom):
     """Phantom number `index` of the population `seed`, rendered at `size` = (H, W) pixels.
 
     case: the radiograph with its 166 landmarks, as a `Case`.
@@ -141,62 +142,22 @@ class ChestPhantom:
     Raises DataError where the size is smaller than 32 x 32.
     """
 
+    anatomy = CHEST
+
     def __init__(self, seed: int, index: int, size: Size = (256, 256)):
         if min(size) < 32:
             raise DataError(f"phantom of size {tuple(size)}: give at least 32 x 32 pixels")
-        self.seed, self.index, self.size = int(seed), int(index), (int(size[0]), int(size[1]))
+        super().__init__(seed, index, size)
         rng = self._random(0)
         self.physiology = Physiology.random(rng)
         self.maps = Maps.random(self.physiology, rng)
-
-    def _random(self, stream: int) -> np.random.Generator:
-        """Independent random numbers for anatomy (0), texture (1) and film (2)."""
-        return np.random.default_rng([self.seed, self.index, stream])
-
-    # ---- pixels and the field ---------------------------------------------------------------------------------------
-
-    @property
-    def pixel(self) -> float:
-        """Side of a pixel in hundredths of the field."""
-        return 100 / min(self.size)
-
-    def _to_field(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        points = np.asarray(points, dtype=float)
-        middle = (np.array(self.size[::-1]) - 1) / 2
-        moved = (points - middle) * self.pixel + 50
-        return moved[..., 0], moved[..., 1]
-
-    def _to_pixels(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return (np.stack([x, y], axis=-1) - 50) / self.pixel + (np.array(self.size[::-1]) - 1) / 2
-
-    # ---- truth ------------------------------------------------------------------------------------------------------
-
-    @property
-    def canonical(self) -> np.ndarray:
-        return self._to_pixels(*np.concatenate([outline.landmarks for outline in chest_outlines()]).T)
-
-    def place(self, structure_index: int, material: np.ndarray) -> np.ndarray:
-        """Canonical positions (P, 2) px of a structure -> (P, 2) px in the image."""
-        return self._to_pixels(*self.maps.structures[structure_index].forward(*self._to_field(material)))
-
-    def material(self, structure_index: int, points: np.ndarray) -> np.ndarray:
-        """Image positions (P, 2) px -> (P, 2) px in the structure's canonical shape; the exact inverse of `place`."""
-        return self._to_pixels(*self.maps.structures[structure_index].inverse(*self._to_field(points)))
-
-    @cached_property
-    def landmarks(self) -> np.ndarray:
-        """(N, 2) px, the canonical landmarks put in place."""
-        canonical = self.canonical
-        parts = [self.place(i, canonical[where]) for i, where in enumerate(CHEST.slices.values())]
-        return np.concatenate(parts)
+        self.outlines, self.chains = chest_outlines(), self.maps.structures
 
     @property
     def cardiothoracic_ratio(self) -> float:
         """Greatest width of the heart over the greatest width of the chest (outer lung borders)."""
         heart, right, left = (self.landmarks[CHEST.slices[name]][:, 0] for name in ("heart", "right lung", "left lung"))
         return float(np.ptp(heart) / (left.max() - right.min()))
-
-    # ---- the radiograph ---------------------------------------------------------------------------------------------
 
     @cached_property
     def case(self) -> Case:

@@ -69,3 +69,19 @@ def from_pieces(pieces: list[tuple[list[tuple[float, float]], int]], start: int 
         dense = np.concatenate([spline([*p, end], n * fine) for (p, n), end in zip(pieces, ends, strict=True)])
     dense = np.roll(dense, -start * fine, axis=0)
     return Outline(dense[::fine].copy(), dense[:: fine // 10].copy())
+
+
+def even(pieces: list[list[tuple[float, float]]], n: int, start: tuple[float, float]) -> Outline:
+    """An outline through pieces (control points) that meet in corners, with `n` landmarks at equal distances all round.
+
+    A single piece is closed smoothly. Landmark 0 is the point of the curve that is nearest to `start`.
+    """
+    ends = [piece[0] for piece in (*pieces[1:], pieces[0])]
+    curves = [spline([*p, end], 2000) for p, end in zip(pieces, ends, strict=True)] if len(pieces) > 1 else None
+    fine = np.concatenate(curves) if curves else spline(pieces[0], 4000, periodic=True)
+    fine = np.roll(fine, -int(np.linalg.norm(fine - start, axis=1).argmin()), axis=0)
+    closed = np.concatenate([fine, fine[:1]])
+    length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(closed, axis=0), axis=1))])
+    want = np.linspace(0, length[-1], 10 * n, endpoint=False)
+    dense = np.stack([np.interp(want, length, closed[:, axis]) for axis in (0, 1)], axis=1)
+    return Outline(dense[::10].copy(), dense)

@@ -1,10 +1,12 @@
 """Smooth maps of the plane that are invertible by construction.
 
-A phantom places its anatomy by a chain of two kinds of map, both with a closed-form inverse:
+A phantom places its anatomy by a chain of maps, each with a closed-form inverse:
 
 * `Affine`: p' = A (p - centre) + centre + shift;
 * `Coupling`: one coordinate is scaled and shifted by amounts that depend smoothly on the *other* coordinate only,
-  x' = pivot + (x - pivot) exp(s(y)) + t(y), y' = y (or the same with x and y exchanged).
+  x' = pivot + (x - pivot) exp(s(y)) + t(y), y' = y (or the same with x and y exchanged);
+* `Polar`: a coupling in polar coordinates, r' = r exp(s(angle)), which turns round bones into discs and back;
+* `Stretch`: one coordinate is stretched beyond a knee, as along the shaft of a long bone.
 
 A coupling has the Jacobian determinant exp(s) > 0 whatever s and t are, so a chain of them never folds: it is the affine
 coupling layer of normalising flows (Dinh et al., Density estimation using Real NVP, ICLR 2017, Eq. 4) put to use as anatomy.
@@ -113,6 +115,52 @@ class Affine:
         determinant = a * d - b * c
         x, y = x - (self.centre[0] + self.shift[0]), y - (self.centre[1] + self.shift[1])
         return (d * x - b * y) / determinant + self.centre[0], (a * y - c * x) / determinant + self.centre[1]
+
+
+@dataclass(frozen=True)
+class Polar:
+    """Scale the distance from `centre` by exp(log_scale(angle)); angles in radians, clockwise on the screen from x.
+
+    The determinant is exp(2 log_scale) > 0, so it never folds; the centre stays where it is, and there the map is continuous
+    but has no derivative. `log_scale` must have the period 2 pi: sines of the frequencies k / (2 pi).
+    """
+
+    centre: tuple[float, float]
+    log_scale: Wave
+
+    def _scaled(self, x: np.ndarray, y: np.ndarray, sign: int) -> Points:
+        x, y = x - self.centre[0], y - self.centre[1]
+        factor = np.exp(sign * self.log_scale(np.arctan2(y, x)))
+        return self.centre[0] + factor * x, self.centre[1] + factor * y
+
+    def forward(self, x: np.ndarray, y: np.ndarray) -> Points:
+        return self._scaled(x, y, 1)
+
+    def inverse(self, x: np.ndarray, y: np.ndarray) -> Points:
+        return self._scaled(x, y, -1)
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Stretch y beyond `knee` by `factor` > 0 and leave it alone before; the slope changes over the length `bend`.
+
+    With t = y - knee, t' = a t + b sqrt(t^2 + bend^2), a = (factor + 1) / 2 and b = (factor - 1) / 2: a hyperbola whose
+    slope runs from 1 to `factor`. Its inverse is t = (a t' - b sqrt(t'^2 + factor bend^2)) / factor.
+    """
+
+    knee: float
+    factor: float
+    bend: float
+
+    def forward(self, x: np.ndarray, y: np.ndarray) -> Points:
+        t = y - self.knee
+        a, b = (self.factor + 1) / 2, (self.factor - 1) / 2
+        return x, self.knee + a * t + b * np.sqrt(t * t + self.bend**2)
+
+    def inverse(self, x: np.ndarray, y: np.ndarray) -> Points:
+        t = y - self.knee
+        a, b = (self.factor + 1) / 2, (self.factor - 1) / 2
+        return x, self.knee + (a * t - b * np.sqrt(t * t + self.factor * self.bend**2)) / self.factor
 
 
 @dataclass(frozen=True)

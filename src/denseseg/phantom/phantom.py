@@ -1,0 +1,66 @@
+"""What every phantom is: canonical outlines, a map for each, and a pixel grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from denseseg.anatomy import Anatomy
+from denseseg.cases import Size
+from denseseg.phantom.outlines import Outline
+from denseseg.phantom.warps import Warp
+
+
+class Phantom:
+    """Phantom number `index` of the population `seed` at `size` = (H, W) pixels.
+
+    outlines: the canonical outline of each structure, in the anatomy's order.
+    chains: the map of each structure from its canonical frame into the field; both in hundredths of the image's shorter side.
+    """
+
+    anatomy: Anatomy
+    outlines: Sequence[Outline]
+    chains: Sequence[Warp]
+
+    def __init__(self, seed: int, index: int, size: Size):
+        self.seed, self.index, self.size = int(seed), int(index), (int(size[0]), int(size[1]))
+
+    def _random(self, stream: int) -> np.random.Generator:
+        """Independent random numbers for anatomy (0), texture (1) and film (2)."""
+        return np.random.default_rng([self.seed, self.index, stream])
+
+    @property
+    def pixel(self) -> float:
+        """Side of a pixel in hundredths of the field."""
+        return 100 / min(self.size)
+
+    def _to_field(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        points = np.asarray(points, dtype=float)
+        middle = (np.array(self.size[::-1]) - 1) / 2
+        moved = (points - middle) * self.pixel + 50
+        return moved[..., 0], moved[..., 1]
+
+    def _to_pixels(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return (np.stack([x, y], axis=-1) - 50) / self.pixel + (np.array(self.size[::-1]) - 1) / 2
+
+    @property
+    def canonical(self) -> np.ndarray:
+        """(N, 2) px, the undeformed landmarks in the pixel frame of the image."""
+        return self._to_pixels(*np.concatenate([outline.landmarks for outline in self.outlines]).T)
+
+    def place(self, structure_index: int, material: np.ndarray) -> np.ndarray:
+        """Canonical positions (P, 2) px of a structure -> (P, 2) px in the image."""
+        return self._to_pixels(*self.chains[structure_index].forward(*self._to_field(material)))
+
+    def material(self, structure_index: int, points: np.ndarray) -> np.ndarray:
+        """Image positions (P, 2) px -> (P, 2) px in the structure's canonical shape; the exact inverse of `place`."""
+        return self._to_pixels(*self.chains[structure_index].inverse(*self._to_field(points)))
+
+    @cached_property
+    def landmarks(self) -> np.ndarray:
+        """(N, 2) px, the canonical landmarks put in place."""
+        canonical = self.canonical
+        parts = [self.place(i, canonical[where]) for i, where in enumerate(self.anatomy.slices.values())]
+        return np.concatenate(parts)

@@ -1,0 +1,325 @@
+"""Synthetic radiographs of children's hands and wrists whose dense correspondence and age are known exactly.
+
+Posterior-anterior views of a left hand (right ones are shown flipped): fingers up, thumb and radius on the right. Seventeen
+structures with 710 landmarks as in GRAZPEDWRI-DX. As in the chest phantom, every bone has a canonical shape (`wrist_shapes`) and an
+invertible map from it to the image (`warps`): its own form first (maturity, individual variation), then its place in the hand
+(posture), then that of the hand in the image (size, turn, field of view). The radiograph is drawn by looking up the canonical
+shapes through the inverse maps, so what is true at the landmarks is true at every pixel.
+
+Bone age drives everything that grows (`wrist_growth`). A bone that has not ossified yet is absent: its landmarks are NaN and
+nothing of it is drawn. Radius and ulna go on beyond the lower border, and their landmarks end 8 to 25 px (of 384 rows) below it:
+this end is no place of the anatomy but where the label ends, so the shaft is stretched to meet it. Metacarpals reach
+beyond the other borders where the image shows a smaller section. Phalanges come into view without being structures.
+
+There are no casts, no metal and no fractures, unlike in the real set.
+
+The field is 100 units wide (along the shorter side); anatomy depends on (seed, index) only, never on the size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+
+import numpy as np
+from scipy.stats import truncnorm
+
+from denseseg.anatomy import WRIST
+from denseseg.cases import Case, CaseSet, DataError, Size
+from denseseg.phantom import wrist_growth as growth
+from denseseg.phantom.outlines import Outline
+from denseseg.phantom.phantom import Phantom
+from denseseg.phantom.warps import Affine, Chain, Coupling, Polar, Stretch, Wave, smooth_variation
+from denseseg.phantom.wrist_drawing import draw
+from denseseg.phantom.wrist_shapes import CARPALS, METACARPALS, ORIGIN, PHYSIS, SHAFT_END, Tube, wrist_outlines
+
+LOWER_BORDER = 50 + 50 * 384 / 224  # of the image, in field units
+CAP_ANCHORS = {
+    "epiphysis of radius": (ORIGIN[0] + 10, ORIGIN[1] + PHYSIS),
+    "epiphysis of ulna": (ORIGIN[0] - 18, ORIGIN[1] + PHYSIS),
+}
+BANDS = ("2 to 5 years", "6 to 9 years", "10 to 13 years", "14 to 17 years")
+HARMONICS = 6
+
+
+@dataclass(frozen=True)
+class Physiology:
+    """What varies from one phantom to the next besides the age, the onset of ossification and smooth individual variation.
+
+    Numbers are in standard deviations of the population, 0 for the average.
+
+    tempo: early (+) or late (-) maturity, 9 months each; stature: tall (+) or short (-), 5 % each; slimness: narrow (+) or stout
+    (-) bones; deviation: of the hand towards the thumb (+) or the little finger (-); spread: fingers apart (+) or together (-);
+    thumb: held away (+); rotation: of the forearm, ulna towards the radius (+); density: of the bones; tissue: thickness of the
+    soft tissues.
+    """
+
+    tempo: float
+    stature: float
+    slimness: float
+    deviation: float
+    spread: float
+    thumb: float
+    rotation: float
+    density: float
+    tissue: float
+
+    @classmethod
+    def random(cls, rng: np.random.Generator) -> Physiology:
+        """Independent draws, truncated at 2.5 standard deviations."""
+        limit = growth.TEMPO_LIMIT
+        return cls(*map(float, truncnorm.ppf(rng.random(len(fields(cls))), -limit, limit)))
+
+
+@dataclass(frozen=True)
+class Child:
+    """Age and bone age in years, the bone age at which each structure ossifies, and the physiology."""
+
+    age: float
+    bone_age: float
+    onsets: tuple[float, ...]
+    who: Physiology
+
+    @classmethod
+    def random(cls, rng: np.random.Generator) -> Child:
+        who = Physiology.random(rng)
+        age = rng.uniform(*growth.AGES)
+        return cls(age / 12, (age + growth.TEMPO_SD * who.tempo) / 12, tuple(growth.onsets(rng)), who)
+
+    def onset(self, name: str) -> float:
+        return self.onsets[WRIST.index(name)]
+
+    @property
+    def present(self) -> tuple[bool, ...]:
+        """Whether each structure has ossified."""
+        return tuple(self.bone_age > onset for onset in self.onsets)
+
+    @property
+    def length(self) -> float:
+        """Length of the hand over that of the average mature one."""
+        return float(growth.body_scale(self.bone_age) * np.exp(0.05 * self.who.stature))
+
+
+def _centre(outline: Outline) -> tuple[float, float]:
+    x, y = (outline.dense.min(0) + outline.dense.max(0)) / 2
+    return float(x), float(y)
+
+
+def _rounding(outline: Outline, amount: float, rng: np.random.Generator) -> Polar:
+    """Turn an outline into a disc (`amount` 1) or leave it (0), and give it an individual form.
+
+    The logarithm of the radius, as a function of the angle about the centre, loses the share `amount` of its harmonics.
+    """
+    centre = _centre(outline)
+    x, y = (outline.dense - centre).T
+    angle, radius = np.arctan2(y, x), np.log(np.hypot(x, y))
+    order = np.argsort(angle)
+    grid = np.arange(256) * 2 * np.pi / 256
+    series = np.fft.rfft(np.interp(grid, angle[order], radius[order], period=2 * np.pi)) / 256
+    sines = []
+    for k in range(1, HARMONICS + 1):
+        own = 0.03 * float(np.clip(rng.normal(), -2, 2)) / k if k > 1 else 0.0
+        turn = rng.uniform(0, 2 * np.pi)
+        coefficient = -2 * amount * series[k]  # the real part of c exp(i k t) is |c| sin(k t + phase(c) + pi / 2)
+        sines.append((float(abs(coefficient)), k / (2 * np.pi), float(np.angle(coefficient) + np.pi / 2)))
+        sines.append((own, k / (2 * np.pi), float(turn)))
+    return Polar(centre, Wave(sines=tuple(sines)))
+
+
+def _carpal(child: Child, name: str, outline: Outline, rng: np.random.Generator) -> Chain:
+    """Canonical carpal bone -> canonical hand: from a small disc to the mature form, turned with the hand."""
+    onset, distal = child.onset(name), name in ("capitate", "hamate", "trapezium", "trapezoid")
+    rounding = _rounding(outline, 1 - growth.form(child.bone_age, onset), rng)
+    size = growth.nucleus_scale(child.bone_age, onset) / growth.body_scale(child.bone_age) * np.exp(0.03 * rng.normal())
+    turn = 4.0 * float(np.clip(rng.normal(), -2, 2))
+    shift = (0.4 * float(rng.normal()), 0.4 * float(rng.normal()))
+    own = Affine.of((float(size), float(size)), turn, _centre(outline), shift)
+    row = Affine.of(degrees=_deviation(child) * (0.6 if distal else 0.3), centre=ORIGIN)
+    return Chain((rounding, own, row))
+
+
+def _deviation(child: Child) -> float:
+    return 6.0 * child.who.deviation
+
+
+def _tube(child: Child, tube: Tube, rng: np.random.Generator) -> Chain:
+    """A metacarpal bone about its own axis: slimness, bow, a narrow epiphysis while young."""
+    foot, middle = tube.root, tube.root[1] - 0.5 * tube.length
+    young = 1 - growth.ease((child.bone_age - 1) / 13)
+    epiphysis = tube.plate - 4.0 if tube.plate < 0.5 * tube.length else tube.plate + 5.0
+    width = Wave(
+        -0.06 * child.who.slimness + 0.03 * float(rng.normal()),
+        bumps=((-0.38 * young, foot[1] - epiphysis, 4.5), (0.05 * float(rng.normal()), middle, 0.25 * tube.length)),
+    )
+    bow = Wave(bumps=((0.8 * float(rng.normal()), middle, 0.3 * tube.length),))
+    turn = Affine.of(degrees=-tube.degrees, centre=foot)
+    back = Affine.of(degrees=tube.degrees, centre=foot)
+    return Chain((turn, Coupling(0, width, bow, pivot=foot[0]), back))
+
+
+def _finger(child: Child, number: int, rng: np.random.Generator) -> Chain:
+    """Canonical finger `number` (0: thumb) with its metacarpal -> canonical hand: length, spread about the root, deviation."""
+    tube = METACARPALS[number]
+    young = 1 - growth.ease((child.bone_age - 1) / 13)
+    long = float(np.exp(0.025 * rng.normal()) * (1 - 0.05 * young))
+    posture = 4.0 * child.who.thumb if number == 0 else -1.5 * (number - 2) * child.who.spread
+    spread = posture + 1.2 * float(np.clip(rng.normal(), -2, 2))
+    return Chain((
+        Affine.of(degrees=-tube.degrees, centre=tube.root),
+        Affine.of((1.0, long), tube.degrees + spread, tube.root),
+        Affine.of(degrees=_deviation(child), centre=ORIGIN),
+    ))  # fmt: skip
+
+
+def _cap(child: Child, name: str, outline: Outline, anchor: tuple[float, float], rng: np.random.Generator) -> Chain:
+    """Canonical epiphysis -> the canonical frame of its shaft: from a disc to a cap, beyond the growth plate."""
+    onset = child.onset(name)
+    width = growth.epiphysis_width(child.bone_age, onset)
+    rounding = _rounding(outline, 0.55 * (1 - growth.ease((child.bone_age - onset) / 10)), rng)
+    thick = float(np.clip(width + 0.1 * rng.normal() * (1 - width), 0.3, 1.0))
+    gap = growth.plate_gap(child.bone_age) / growth.body_scale(child.bone_age)
+    return Chain((rounding, Affine.of((width, thick), centre=anchor, shift=(0.0, -gap))))
+
+
+def _hand(child: Child, rng: np.random.Generator) -> tuple[Chain, float]:
+    """Canonical hand -> field, and the zoom in field units per mm: how large the hand is, and how it lies before the film.
+
+    Small hands are shown larger, but less so than they are small. One image in five shows a smaller section.
+    """
+    zoom = 0.87 * child.length**-0.6 * np.exp(0.06 * np.clip(rng.normal(), -2, 2))
+    closer = rng.uniform(1.1, 1.35)
+    zoom = float(zoom * (closer if rng.random() < 0.2 else 1.0))
+    scale = zoom * child.length
+    shift = np.array([6 - 7 * scale, -2 + 20 * (0.87 - scale)]) + np.clip(rng.normal(size=2), -2, 2) * [2.5, 4.5]
+    place = Affine.of((scale, scale), float(rng.uniform(-8, 8)), ORIGIN, (float(shift[0]), float(shift[1])))
+    return Chain((*smooth_variation(rng, ORIGIN, 0.02, 0.6, 120).warps, place)), zoom
+
+
+def _shaft(child: Child, name: str, hand: Chain, rng: np.random.Generator) -> Chain:
+    """Canonical radius or ulna -> canonical hand: slimness, individual form, and the shaft stretched beyond the lower border."""
+    middle, side = (ORIGIN[0] + 7, -0.3) if name == "radius" else (ORIGIN[0] - 18, 1.0)
+    slim = Affine.of((float(np.exp(-0.05 * child.who.slimness + 0.03 * rng.normal())), 1.0), centre=(middle, 0))
+    form = smooth_variation(rng, (middle, ORIGIN[1] + PHYSIS), 0.03, 0.6, 90)
+    turned = Affine.of(shift=(1.3 * side * child.who.rotation, 0.8 * float(rng.normal())))
+    knee, end = ORIGIN[1] + PHYSIS + 22, ORIGIN[1] + SHAFT_END
+    rest = Chain((turned, *hand.warps))
+    _, (top, bottom) = rest.forward(np.array([middle, middle]), np.array([knee, end]))
+    factor = (LOWER_BORDER + rng.uniform(4.5, 10.5) - top) / (bottom - top)
+    return Chain((slim, *form.warps, Stretch(knee, float(factor), 8.0), turned))
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Where everything of one phantom is: maps from canonical frames into the field (both in hundredths of its width).
+
+    hand: of the forearm; fingers: of each finger with its metacarpal; structures: of each labelled structure.
+    zoom: field units per mm.
+    """
+
+    hand: Chain
+    fingers: tuple[Chain, ...]
+    structures: tuple[Chain, ...]
+    zoom: float
+
+    @classmethod
+    def random(cls, child: Child, rng: np.random.Generator) -> Maps:
+        hand, zoom = _hand(child, rng)
+        outlines = dict(zip(WRIST.names, wrist_outlines(), strict=True))
+        shafts = {name: _shaft(child, name, hand, rng) for name in ("radius", "ulna")}
+        fingers = [_finger(child, number, rng) for number in range(5)]
+        local: dict[str, list[Chain]] = {name: [shaft] for name, shaft in shafts.items()}
+        for name, anchor in CAP_ANCHORS.items():
+            local[name] = [_cap(child, name, outlines[name], anchor, rng), shafts[name.removeprefix("epiphysis of ")]]
+        for number, tube in enumerate(METACARPALS):
+            local[f"metacarpal {number + 1}"] = [_tube(child, tube, rng), fingers[number]]
+        for name in CARPALS:
+            local[name] = [_carpal(child, name, outlines[name], rng)]
+        chains = {name: Chain(tuple(warp for part in (*parts, hand) for warp in part.warps)) for name, parts in local.items()}
+        whole = tuple(Chain((*finger.warps, *hand.warps)) for finger in fingers)
+        return cls(hand, whole, tuple(chains[name] for name in WRIST.names), zoom)
+
+
+class WristPhantom(Phantom):
+    """Phantom number `index` of the population `seed`, rendered at `size` = (H, W) pixels, about 12 high to 7 wide.
+
+    case: the radiograph with its 710 landmarks, as a `Case`; spacing is None as in the real set.
+    canonical: (N, 2) px, the undeformed landmarks (a mature hand) in the same pixel frame.
+    landmarks: (N, 2) px, NaN for bones that have not ossified; `place` and `material` answer for those, too.
+    age_months, bone_age_months: the chronological age, and the maturity that is seen. physiology: the parameters behind it.
+
+    Raises DataError where the size is smaller than 96 x 56 or of another aspect.
+    """
+
+    anatomy = WRIST
+
+    def __init__(self, seed: int, index: int, size: Size = (384, 224)):
+        if size[0] < 96 or size[1] < 56:
+            raise DataError(f"wrist phantom of size {tuple(size)}: give at least 96 x 56 pixels (height x width)")
+        if not 1.6 < size[0] / size[1] < 1.85:
+            raise DataError(f"wrist phantom of size {tuple(size)}: give about 12 rows to 7 columns, such as 384 x 224")
+        super().__init__(seed, index, size)
+        rng = self._random(0)
+        self.child = Child.random(rng)
+        self.maps = Maps.random(self.child, rng)
+        self.outlines, self.chains = wrist_outlines(), self.maps.structures
+        self.laterality = "L" if rng.random() < 0.5 else "R"
+
+    @property
+    def age_months(self) -> float:
+        return round(12 * self.child.age, 1)
+
+    @property
+    def bone_age_months(self) -> float:
+        return round(12 * self.child.bone_age, 1)
+
+    @property
+    def physiology(self) -> Physiology:
+        return self.child.who
+
+    @property
+    def present(self) -> tuple[bool, ...]:
+        """Whether each structure has ossified."""
+        return self.child.present
+
+    @cached_property
+    def landmarks(self) -> np.ndarray:
+        """(N, 2) px, the canonical landmarks put in place, NaN where the bone has not ossified."""
+        return np.where(np.array(self.present)[WRIST.membership, None], super().landmarks, np.nan)
+
+    @property
+    def mm_per_pixel(self) -> float:
+        return self.pixel / self.maps.zoom
+
+    @cached_property
+    def case(self) -> Case:
+        band = BANDS[min(int((self.child.age - 2) // 4), len(BANDS) - 1)]
+        return Case(
+            id=f"wrist{self.index:04d}",
+            image=draw(self.maps, self.child, self.size, self._random(1), self._random(2)),
+            landmarks=self.landmarks,
+            anatomy=WRIST,
+            metadata={
+                "split": "train" if 3 * self.index % 5 < 3 else "test",
+                "stratum": band,
+                "patient": f"child{self.index:04d}",
+                "age_months": self.age_months,
+                "bone_age_months": self.bone_age_months,
+                "laterality": self.laterality,
+                "mm_per_pixel": round(self.mm_per_pixel, 4),
+                **{name: round(value, 3) for name, value in asdict(self.physiology).items()},
+            },
+        )
+
+
+def wrist_phantom(n: int, size: Size = (384, 224), seed: int = 0) -> CaseSet:
+    """A data set of `n` wrist phantoms of `size` = (H, W) pixels; 60 % are marked train, the others test.
+
+    Case i is the same anatomy for every `n` and every `size`. Metadata: split, stratum (age band), patient, age_months,
+    bone_age_months, laterality, mm_per_pixel and the parameters of `Physiology`.
+    """
+    info = {
+        "source": f"procedural wrist phantom of denseseg, seed {seed}",
+        "licence": "CC0-1.0",
+        "note": "synthetic; no patient data",
+    }
+    return CaseSet("wrist phantom", WRIST, (WristPhantom(seed, i, size).case for i in range(n)), info)

@@ -1,0 +1,178 @@
+"""Drawing the hand: soft tissue, then bone after bone, added up as a projection does, then the film.
+
+Each bone is drawn in the frame that moves with it, so cortex and trabeculae follow its deformation. Positions are in canonical
+mm; attenuation is in units in which the palm's soft tissue has about 0.3.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+from denseseg.anatomy import WRIST
+from denseseg.cases import Size
+from denseseg.phantom import wrist_growth as growth
+from denseseg.phantom.canvas import Canvas, bump, rise
+from denseseg.phantom.film import collimate, draw_letter, expose
+from denseseg.phantom.outlines import Outline
+from denseseg.phantom.warps import Chain
+from denseseg.phantom.wrist_shapes import METACARPALS, ORIGIN, PHALANGES, PHYSIS, Tube, phalanx_outlines, wrist_outlines
+
+if TYPE_CHECKING:
+    from denseseg.phantom.wrist import Child, Maps
+
+COARSE = (192, 112)
+Capsule = tuple[tuple[float, float], tuple[float, float], float, float]
+
+
+def draw(maps: Maps, child: Child, size: Size, texture: np.random.Generator, film: np.random.Generator) -> np.ndarray:
+    """The radiograph: (H, W) float32 in [0, 1]. The anatomy's texture and the film have their own random numbers."""
+    canvas = Canvas.blank(size)
+    canvas.attenuation += soft_tissue(canvas, maps, child, texture)
+    pencil = Pencil(canvas, child, maps, texture)
+    for finger, chain in enumerate(maps.fingers):
+        for tube, outline in zip(PHALANGES[finger], phalanx_outlines()[finger], strict=True):
+            pencil.tube(outline, chain, tube)
+    for name, outline, chain, present in zip(WRIST.names, wrist_outlines(), maps.structures, child.present, strict=True):
+        if not present:
+            continue
+        if name.startswith("metacarpal"):
+            pencil.tube(outline, chain, METACARPALS[int(name[-1]) - 1])
+        elif name in ("radius", "ulna"):
+            pencil.shaft(outline, chain)
+        else:
+            pencil.block(outline, chain)
+    return _film(canvas, child, film)
+
+
+def _film(canvas: Canvas, child: Child, rng: np.random.Generator) -> np.ndarray:
+    if rng.random() < 0.5:
+        letter, height = str(rng.choice(["R", "L"])), float(rng.uniform(4, 6))
+        corner = (float(rng.uniform(4, 88)), float(rng.uniform(-32, -20)))
+        draw_letter(canvas, letter, corner, height, float(rng.normal(0, 0.1)))
+    centre, gain = 0.47 + 0.03 * rng.normal(), 6.0 * np.exp(0.12 * rng.normal())
+    image = expose(
+        canvas.attenuation, rng, scatter=rng.uniform(0.02, 0.07), noise=rng.uniform(0.004, 0.014), centre=centre, gain=gain
+    )
+    if rng.random() < 0.3:
+        margins = np.maximum(0, rng.normal(0, 3, size=4)) * [1, 1, 1, 0]
+        image = collimate(canvas, image, margins, float(rng.normal(0, 1.5)))
+    return np.clip(image, 0, 1).astype(np.float32)
+
+
+# ---- soft tissue ----------------------------------------------------------------------------------------------------
+
+
+def _capsule(x: np.ndarray, y: np.ndarray, capsule: Capsule) -> np.ndarray:
+    """Depth inside a rod with round ends whose radius changes from one end to the other."""
+    (ax, ay), (bx, by), ra, rb = capsule
+    dx, dy = bx - ax, by - ay
+    t = np.clip(((x - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy), 0, 1)
+    return ra + (rb - ra) * t - np.hypot(x - ax - t * dx, y - ay - t * dy)
+
+
+def soft_tissue(canvas: Canvas, maps: Maps, child: Child, rng: np.random.Generator) -> np.ndarray:
+    """(H, W) attenuation of forearm, palm and fingers: on a coarse grid, since it is smooth."""
+    coarse = Canvas.blank(COARSE)
+    plump = 1 + 0.05 * child.who.tissue + 0.12 * (1 - growth.ease(child.bone_age / 12))
+    x, y = coarse.frame(maps.hand)
+    ox, oy = ORIGIN
+    depth = np.full(COARSE, -20.0, np.float32)
+    for capsule in (((ox - 4, oy + 200), (ox, oy + 45), 40, 29), ((ox, oy + 45), (ox + 1, oy + 8), 29, 27.5)):
+        depth = np.maximum(depth, _capsule(x, y, (capsule[0], capsule[1], capsule[2] * plump, capsule[3] * plump)))
+    for number, chain in enumerate(maps.fingers):
+        x, y = coarse.frame(chain)
+        for capsule in finger_capsules(number):
+            depth = np.maximum(depth, _capsule(x, y, (*capsule[:2], capsule[2] * plump, capsule[3] * plump)))
+    depth = gaussian_filter(depth, 1.2)
+    thick = 1 - (1 - np.clip(depth / 16, 0, 1)) ** 2
+    total = (0.28 + 0.02 * child.who.tissue) * thick + 0.03 * rise(depth, 1.0)
+    total *= 1 + 0.05 * gaussian_filter(rng.standard_normal(COARSE), 5) * 15
+    rows, columns = (canvas.y - coarse.y[0, 0]) / coarse.pixel, (canvas.x - coarse.x[0, 0]) / coarse.pixel
+    return map_coordinates(total.astype(np.float32), [rows, columns], order=1, mode="nearest")
+
+
+@cache
+def finger_capsules(number: int) -> tuple[Capsule, ...]:
+    """The soft tissue of finger `number` (0: thumb) with its part of the palm, in the canonical hand."""
+    tube, bones = METACARPALS[number], PHALANGES[number]
+    thick = (12.0, 12.5, 12.5, 12.0, 11.5)[number]
+    points = [np.array(ORIGIN) + [0.7 * (number == 0) * 14, 4.0], tube.in_hand(np.array([[0, -tube.length]]))[0]]
+    radii = [20.0, thick]
+    for bone, share in zip(bones, (0.82, 0.72), strict=True):
+        points.append(bone.in_hand(np.array([[0, -bone.length]]))[0])
+        radii.append(share * thick)
+    points.append(bones[-1].in_hand(np.array([[0, -bones[-1].length - 16]]))[0])
+    radii.append(0.6 * thick)
+    ends = [(float(x), float(y)) for x, y in points]
+    return tuple((ends[i], ends[i + 1], radii[i], radii[i + 1]) for i in range(len(ends) - 1))
+
+
+# ---- bones ----------------------------------------------------------------------------------------------------------
+
+
+@cache
+def trabeculae() -> np.ndarray:
+    """A periodic tile of fine network, (256, 256), zero mean and unit variance, two samples per mm."""
+    noise = np.random.default_rng(0).standard_normal((256, 256))
+    net = -np.abs(gaussian_filter(noise, 1.3, mode="wrap"))  # crossing ridges
+    net = gaussian_filter(net, 0.5, mode="wrap") + 0.5 * gaussian_filter(noise, 4, mode="wrap")
+    return ((net - net.mean()) / net.std()).astype(np.float32)
+
+
+class Pencil:
+    """Draws bones of one child on a canvas."""
+
+    def __init__(self, canvas: Canvas, child: Child, maps: Maps, rng: np.random.Generator):
+        self.canvas, self.child, self.rng = canvas, child, rng
+        self.mm = child.length  # of the bones that are as large as the hand says, per canonical mm
+        self.blur = 0.5 * canvas.pixel / maps.zoom
+        self.strength = (0.75 + 0.25 * growth.ease(child.bone_age / 15)) * float(np.exp(0.08 * child.who.density))
+        self.plate = max(1 - child.bone_age / growth.CLOSED, 0.0)
+
+    def _look(self, outline: Outline, chain: Chain):
+        window = self.canvas.window(chain, outline.dense, 1.5)
+        x, y = self.canvas.frame(chain, window)
+        return window, x, y, outline.depth(x, y) if x.size else x
+
+    def _grain(self, x: np.ndarray, y: np.ndarray, across: float = 1.0, along: float = 1.0) -> np.ndarray:
+        offset = self.rng.uniform(0, 256, 2)
+        at = [2 * along * y + np.float32(offset[0]), 2 * across * x + np.float32(offset[1])]
+        return map_coordinates(trabeculae(), at, order=1, mode="grid-wrap")
+
+    def _add(self, window, depth: np.ndarray, cortex: np.ndarray | float, grain: np.ndarray, hollow=0.0, body=0.12) -> None:
+        """depth, cortex: of the surface and of the compact bone below it, in mm; hollow: 1 in a shaft's medulla."""
+        edge = float(np.hypot(0.35, self.blur))
+        inside = rise(depth, 2 * edge)
+        round_ = 1 - np.exp(-np.maximum(depth, 0) / 4)
+        rim = inside * (1 - rise(depth - cortex, 2 * edge + 0.5 * cortex))
+        total = inside * (0.07 + body * round_ * (1 - 0.45 * hollow)) + 0.14 * rim + 0.018 * inside * grain * (1 - 0.6 * hollow)
+        self.canvas.attenuation[window] += (self.strength * total).astype(np.float32)
+
+    def block(self, outline: Outline, chain: Chain) -> None:
+        """A carpal bone or an epiphysis: a thin cortex about trabecular bone."""
+        window, x, y, depth = self._look(outline, chain)
+        self._add(window, depth * self.mm, 0.6, self._grain(x, y))
+
+    def shaft(self, outline: Outline, chain: Chain) -> None:
+        """Radius or ulna: trabecular towards the growth plate, a tube of compact bone beyond."""
+        window, x, y, depth = self._look(outline, chain)
+        level = y - (ORIGIN[1] + PHYSIS)
+        tube = rise(level - 20, 24)
+        self._add(window, depth * self.mm, 0.5 + 2.0 * tube, self._grain(x, y, 1.2, 0.5), tube)
+
+    def tube(self, outline: Outline, chain: Chain, tube: Tube) -> None:
+        """A metacarpal bone or a phalanx: a tube with trabecular ends, and its growth plate while open."""
+        window, x, y, depth = self._look(outline, chain)
+        if not x.size:
+            return
+        up = tube.upright(np.stack([x, y], -1))
+        level = -up[..., 1]
+        middle = bump(level - 0.5 * tube.length, 0.24 * tube.length)
+        cortex = 0.45 + 1.5 * middle
+        gap = 0.9 + 1.4 * self.plate
+        open_ = np.minimum(2.5 * self.plate, 1) * bump(level - tube.plate - 0.02 * up[..., 0] ** 2, gap * 0.5)
+        self._add(window, depth * self.mm - 2.5 * open_, cortex, self._grain(up[..., 0], up[..., 1], 1.2, 0.6), middle)
