@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from denseseg.cases import CaseSet, DataError, Size
-from denseseg.phantom.chest import chest_phantom
+from denseseg.phantom import chest_phantom, wrist_phantom
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Profile:
     batch_size: int
     purpose: str
 
-    def size(self, of: Size) -> Size:
-        """The size of this profile whose aspect ratio is nearest that of an image of (H, W)."""
-        return min((self.square, self.tall), key=lambda size: abs(size[0] / size[1] - of[0] / of[1]))
+    def size_like(self, size: Size) -> Size:
+        """The size of this profile whose aspect ratio is nearest that of an image of this (H, W)."""
+        return min((self.square, self.tall), key=lambda own: abs(own[0] / own[1] - size[0] / size[1]))
 
 
 PROFILES = {
@@ -58,12 +58,10 @@ def load_cases(profile: Profile, data: str = "phantom", seed: int = 0) -> CaseSe
     if data == "phantom":
         return chest_phantom(profile.n_cases, profile.square, seed)
     if data == "wrist phantom":
-        from denseseg.phantom.wrist import wrist_phantom
-
         return wrist_phantom(profile.n_cases, profile.tall, seed)
     if not Path(data).is_dir():
         raise DataError(
             f'data = {data!r} is no folder; give "phantom", "wrist phantom" or the path of a data-set folder (see data_scripts/)'
         )
     cases = CaseSet.read(data)
-    return cases.resized(profile.size(cases[0].size))
+    return cases.resized(profile.size_like(cases[0].size))

@@ -51,6 +51,8 @@ class DenseSegRecipe(Recipe):
     weight_variation: float = 0.0
 
 
+EXTRAPOLATED = 6.0  # pixels from the mask at which a landmark is no longer read from the map
+
 DEFAULT = DenseSegRecipe()
 
 # The paper as it describes itself: linear maps, weighted cross entropy, Eq. 3, and the weights of its search.
@@ -125,12 +127,12 @@ class DenseSeg(Method):
         if self.recipe.largest_part:
             masks = largest_parts(masks)
         if self.recipe.decoder == "published":
-            points, covariance = decode_published(uv, masks, self.fitted_template), None
+            points = decode_published(uv, masks, self.fitted_template)
+            unseen, spreads = torch.zeros_like(points[..., 0], dtype=torch.bool), [None] * len(images)
         else:
             decoded = decode_affine(uv, masks, self.fitted_template)
-            points, covariance = decoded.points, decoded.covariance.cpu().numpy()
-        arrays = [t.cpu().numpy() for t in (points.double(), masks, probabilities, uv)]
-        spreads = [None] * len(images) if covariance is None else list(covariance)
+            points, unseen, spreads = decoded.points, decoded.reach > EXTRAPOLATED, list(decoded.covariance.cpu().numpy())
+        arrays = [t.cpu().numpy() for t in (points.double(), unseen, masks, probabilities, uv)]
         return [self._prediction(*parts) for parts in zip(*arrays, spreads, strict=True)]
 
     def _averaged(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -149,9 +151,16 @@ class DenseSeg(Method):
         return mean[:, : len(self.anatomy)], mean[:, len(self.anatomy) :].unflatten(1, (-1, 2))
 
     def _prediction(
-        self, points: np.ndarray, masks: np.ndarray, probabilities: np.ndarray, uv: np.ndarray, covariance: np.ndarray | None
+        self,
+        points: np.ndarray,
+        unseen: np.ndarray,
+        masks: np.ndarray,
+        probabilities: np.ndarray,
+        uv: np.ndarray,
+        covariance: np.ndarray | None,
     ) -> Prediction:
-        points = self.plausible(points, self.recipe.shape_noise, np.isfinite(points).all(-1) & ~inside_image(points, self.size))
+        unseen = unseen | (np.isfinite(points).all(-1) & ~inside_image(points, self.size))
+        points = self.plausible(points, self.recipe.shape_noise, unseen)
         if self.recipe.contour_step:
             kept = np.where(masks, probabilities, np.minimum(probabilities, 0.49))  # no outline round a part that was left out
             # the shape model has placed the landmarks along the outline; the map's own word on that would add its noise again
