@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from graz_files import NAMES as WRISTS
+from graz_files import GrazFiles
 from helpers import full_disk
 
 from denseseg.anatomy import CHEST
@@ -19,6 +21,7 @@ from denseseg.course.profiles import get_profile, load_cases
 from denseseg.evaluation.benchmark import evaluate
 from denseseg.methods import MeanShape, Prediction, create, load_method
 from denseseg.phantom.chest import chest_phantom
+from denseseg.readers.graz import read_graz
 from denseseg.readers.image import read_image
 from denseseg.readers.jsrt import read_img_file
 from denseseg.training import TrainingSettings, fit
@@ -76,6 +79,33 @@ def first_image(folder: Path) -> Path:
     return folder / "data" / "images" / f"{CASES[0].id}.png"
 
 
+def graz(change=lambda files: None, spoil=lambda paths: None):
+    """Breaks `GrazFiles` before or after they are written."""
+
+    def break_it(folder: Path) -> None:
+        files = GrazFiles(folder)
+        change(files)
+        spoil(files.write())
+
+    return break_it
+
+
+def ask_graz(folder: Path) -> CaseSet:
+    return read_graz(
+        folder / "images",
+        folder / "raw_segmentations_no_cast.h5",
+        folder / "lms_dsc_900.pth",
+        folder / "dataset_with_cv_split.csv",
+    )[0]
+
+
+class Program:
+    """What a pickle may hold: unpickling it would end the tests."""
+
+    def __reduce__(self):
+        return exit, (1,)
+
+
 BROKEN = {
     "image with three axes": (nothing, lambda f: replace(CASE, image=np.zeros((64, 64, 3))), "case .* one grey channel"),
     "image with NaN": (nothing, lambda f: replace(CASE, image=np.full(SIZE, np.nan)), "case .* NaN"),
@@ -102,7 +132,12 @@ BROKEN = {
     ),
     "masks of another size": (nothing, lambda f: replace(CASE, masks=np.zeros((5, 32, 32))), "masks have shape"),
     "two cases of one name": (nothing, lambda f: CaseSet("s", CHEST, [CASE, CASE]), "two cases are called"),
-    "unknown split": (nothing, lambda f: CASES.split("random"), "unknown split 'random'; known: paper, stratified"),
+    "unknown split": (nothing, lambda f: CASES.split("random"), "unknown split 'random'; known: paper, stratified, patients"),
+    "split by patients without any": (
+        nothing,
+        lambda f: CASES.split("patients"),
+        "no case names its patient; add a column patient",
+    ),
     "description missing": (
         lambda f: (f / "data/dataset.toml").unlink(),
         lambda f: CaseSet.read(f / "data"),
@@ -138,6 +173,36 @@ BROKEN = {
         lambda f: (f / "JPCLN001.IMG").write_bytes(bytes(1000)),
         lambda f: read_img_file(f / "JPCLN001.IMG"),
         "JPCLN001.IMG .*1,?000.*8,?388,?608",
+    ),
+    "wrist landmarks that hold a program": (
+        graz(spoil=lambda paths: torch.save({"keys": [], "lms": Program()}, paths["landmarks"])),
+        ask_graz,
+        "lms_dsc_900.pth is damaged, or holds more than tensors, .*nothing in it was run",
+    ),
+    "wrist landmarks as (x, y)": (
+        graz(lambda files: files.points.update({name: points[:, ::-1] for name, points in files.points.items()})),
+        ask_graz,
+        "lms_dsc_900.pth: landmarks lie away from the masks in 5 of 5 .*; x and y are swapped",
+    ),
+    "wrist masks truncated": (
+        graz(spoil=lambda paths: truncate(paths["segmentations"])),
+        ask_graz,
+        "no_cast.h5 cannot be read as HDF5 .*; get raw_segmentations_no_cast.h5",
+    ),
+    "wrist masks of another size": (
+        graz(lambda files: files.masks.update({WRISTS[0]: files.masks[WRISTS[0]][:, ::2, ::2]})),
+        ask_graz,
+        rf"no_cast.h5: the masks of {WRISTS[0]} have shape \(17, 192, 112\) instead of \(17, 384, 224\)",
+    ),
+    "wrist of an unknown side": (
+        graz(spoil=lambda paths: spoil(paths["table"], ",L,1,", ",left,1,")),
+        ask_graz,
+        rf"dataset_with_cv_split.csv: line 2 \({WRISTS[0]}\) has laterality 'left'; it must be L or R: mend that line",
+    ),
+    "wrist images mirrored already": (
+        graz(lambda files: files.images.update({n: i[:, ::-1] for n, i in files.images.items() if "-R1" in n})),
+        ask_graz,
+        "images: right hands fit their masks without mirroring; give the images as they were published",
     ),
     "no such image": (nothing, lambda f: read_image(f / "chest.dcm"), "chest.dcm"),
     "unknown method": (nothing, lambda f: create("unet", CHEST, SIZE), "unknown method 'unet'; known: mean_shape, denseseg"),

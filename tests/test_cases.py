@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,18 @@ from PIL import Image
 from skimage.io import imsave
 
 from denseseg.anatomy import CHEST, HAND, WRIST, get_anatomy
-from denseseg.cases import Case, CaseSet, DataError, read_png, scale_points, staged, write_png
+from denseseg.cases import (
+    Case,
+    CaseSet,
+    DataError,
+    Split,
+    patients_in_both,
+    read_png,
+    scale_points,
+    staged,
+    write_cases,
+    write_png,
+)
 
 SIZE = (24, 32)
 
@@ -220,6 +232,96 @@ def test_paper_split_follows_the_column_and_takes_validation_from_training():
     assert not len(cases.split("paper", validation=0).validation)
 
 
+def of_patients(patients: list[str | None], seed: int = 0) -> CaseSet:
+    """A case for each entry, of that patient, or of nobody known; strata and published parts at random."""
+    rng = np.random.default_rng(seed)
+    cases = make_set(len(patients), size=(8, 8))
+    for case, patient in zip(cases, patients, strict=True):
+        case.metadata |= {"stratum": str(rng.integers(3)), "split": ["train", "test"][rng.integers(2)]}
+        if patient is not None:
+            case.metadata["patient"] = patient
+    return cases
+
+
+def patients(part: CaseSet) -> set[str]:
+    return {str(case.metadata["patient"]) for case in part if "patient" in case.metadata}
+
+
+def ids(split: Split) -> list[str]:
+    return sorted(split.train.ids + split.validation.ids + split.test.ids)
+
+
+@st.composite
+def crowd(draw) -> list[str | None]:
+    """Patients of one to four cases each, in any order, and a few cases that name none."""
+    sizes = draw(st.lists(st.integers(1, 4), min_size=25, max_size=30))
+    people = [str(number) for number, size in enumerate(sizes) for _ in range(size)] + [None] * draw(st.integers(0, 5))
+    return draw(st.permutations(people))
+
+
+@settings(deadline=None, max_examples=40)
+@given(crowd(), st.floats(0.3, 0.7), st.floats(0.15, 0.4), st.integers(0, 5))
+def test_split_by_patients_keeps_each_in_one_part_and_meets_the_shares_to_one_patient(people, train, validation, seed):
+    cases = of_patients(people, seed)
+    split = cases.split("patients", train=train, validation=validation, seed=seed)
+    assert ids(split) == cases.ids  # complete, and nothing twice
+    assert not patients(split.train) & patients(split.validation)
+    assert patients_in_both(split) == []
+    largest = max(people.count(person) for person in people if person)
+    n_learning = len(split.train) + len(split.validation)
+    assert round(train * len(cases)) <= n_learning < round(train * len(cases)) + largest
+    assert round(validation * n_learning) <= len(split.validation) < round(validation * n_learning) + largest
+    again = cases.split("patients", train=train, validation=validation, seed=seed)
+    assert split.train.ids == again.train.ids and split.test.ids == again.test.ids
+
+
+@settings(deadline=None, max_examples=30)
+@given(crowd(), st.sampled_from(["paper", "stratified"]), st.integers(0, 5))
+def test_validation_never_shares_a_patient_with_training(people, scheme, seed):
+    cases = of_patients(people, seed)
+    split = cases.split(scheme, validation=0.2, seed=seed)
+    assert ids(split) == cases.ids
+    assert not patients(split.train) & patients(split.validation)
+    learning = patients(split.train) | patients(split.validation)
+    assert patients_in_both(split) == sorted(learning & patients(split.test))  # the test part is as published, or as drawn
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(20, 40), st.integers(0, 5))
+def test_where_each_patient_has_one_case_nothing_changes(n, seed):
+    alone, unknown = of_patients([str(i) for i in range(n)], seed), of_patients([None] * n, seed)
+    for scheme in ("paper", "stratified"):
+        a, b = alone.split(scheme, validation=0.3, seed=seed), unknown.split(scheme, validation=0.3, seed=seed)
+        assert (a.train.ids, a.validation.ids, a.test.ids) == (b.train.ids, b.validation.ids, b.test.ids)
+    by_patient, by_case = alone.split("patients", seed=seed, validation=0.3), alone.split("stratified", seed=seed, validation=0.3)
+    assert by_patient.test.ids == by_case.test.ids and by_patient.train.ids == by_case.train.ids
+
+
+def test_the_split_of_a_set_without_patients_is_the_one_of_earlier_versions():
+    split = make_set(20, size=(8, 8)).split("stratified", train=0.5, validation=0.2, seed=3)
+    numbers = [[int(name[4:]) for name in part.ids] for part in (split.train, split.validation, split.test)]
+    assert numbers == [[2, 4, 7, 9, 11, 12, 15, 18], [0, 1], [3, 5, 6, 8, 10, 13, 14, 16, 17, 19]]
+
+
+def test_patients_in_both_parts_are_named():
+    cases = of_patients(["7", "7", "8", "9", None, None])
+    for case, part in zip(cases, ["train", "test", "train", "test", "train", "test"], strict=True):
+        case.metadata["split"] = part
+    assert patients_in_both(cases.split("paper", validation=0)) == ["7"]
+
+
+def test_a_split_by_patients_needs_patients_and_more_than_one():
+    with pytest.raises(DataError, match=r"toy: no case names its patient; add a column patient to cases\.csv"):
+        make_set(9).split("patients")
+    with pytest.raises(DataError, match=r"the (test|training) part of split 'patients' is empty with 9 cases"):
+        of_patients(["1"] * 9).split("patients", validation=0)
+
+
+def test_a_patients_name_stays_text_in_the_folder(tmp_path):
+    found = CaseSet.read(of_patients(["007", "8", None]).write(tmp_path))
+    assert [case.metadata.get("patient") for case in found] == ["007", "8", None]
+
+
 def test_bad_splits_are_refused():
     cases = make_set(6)
     with pytest.raises(DataError, match="unknown split 'random'; known: paper, stratified"):
@@ -303,6 +405,42 @@ def test_a_full_disk_gives_one_clear_error_and_leaves_the_old_folder_whole(folde
     after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert after == before
     assert len(CaseSet.read(folder)) == 3
+
+
+def test_a_generator_of_cases_is_written_like_the_set_one_case_at_a_time(tmp_path):
+    alive = []
+
+    def one_after_the_other():
+        for number in range(5):
+            case = make_case(number)
+            alive.append(weakref.ref(case))
+            yield case
+            del case
+            assert sum(reference() is not None for reference in alive) <= 1
+
+    cases = make_set(5)
+    write_cases(tmp_path / "a", cases.name, HAND, one_after_the_other(), cases.info)
+    cases.write(tmp_path / "b")
+    files = [{path.relative_to(f): path.read_bytes() for path in f.rglob("*.*")} for f in (tmp_path / "a", tmp_path / "b")]
+    assert files[0] == files[1] and len(files[0]) == 8
+    assert CaseSet.read(tmp_path / "a").fingerprint() == cases.fingerprint()
+
+
+def test_a_generator_that_fails_leaves_the_old_folder_whole(folder):
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    def failing(error):
+        yield make_case(1)
+        raise error
+
+    for error in (DataError("bad file"), KeyboardInterrupt()):
+        with pytest.raises(type(error)):
+            write_cases(folder, "toy", HAND, failing(error))
+    with pytest.raises(DataError, match="two cases are called case001"):
+        write_cases(folder, "toy", HAND, [make_case(1), make_case(1)])
+    with pytest.raises(DataError, match="case case001 is a hand, the set a wrist"):
+        write_cases(folder, "toy", WRIST, [make_case(1)])
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
 def test_staged_moves_files_only_when_the_block_ends_well(tmp_path):
