@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -18,15 +19,19 @@ class Outline:
 
     landmarks: (n, 2) points in order, the first at a fixed anatomical place.
     dense: (k, 2) the same curve, finely sampled; the landmarks lie on it.
+    reach: how far outside the depth is known, in units of the shape; beyond, it stays as it is there.
+    cells: how finely the depth is known: this many cells to the longer side.
     """
 
     landmarks: np.ndarray
     dense: np.ndarray
+    reach: float = 10.0
+    cells: int = 200
 
     @cached_property
     def _table(self) -> tuple[np.ndarray, np.ndarray, float]:
-        margin = 10.0
-        step = float(np.clip(np.ptp(self.dense, axis=0).max() / 200, 0.1, 0.5))
+        margin = self.reach
+        step = float(np.clip(np.ptp(self.dense, axis=0).max() / self.cells, 0.1, 0.5))
         low = self.dense.min(0) - margin
         columns, rows = np.ceil((self.dense.max(0) + margin - low) / step).astype(int) + 1
         x, y = low[0] + step * np.arange(columns), low[1] + step * np.arange(rows)
@@ -39,7 +44,7 @@ class Outline:
         return np.where(inside, distance, -distance), low, step
 
     def depth(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Signed distance to the outline at canonical positions, positive inside; far away it stays at about -10 units."""
+        """Signed distance to the outline at canonical positions, positive inside; far away it stays at about -`reach`."""
         table, low, step = self._table
         return map_coordinates(table, [(y - low[1]) / step, (x - low[0]) / step], order=1, mode="nearest")
 
@@ -71,10 +76,11 @@ def from_pieces(pieces: list[tuple[list[tuple[float, float]], int]], start: int 
     return Outline(dense[::fine].copy(), dense[:: fine // 10].copy())
 
 
-def even(pieces: list[list[tuple[float, float]]], n: int, start: tuple[float, float]) -> Outline:
+def even(pieces: list[list[tuple[float, float]]], n: int, start: tuple[float, float], **table: Any) -> Outline:
     """An outline through pieces (control points) that meet in corners, with `n` landmarks at equal distances all round.
 
     A single piece is closed smoothly. Landmark 0 is the point of the curve that is nearest to `start`.
+    `table`: reach and cells of the outline.
     """
     ends = [piece[0] for piece in (*pieces[1:], pieces[0])]
     curves = [spline([*p, end], 2000) for p, end in zip(pieces, ends, strict=True)] if len(pieces) > 1 else None
@@ -84,4 +90,4 @@ def even(pieces: list[list[tuple[float, float]]], n: int, start: tuple[float, fl
     length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(closed, axis=0), axis=1))])
     want = np.linspace(0, length[-1], 10 * n, endpoint=False)
     dense = np.stack([np.interp(want, length, closed[:, axis]) for axis in (0, 1)], axis=1)
-    return Outline(dense[::10].copy(), dense)
+    return Outline(dense[::10].copy(), dense, **table)

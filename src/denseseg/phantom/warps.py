@@ -118,15 +118,32 @@ class Affine:
 
 
 @dataclass(frozen=True)
+class Circle:
+    """A continuous function of an angle: (n,) values at the angles -pi + 2 pi k / n, linear in between."""
+
+    values: np.ndarray
+
+    @staticmethod
+    def angles(n: int) -> np.ndarray:
+        """(n,) radians, where the values belong."""
+        return -np.pi + 2 * np.pi * np.arange(n) / n
+
+    def __call__(self, angle: np.ndarray) -> np.ndarray:
+        """At angles in [-pi, pi], as from arctan2."""
+        closed = np.append(self.values, self.values[0])
+        return np.interp(angle, np.linspace(-np.pi, np.pi, len(closed)), closed)
+
+
+@dataclass(frozen=True)
 class Polar:
     """Scale the distance from `centre` by exp(log_scale(angle)); angles in radians, clockwise on the screen from x.
 
-    The determinant is exp(2 log_scale) > 0, so it never folds; the centre stays where it is, and there the map is continuous
-    but has no derivative. `log_scale` must have the period 2 pi: sines of the frequencies k / (2 pi).
+    The determinant is exp(2 log_scale) > 0, so it never folds; at the centre, which stays where it is, the map is continuous but
+    has no derivative.
     """
 
     centre: tuple[float, float]
-    log_scale: Wave
+    log_scale: Circle
 
     def _scaled(self, x: np.ndarray, y: np.ndarray, sign: int) -> Points:
         x, y = x - self.centre[0], y - self.centre[1]

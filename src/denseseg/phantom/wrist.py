@@ -29,7 +29,7 @@ from denseseg.cases import Case, CaseSet, DataError, Size
 from denseseg.phantom import wrist_growth as growth
 from denseseg.phantom.outlines import Outline
 from denseseg.phantom.phantom import Phantom
-from denseseg.phantom.warps import Affine, Chain, Coupling, Polar, Stretch, Wave, smooth_variation
+from denseseg.phantom.warps import Affine, Chain, Circle, Coupling, Polar, Stretch, Wave, smooth_variation
 from denseseg.phantom.wrist_drawing import draw
 from denseseg.phantom.wrist_shapes import CARPALS, METACARPALS, ORIGIN, PHYSIS, SHAFT_END, Tube, wrist_outlines
 
@@ -39,7 +39,6 @@ CAP_ANCHORS = {
     "epiphysis of ulna": (ORIGIN[0] - 18, ORIGIN[1] + PHYSIS),
 }
 BANDS = ("2 to 5 years", "6 to 9 years", "10 to 13 years", "14 to 17 years")
-HARMONICS = 6
 
 
 @dataclass(frozen=True)
@@ -101,29 +100,30 @@ class Child:
 
 
 def _centre(outline: Outline) -> tuple[float, float]:
-    x, y = (outline.dense.min(0) + outline.dense.max(0)) / 2
+    """Centre of the enclosed area."""
+    here, there = outline.dense, np.roll(outline.dense, -1, axis=0)
+    twice = here[:, 0] * there[:, 1] - there[:, 0] * here[:, 1]
+    x, y = twice @ (here + there) / (3 * twice.sum())
     return float(x), float(y)
 
 
-def _rounding(outline: Outline, amount: float, rng: np.random.Generator) -> Polar:
-    """Turn an outline into a disc (`amount` 1) or leave it (0), and give it an individual form.
+def _rounding(outline: Outline, amount: float, rng: np.random.Generator) -> Chain:
+    """Turn an outline into an ellipse of its proportions (`amount` 1) or leave it (0), and give it an individual form.
 
-    The logarithm of the radius, as a function of the angle about the centre, loses the share `amount` of its harmonics.
+    Scaled to a square, its logarithmic radius, a function of the angle about the centre, loses the share `amount` of its deviation
+    from the mean. The outline must be star-shaped about its centre.
     """
-    centre = _centre(outline)
-    x, y = (outline.dense - centre).T
+    centre, (width, height) = _centre(outline), np.ptp(outline.dense, axis=0)
+    oblong = float(np.sqrt(width / height))
+    square, back = (Affine.of((1 / factor, factor), centre=centre) for factor in (oblong, 1 / oblong))
+    x, y = np.subtract(np.stack(square.forward(*outline.dense.T), 1), centre).T
     angle, radius = np.arctan2(y, x), np.log(np.hypot(x, y))
-    order = np.argsort(angle)
-    grid = np.arange(256) * 2 * np.pi / 256
-    series = np.fft.rfft(np.interp(grid, angle[order], radius[order], period=2 * np.pi)) / 256
-    sines = []
-    for k in range(1, HARMONICS + 1):
-        own = 0.03 * float(np.clip(rng.normal(), -2, 2)) / k if k > 1 else 0.0
-        turn = rng.uniform(0, 2 * np.pi)
-        coefficient = -2 * amount * series[k]  # the real part of c exp(i k t) is |c| sin(k t + phase(c) + pi / 2)
-        sines.append((float(abs(coefficient)), k / (2 * np.pi), float(np.angle(coefficient) + np.pi / 2)))
-        sines.append((own, k / (2 * np.pi), float(turn)))
-    return Polar(centre, Wave(sines=tuple(sines)))
+    order, at = np.argsort(angle), Circle.angles(720)
+    form = np.interp(at, angle[order], radius[order], period=2 * np.pi)
+    change = amount * (form.mean() - form)
+    for k in range(2, 5):
+        change += 0.03 / k * np.clip(rng.normal(), -2, 2) * np.sin(k * at + rng.uniform(0, 2 * np.pi))
+    return Chain((square, Polar(centre, Circle(change)), back))
 
 
 def _carpal(child: Child, name: str, outline: Outline, rng: np.random.Generator) -> Chain:
@@ -175,7 +175,7 @@ def _cap(child: Child, name: str, outline: Outline, anchor: tuple[float, float],
     """Canonical epiphysis -> the canonical frame of its shaft: from a disc to a cap, beyond the growth plate."""
     onset = child.onset(name)
     width = growth.epiphysis_width(child.bone_age, onset)
-    rounding = _rounding(outline, 0.55 * (1 - growth.ease((child.bone_age - onset) / 10)), rng)
+    rounding = _rounding(outline, 1 - growth.ease((child.bone_age - onset) / 10), rng)
     thick = float(np.clip(width + 0.1 * rng.normal() * (1 - width), 0.3, 1.0))
     gap = growth.plate_gap(child.bone_age) / growth.body_scale(child.bone_age)
     return Chain((rounding, Affine.of((width, thick), centre=anchor, shift=(0.0, -gap))))
@@ -199,7 +199,7 @@ def _shaft(child: Child, name: str, hand: Chain, rng: np.random.Generator) -> Ch
     """Canonical radius or ulna -> canonical hand: slimness, individual form, and the shaft stretched beyond the lower border."""
     middle, side = (ORIGIN[0] + 7, -0.3) if name == "radius" else (ORIGIN[0] - 18, 1.0)
     slim = Affine.of((float(np.exp(-0.05 * child.who.slimness + 0.03 * rng.normal())), 1.0), centre=(middle, 0))
-    form = smooth_variation(rng, (middle, ORIGIN[1] + PHYSIS), 0.03, 0.6, 90)
+    form = smooth_variation(rng, (middle, ORIGIN[1] + PHYSIS), 0.03, 0.4, 90)
     turned = Affine.of(shift=(1.3 * side * child.who.rotation, 0.8 * float(rng.normal())))
     knee, end = ORIGIN[1] + PHYSIS + 22, ORIGIN[1] + SHAFT_END
     rest = Chain((turned, *hand.warps))

@@ -6,6 +6,7 @@ mm; attenuation is in units in which the palm's soft tissue has about 0.3.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from denseseg.anatomy import WRIST
 from denseseg.cases import Size
 from denseseg.phantom import wrist_growth as growth
-from denseseg.phantom.canvas import Canvas, bump, rise
+from denseseg.phantom.canvas import Canvas, Window, bump, ellipse, rise
 from denseseg.phantom.film import collimate, draw_letter, expose
 from denseseg.phantom.outlines import Outline
 from denseseg.phantom.warps import Chain
@@ -44,16 +45,16 @@ def draw(maps: Maps, child: Child, size: Size, texture: np.random.Generator, fil
         elif name in ("radius", "ulna"):
             pencil.shaft(outline, chain)
         else:
-            pencil.block(outline, chain)
+            pencil.block(outline, chain, name)
     return _film(canvas, child, film)
 
 
 def _film(canvas: Canvas, child: Child, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.5:
         letter, height = str(rng.choice(["R", "L"])), float(rng.uniform(4, 6))
-        corner = (float(rng.uniform(4, 88)), float(rng.uniform(-32, -20)))
+        corner = (float(rng.choice([3.0, 90.0]) + rng.uniform(0, 4)), float(rng.uniform(75, 125)))
         draw_letter(canvas, letter, corner, height, float(rng.normal(0, 0.1)))
-    centre, gain = 0.47 + 0.03 * rng.normal(), 6.0 * np.exp(0.12 * rng.normal())
+    centre, gain = 0.43 + 0.03 * rng.normal(), 7.5 * np.exp(0.12 * rng.normal())
     image = expose(
         canvas.attenuation, rng, scatter=rng.uniform(0.02, 0.07), noise=rng.uniform(0.004, 0.014), centre=centre, gain=gain
     )
@@ -81,8 +82,9 @@ def soft_tissue(canvas: Canvas, maps: Maps, child: Child, rng: np.random.Generat
     x, y = coarse.frame(maps.hand)
     ox, oy = ORIGIN
     depth = np.full(COARSE, -20.0, np.float32)
-    for capsule in (((ox - 4, oy + 200), (ox, oy + 45), 40, 29), ((ox, oy + 45), (ox + 1, oy + 8), 29, 27.5)):
-        depth = np.maximum(depth, _capsule(x, y, (capsule[0], capsule[1], capsule[2] * plump, capsule[3] * plump)))
+    forearm: tuple[Capsule, ...] = (((ox - 4, oy + 200), (ox, oy + 45), 40, 29), ((ox, oy + 45), (ox + 1, oy + 8), 29, 27.5))
+    for start, end, *radii in forearm:
+        depth = np.maximum(depth, _capsule(x, y, (start, end, radii[0] * plump, radii[1] * plump)))
     for number, chain in enumerate(maps.fingers):
         x, y = coarse.frame(chain)
         for capsule in finger_capsules(number):
@@ -127,42 +129,31 @@ class Pencil:
     """Draws bones of one child on a canvas."""
 
     def __init__(self, canvas: Canvas, child: Child, maps: Maps, rng: np.random.Generator):
-        self.canvas, self.child, self.rng = canvas, child, rng
-        self.mm = child.length  # of the bones that are as large as the hand says, per canonical mm
-        self.blur = 0.5 * canvas.pixel / maps.zoom
-        self.strength = (0.75 + 0.25 * growth.ease(child.bone_age / 15)) * float(np.exp(0.08 * child.who.density))
-        self.plate = max(1 - child.bone_age / growth.CLOSED, 0.0)
+        self.canvas, self.rng = canvas, rng
+        self.zoom, self.mm = maps.zoom, child.length  # field units per mm, true mm per canonical mm
+        self.edge = float(np.hypot(0.35, 0.5 * canvas.pixel / maps.zoom))  # mm, of the detector and the focal spot
+        self.sharpness = 1 / (1 + (canvas.pixel / maps.zoom / 0.8) ** 2)  # what is left of the trabeculae within a pixel
+        self.strength = (0.8 + 0.2 * growth.ease(child.bone_age / 15)) * float(np.exp(0.08 * child.who.density))
+        self.open = max(1 - child.bone_age / growth.CLOSED, 0.0)  # growth plates: 0 when closed
+        self.relief = growth.ease((child.bone_age - 8) / 6)
 
-    def _look(self, outline: Outline, chain: Chain):
-        window = self.canvas.window(chain, outline.dense, 1.5)
-        x, y = self.canvas.frame(chain, window)
-        return window, x, y, outline.depth(x, y) if x.size else x
-
-    def _grain(self, x: np.ndarray, y: np.ndarray, across: float = 1.0, along: float = 1.0) -> np.ndarray:
-        offset = self.rng.uniform(0, 256, 2)
-        at = [2 * along * y + np.float32(offset[0]), 2 * across * x + np.float32(offset[1])]
-        return map_coordinates(trabeculae(), at, order=1, mode="grid-wrap")
-
-    def _add(self, window, depth: np.ndarray, cortex: np.ndarray | float, grain: np.ndarray, hollow=0.0, body=0.12) -> None:
-        """depth, cortex: of the surface and of the compact bone below it, in mm; hollow: 1 in a shaft's medulla."""
-        edge = float(np.hypot(0.35, self.blur))
-        inside = rise(depth, 2 * edge)
-        round_ = 1 - np.exp(-np.maximum(depth, 0) / 4)
-        rim = inside * (1 - rise(depth - cortex, 2 * edge + 0.5 * cortex))
-        total = inside * (0.07 + body * round_ * (1 - 0.45 * hollow)) + 0.14 * rim + 0.018 * inside * grain * (1 - 0.6 * hollow)
-        self.canvas.attenuation[window] += (self.strength * total).astype(np.float32)
-
-    def block(self, outline: Outline, chain: Chain) -> None:
+    def block(self, outline: Outline, chain: Chain, name: str) -> None:
         """A carpal bone or an epiphysis: a thin cortex about trabecular bone."""
         window, x, y, depth = self._look(outline, chain)
-        self._add(window, depth * self.mm, 0.6, self._grain(x, y))
+        rim = 0.95 + 0.25 * self._grain(x, y, 0.12)
+        if name.startswith("epiphysis"):
+            rim = rim * self._scar(ORIGIN[1] + PHYSIS - y)
+        relief = self.relief * ring(x - ORIGIN[0], y - ORIGIN[1], *RELIEF[name]) if name in RELIEF else 0.0
+        size = perimeter(chain.forward(*outline.dense.T)) / perimeter(outline.dense.T) / self.zoom
+        self._add(window, depth * size, 0.5, rim, self._grain(x, y), 0.0, relief)
 
     def shaft(self, outline: Outline, chain: Chain) -> None:
         """Radius or ulna: trabecular towards the growth plate, a tube of compact bone beyond."""
         window, x, y, depth = self._look(outline, chain)
         level = y - (ORIGIN[1] + PHYSIS)
-        tube = rise(level - 20, 24)
-        self._add(window, depth * self.mm, 0.5 + 2.0 * tube, self._grain(x, y, 1.2, 0.5), tube)
+        tube = rise(level - 22, 26)
+        rim = self._scar(level) * (0.9 + 0.5 * tube)
+        self._add(window, depth * self.mm, (0.5 + 1.9 * tube) * self.mm, rim, self._grain(x, y, 1.2, 0.4), tube)
 
     def tube(self, outline: Outline, chain: Chain, tube: Tube) -> None:
         """A metacarpal bone or a phalanx: a tube with trabecular ends, and its growth plate while open."""
@@ -170,9 +161,56 @@ class Pencil:
         if not x.size:
             return
         up = tube.upright(np.stack([x, y], -1))
-        level = -up[..., 1]
+        across, level = up[..., 0], -up[..., 1]
         middle = bump(level - 0.5 * tube.length, 0.24 * tube.length)
-        cortex = 0.45 + 1.5 * middle
-        gap = 0.9 + 1.4 * self.plate
-        open_ = np.minimum(2.5 * self.plate, 1) * bump(level - tube.plate - 0.02 * up[..., 0] ** 2, gap * 0.5)
-        self._add(window, depth * self.mm - 2.5 * open_, cortex, self._grain(up[..., 0], up[..., 1], 1.2, 0.6), middle)
+        bend = 0.012 * (1 if tube.plate > 0.5 * tube.length else -0.3) * across**2
+        gap = (0.8 + 1.6 * self.open) * min(1, 3 * self.open) * bump(level - tube.plate - bend, 0.5 + 0.6 * self.open)
+        rim = 0.8 + 0.5 * middle + 0.25 * self._grain(across, level, 0.12)
+        cortex = (0.45 + 1.6 * middle) * self.mm
+        self._add(window, depth * self.mm - 1.6 * gap, cortex, rim, self._grain(across, level, 1.2, 0.5), middle)
+
+    def _look(self, outline: Outline, chain: Chain) -> tuple[Window, np.ndarray, np.ndarray, np.ndarray]:
+        """The window about a bone, and there the canonical positions and the depth below the surface."""
+        window = self.canvas.window(chain, outline.dense, 1.5)
+        x, y = self.canvas.frame(chain, window)
+        return window, x, y, outline.depth(x, y) if x.size else x
+
+    def _grain(self, x: np.ndarray, y: np.ndarray, across: float = 1.0, along: float | None = None) -> np.ndarray:
+        """Trabeculae at canonical positions, finer with larger factors; another place of the tile for each bone."""
+        offset = self.rng.uniform(0, 256, 2)
+        rows = 2 * (across if along is None else along) * y + np.float32(offset[0])
+        columns = 2 * across * x + np.float32(offset[1])
+        return map_coordinates(trabeculae(), [rows, columns], order=1, mode="grid-wrap")
+
+    def _scar(self, level: np.ndarray) -> np.ndarray:
+        """Brightness of the cortex by the distance from the growth plate: it calcifies while open, a faint scar when closed."""
+        return 0.85 + (1.2 * min(1, 4 * self.open) - 0.75) * rise(3.0 - np.abs(level), 1.5)
+
+    def _add(
+        self, window: Window, depth: np.ndarray, cortex: np.ndarray | float, rim: np.ndarray, grain: np.ndarray,
+        hollow: np.ndarray | float, relief: np.ndarray | float = 0.0,
+    ) -> None:  # fmt: skip
+        """Add a bone. depth: below its surface, mm; cortex: its thickness, mm, and `rim` its brightness; hollow: 1 in a shaft."""
+        inside = rise(depth, 2 * self.edge)
+        chord = 1 - np.exp(-np.maximum(depth, 0) / 3.5)
+        shell = inside * (1 - rise(depth - cortex, 2 * self.edge + 0.4 * cortex))
+        body = 0.08 + 0.17 * chord * (1 - 0.6 * hollow) + 0.02 * self.sharpness * grain * (1 - 0.6 * hollow) + relief
+        self.canvas.attenuation[window] += (self.strength * (inside * body + 0.15 * rim * shell)).astype(np.float32)
+
+
+def perimeter(points: Sequence[np.ndarray] | np.ndarray) -> float:
+    """Of a closed polygon with the corners x, y."""
+    return float(np.hypot(*(np.roll(axis, -1) - axis for axis in points)).sum())
+
+
+# Bony relief that casts a ring within its bone: (centre, radii, degrees) about ORIGIN.
+RELIEF: dict[str, tuple[tuple[float, float], tuple[float, float], float]] = {
+    "hamate": ((-13.6, -5.6), (2.7, 3.6), 20.0),  # the hook
+    "scaphoid": ((20.8, 3.2), (3.2, 2.4), -30.0),  # the tubercle
+}
+
+
+def ring(x: np.ndarray, y: np.ndarray, centre: tuple[float, float], radii: tuple[float, float], degrees: float) -> np.ndarray:
+    """A faint ring with a brighter inside."""
+    depth = ellipse(x, y, centre, radii, degrees)
+    return 0.035 * bump(depth - 0.2, 0.45) + 0.02 * rise(depth, 0.8)

@@ -20,6 +20,7 @@ Points = list[tuple[float, float]]
 ORIGIN = (44.0, 50.0)
 PHYSIS = 32.0  # level of the growth plates of radius and ulna
 SHAFT_END = 122.0
+TABLE = {"reach": 3.0, "cells": 120}  # what drawing a bone needs to know about the depth below its surface
 
 # Control points, clockwise from the landmark 0: the corner or tip that the comment names.
 CARPALS: dict[str, Points] = {
@@ -72,8 +73,9 @@ class Tube:
     def contour(self) -> Points:
         """Control points in the upright frame (foot at the origin, head up), from the tip of the head clockwise."""
         n, b, w, h = -self.length, self.base, self.waist, self.head
-        right = [(0.62 * h, n + 0.16 * h), (0.98 * h, n + 0.72 * h), (0.93 * h, n + 1.35 * h), (1.18 * w, n + 2.6 * h)]
-        right += [(w, 0.52 * n), (1.1 * w, 0.32 * n), (0.84 * b, -1.3 * b), (b, -0.62 * b)]
+        neck = n + min(2.6 * h, 0.35 * self.length)
+        right = [(0.62 * h, n + 0.16 * h), (0.98 * h, n + 0.72 * h), (0.93 * h, n + 1.3 * h), (1.18 * w, neck)]
+        right += [(w, 0.52 * n), (1.1 * w, 0.26 * n - 0.65 * b), (0.84 * b, -1.3 * b), (b, -0.62 * b)]
         left = [(-x, y) for x, y in reversed(right)]
         return [(0.0, n), *right, *self.joint, *left]
 
@@ -98,10 +100,10 @@ class Tube:
 
 METACARPALS = (
     Tube((28.8, -10.8), 33, 43, 7.4, 4.9, 7.2, ((5.6, -0.6), (2.4, 0.9), (-1.4, 0.2), (-5.0, 1.2)), 8),
-    Tube((13.8, -16.4), 9, 65, 8.0, 4.4, 7.2, ((6.4, 1.0), (3.2, 1.2), (0.0, -0.6), (-4.6, 2.0)), 54.5),
-    Tube((1.0, -13.6), 0, 63, 7.3, 4.4, 7.2, ((6.0, -1.2), (2.6, 0.2), (-1.6, 0.4), (-5.2, 0.0)), 52.5),
-    Tube((-11.6, -12.8), -8, 55, 6.2, 3.7, 6.5, ((4.4, -0.2), (1.4, 0.2), (-2.0, 0.2), (-4.6, -0.4)), 45.5),
-    Tube((-20.2, -10.0), -19, 51, 6.6, 3.8, 6.4, ((4.6, -0.8), (2.0, 0.4), (-1.8, 0.6), (-5.2, -1.4)), 42),
+    Tube((13.8, -16.4), 9, 65, 7.6, 4.4, 7.2, ((6.4, 1.0), (3.2, 1.2), (0.0, -0.6), (-4.6, 2.0)), 54.5),
+    Tube((1.0, -13.6), 0, 63, 7.0, 4.4, 7.2, ((6.0, -1.2), (2.6, 0.2), (-1.6, 0.4), (-5.2, 0.0)), 52.5),
+    Tube((-11.4, -12.8), -8, 55, 5.9, 3.7, 6.5, ((4.4, -0.2), (1.4, 0.2), (-2.0, 0.2), (-4.6, -0.4)), 45.5),
+    Tube((-20.6, -9.8), -19, 51, 6.1, 3.8, 6.4, ((4.6, -0.8), (2.0, 0.4), (-1.8, 0.6), (-5.2, -1.4)), 42),
 )
 
 
@@ -113,7 +115,7 @@ def _phalanges() -> tuple[tuple[Tube, ...], ...]:
         bones, reach = [], metacarpal.length + 1.8
         for length in finger:
             base, foot = 0.175 * length + 0.6 if length > 28 else 6.0, metacarpal.in_hand(np.array([[0.0, -reach]]))[0] - ORIGIN
-            joint = ((0.75 * base, 0.1), (0.2 * base, -0.7), (-0.2 * base, -0.7), (-0.75 * base, 0.1))
+            joint = ((0.75 * base, 0.1), (0.2 * base, -0.3), (-0.2 * base, -0.3), (-0.75 * base, 0.1))
             place = (float(foot[0]), float(foot[1]))
             bones.append(Tube(place, metacarpal.degrees, length, base, 0.62 * base, 0.78 * base, joint, 4.2))
             reach += length + 1.6
@@ -129,39 +131,40 @@ ULNA_PLATE: Points = [(-24.6, PHYSIS + 1.2), (-20.5, PHYSIS + 2.0), (-16.0, PHYS
 
 
 def _radius() -> list[Points]:
-    lateral = [(25.4, 32.6), (25.2, 36.0), (22.6, 42.0), (18.4, 50.0), (15.6, 60.0), (14.4, 75.0), (14.2, 95.0), (14.0, 112.0)]
-    medial = [(-1.2, 108.0), (-0.4, 92.0), (0.8, 76.0), (1.2, 62.0), (-0.8, 51.0), (-3.8, 43.0), (-5.6, 36.5)]
-    return [[*RADIUS_PLATE[:-1], (24.6, PHYSIS - 1.7)], [*lateral, (14.0, SHAFT_END - 0.6)], [(13.4, SHAFT_END), (-1.0, SHAFT_END)],
-            [(-1.6, SHAFT_END - 0.6), *medial]]  # fmt: skip
+    lateral = [(25.2, 33.6), (24.6, 37.0), (22.0, 43.0), (18.2, 51.0), (15.6, 61.0), (14.4, 75.0), (14.2, 95.0), (14.0, 112.0)]
+    medial = [(-1.2, 108.0), (-0.4, 92.0), (0.8, 76.0), (1.2, 62.0), (-0.8, 51.0), (-3.8, 43.0), (-5.4, 36.5)]
+    return [RADIUS_PLATE[:-1], [RADIUS_PLATE[-1], *lateral], [(14.0, SHAFT_END)], [(-1.4, SHAFT_END), *medial]]
 
 
 def _ulna() -> list[Points]:
-    lateral = [(-10.8, 34.6), (-11.2, 39.0), (-13.0, 46.0), (-13.4, 56.0), (-12.6, 72.0), (-11.8, 95.0), (-11.4, 112.0)]
+    lateral = [(-11.0, 35.0), (-11.2, 39.0), (-13.0, 46.0), (-13.4, 56.0), (-12.6, 72.0), (-11.8, 95.0), (-11.4, 112.0)]
     medial = [(-23.8, 110.0), (-23.8, 92.0), (-24.0, 72.0), (-24.2, 54.0), (-24.8, 44.0), (-25.4, 37.0)]
-    return [[*ULNA_PLATE[:-1], (-11.8, PHYSIS + 1.1)], [*lateral, (-11.2, SHAFT_END - 0.6)],
-            [(-11.8, SHAFT_END), (-23.4, SHAFT_END)], [(-24.0, SHAFT_END - 0.6), *medial]]  # fmt: skip
+    return [ULNA_PLATE[:-1], [ULNA_PLATE[-1], *lateral], [(-11.4, SHAFT_END)], [(-23.8, SHAFT_END), *medial]]
 
 
-# From the tip of the styloid process down the outer side, back along the growth plate, then along the joint surface.
+# From the tip of the styloid process down the outer side; back along the growth plate; then up again and along the joint surface.
 RADIUS_CAP: list[Points] = [
-    [(25.2, 17.4), (27.4, 20.4), (27.6, 25.0), (26.2, 28.6), (24.2, 29.8), (18.0, 31.8), (10.0, 32.8), (2.0, 32.4), (-4.0, 31.2),
-     (-6.2, 29.0), (-6.0, 25.8), (-3.4, 24.6), (1.0, 25.0), (5.0, 24.2), (9.4, 22.2), (14.0, 21.0), (19.0, 19.4), (22.4, 17.4)],
+    [(24.6, 17.2), (27.0, 19.8), (27.4, 24.5), (26.6, 28.0)],
+    RADIUS_PLATE[:0:-1],
+    [(-5.0, PHYSIS - 0.6), (-6.2, 29.4), (-5.6, 26.8), (-3.0, 25.4), (1.0, 24.9), (5.0, 23.9), (9.4, 22.2), (14.0, 20.8),
+     (18.4, 19.0), (21.6, 17.0)],
 ]  # fmt: skip
 ULNA_CAP: list[Points] = [
-    [(-24.6, 24.2), (-22.6, 25.6), (-20.4, 27.4), (-16.0, 26.2), (-12.6, 26.8), (-11.0, 29.6), (-12.0, 32.2), (-16.0, 33.2),
-     (-20.6, 33.2), (-24.4, 32.4), (-25.8, 29.6), (-25.8, 26.4)],
+    ULNA_PLATE[:0:-1],
+    [(-24.6, PHYSIS + 1.2), (-26.0, 29.8), (-26.0, 26.6), (-24.6, 24.8), (-22.2, 26.0), (-19.6, 27.2), (-16.8, 26.8), (-14.0, 26.6),
+     (-11.6, 27.8), (-10.8, 30.2)],
 ]  # fmt: skip
 
 
 def _placed(pieces: list[Points], count: int, start: tuple[float, float]) -> Outline:
     moved = [[(x + ORIGIN[0], y + ORIGIN[1]) for x, y in piece] for piece in pieces]
-    return even(moved, count, (start[0] + ORIGIN[0], start[1] + ORIGIN[1]))
+    return even(moved, count, (start[0] + ORIGIN[0], start[1] + ORIGIN[1]), **TABLE)
 
 
 def tube_outline(tube: Tube, count: int) -> Outline:
     """A metacarpal bone or phalanx in the canonical hand, landmark 0 at the tip of the head."""
     points = tube.in_hand(np.array(tube.contour))
-    return even([[(float(x), float(y)) for x, y in points]], count, tuple(points[0]))
+    return even([[(float(x), float(y)) for x, y in points]], count, tuple(points[0]), **TABLE)
 
 
 def _outline(name: str, count: int) -> Outline:
@@ -171,7 +174,7 @@ def _outline(name: str, count: int) -> Outline:
         return tube_outline(METACARPALS[int(name[-1]) - 1], count)
     pieces, start = {
         "epiphysis of radius": (RADIUS_CAP, RADIUS_CAP[0][0]),
-        "epiphysis of ulna": (ULNA_CAP, ULNA_CAP[0][0]),
+        "epiphysis of ulna": (ULNA_CAP, (-24.6, 24.8)),
         "radius": (_radius(), RADIUS_PLATE[-1]),
         "ulna": (_ulna(), ULNA_PLATE[0]),
     }[name]
