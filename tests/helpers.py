@@ -6,6 +6,8 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
+
 
 @contextmanager
 def full_disk() -> Iterator[None]:
@@ -19,3 +21,14 @@ def full_disk() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def self_intersects(polygon: np.ndarray) -> bool:
+    """Whether two sides of the closed polygon that are not neighbours cross."""
+    a, b = polygon, np.roll(polygon, -1, axis=0)
+
+    def side(p, q, r):  # orientation of r against p -> q for every pair
+        return np.sign((q - p)[:, None, 0] * (r[None] - p[:, None])[..., 1] - (q - p)[:, None, 1] * (r[None] - p[:, None])[..., 0])
+
+    cross = (side(a, b, a) * side(a, b, b) < 0) & ((side(a, b, a) * side(a, b, b)).T < 0)
+    return bool(cross.any())

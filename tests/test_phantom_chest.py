@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import self_intersects
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.draw import polygon2mask
 
 from denseseg.anatomy import CHEST
 from denseseg.cases import CaseSet, DataError, scale_points
-from denseseg.phantom import ChestPhantom, chest_phantom
+from denseseg.phantom import ChestPhantom, chest_phantom, wrist_phantom
 from denseseg.phantom.chest import Maps, Physiology
 from denseseg.phantom.chest_shapes import chest_outlines
 from denseseg.phantom.warps import Affine, Chain, Coupling, Wave, smooth_variation
@@ -31,17 +32,6 @@ def field_landmarks(who: Physiology, seed: int = 1) -> dict[str, np.ndarray]:
 
 def masks(phantom: ChestPhantom) -> np.ndarray:
     return np.stack([polygon2mask(phantom.size, phantom.case.points(name)[:, ::-1]) for name in CHEST.names])
-
-
-def self_intersects(polygon: np.ndarray) -> bool:
-    """Whether two sides of the closed polygon that are not neighbours cross."""
-    a, b = polygon, np.roll(polygon, -1, axis=0)
-
-    def side(p, q, r):  # orientation of r against p -> q for every pair
-        return np.sign((q - p)[:, None, 0] * (r[None] - p[:, None])[..., 1] - (q - p)[:, None, 1] * (r[None] - p[:, None])[..., 0])
-
-    cross = (side(a, b, a) * side(a, b, b) < 0) & ((side(a, b, a) * side(a, b, b)).T < 0)
-    return bool(cross.any())
 
 
 # ---- warps ----------------------------------------------------------------------------------------------------------
@@ -262,6 +252,15 @@ def test_the_script_writes_a_folder_and_does_not_overwrite_unasked(script, tmp_p
     assert "--overwrite" in capsys.readouterr().err
     assert script.main([*arguments[:3], "2", *arguments[4:], "--overwrite"]) == 0
     assert len(CaseSet.read(folder)) == 2
+
+
+def test_the_script_knows_the_wrist_and_its_size(script, tmp_path, capsys):
+    assert script.main(["--anatomy", "wrist", "--n", "1", "--seed", "7", str(tmp_path / "wrist")]) == 0
+    written, expected = CaseSet.read(tmp_path / "wrist"), wrist_phantom(1, (384, 224), seed=7)
+    assert written.anatomy == expected.anatomy and written[0].size == (384, 224)
+    assert written.fingerprint() == expected.fingerprint()
+    assert script.main(["--anatomy", "wrist", "--n", "1", "--size", "64", str(tmp_path / "small")]) == 1
+    assert "at least 96 x 56" in capsys.readouterr().err
 
 
 def test_the_script_never_deletes_other_things(script, tmp_path, capsys):

@@ -22,7 +22,6 @@ from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 
 import numpy as np
-from scipy.stats import truncnorm
 
 from denseseg.anatomy import WRIST
 from denseseg.cases import Case, CaseSet, DataError, Size
@@ -66,8 +65,7 @@ class Physiology:
     @classmethod
     def random(cls, rng: np.random.Generator) -> Physiology:
         """Independent draws, truncated at 2.5 standard deviations."""
-        limit = growth.TEMPO_LIMIT
-        return cls(*map(float, truncnorm.ppf(rng.random(len(fields(cls))), -limit, limit)))
+        return cls(*map(float, growth.truncated_normal(rng, len(fields(cls)))))
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,8 @@ class Child:
     @property
     def present(self) -> tuple[bool, ...]:
         """Whether each structure has ossified."""
-        return tuple(self.bone_age > onset for onset in self.onsets)
+        names = zip(WRIST.names, self.onsets, strict=True)
+        return tuple(name in growth.FIRST_YEAR or self.bone_age > onset for name, onset in names)
 
     @property
     def length(self) -> float:

@@ -55,12 +55,12 @@ def _film(canvas: Canvas, child: Child, rng: np.random.Generator) -> np.ndarray:
         corner = (float(rng.choice([3.0, 90.0]) + rng.uniform(0, 4)), float(rng.uniform(75, 125)))
         draw_letter(canvas, letter, corner, height, float(rng.normal(0, 0.1)))
     centre, gain = 0.43 + 0.03 * rng.normal(), 7.5 * np.exp(0.12 * rng.normal())
-    image = expose(
-        canvas.attenuation, rng, scatter=rng.uniform(0.02, 0.07), noise=rng.uniform(0.004, 0.014), centre=centre, gain=gain
-    )
-    if rng.random() < 0.3:
-        margins = np.maximum(0, rng.normal(0, 3, size=4)) * [1, 1, 1, 0]
-        image = collimate(canvas, image, margins, float(rng.normal(0, 1.5)))
+    scatter, noise = rng.uniform(0.02, 0.07), rng.uniform(0.004, 0.014)
+    margins, turn = np.maximum(0, rng.normal(0, 3, size=4)) * [1, 1, 1, 0], float(rng.normal(0, 1.5))
+    collimated = rng.random() < 0.3
+    image = expose(canvas.attenuation, rng, scatter=scatter, noise=noise, centre=centre, gain=gain)
+    if collimated:
+        image = collimate(canvas, image, margins, turn)
     return np.clip(image, 0, 1).astype(np.float32)
 
 
@@ -129,7 +129,7 @@ class Pencil:
     """Draws bones of one child on a canvas."""
 
     def __init__(self, canvas: Canvas, child: Child, maps: Maps, rng: np.random.Generator):
-        self.canvas, self.rng = canvas, rng
+        self.canvas, self.rng, self.offset = canvas, rng, np.zeros(2)
         self.zoom, self.mm = maps.zoom, child.length  # field units per mm, true mm per canonical mm
         self.edge = float(np.hypot(0.35, 0.5 * canvas.pixel / maps.zoom))  # mm, of the detector and the focal spot
         self.sharpness = 1 / (1 + (canvas.pixel / maps.zoom / 0.8) ** 2)  # what is left of the trabeculae within a pixel
@@ -171,15 +171,15 @@ class Pencil:
 
     def _look(self, outline: Outline, chain: Chain) -> tuple[Window, np.ndarray, np.ndarray, np.ndarray]:
         """The window about a bone, and there the canonical positions and the depth below the surface."""
+        self.offset = self.rng.uniform(0, 256, 2)  # also where nothing is in view, so that no bone depends on what is
         window = self.canvas.window(chain, outline.dense, 1.5)
         x, y = self.canvas.frame(chain, window)
         return window, x, y, outline.depth(x, y) if x.size else x
 
     def _grain(self, x: np.ndarray, y: np.ndarray, across: float = 1.0, along: float | None = None) -> np.ndarray:
         """Trabeculae at canonical positions, finer with larger factors; another place of the tile for each bone."""
-        offset = self.rng.uniform(0, 256, 2)
-        rows = 2 * (across if along is None else along) * y + np.float32(offset[0])
-        columns = 2 * across * x + np.float32(offset[1])
+        rows = 2 * (across if along is None else along) * y + np.float32(self.offset[0])
+        columns = 2 * across * x + np.float32(self.offset[1])
         return map_coordinates(trabeculae(), [rows, columns], order=1, mode="grid-wrap")
 
     def _scar(self, level: np.ndarray) -> np.ndarray:
