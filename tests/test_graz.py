@@ -435,6 +435,7 @@ def bones(count: int = 17, **changes) -> list[torch.Tensor]:
         ({"keys": [NAMES[0]]}, "does not hold a list `keys` and a list `lms`"),
         ({"keys": list(NAMES), "lms": [bones()] * 4}, "of the same length; give lms_dsc_900.pth"),
         ({"keys": 3, "lms": 3}, "does not hold a list"),
+        ({"keys": [], "lms": []}, "does not hold a list"),
         ({"keys": [NAMES[0]] * 2, "lms": [bones()] * 2}, f"holds {NAMES[0]} twice"),
         ({"keys": [NAMES[0]], "lms": [bones(16)]}, f"lms_dsc_900.pth: {NAMES[0]} has 16 bones instead of 17"),
         ({"keys": [NAMES[0]], "lms": [[[1, 2]] * 17]}, f"{NAMES[0]} does not have a list of tensors"),

@@ -350,7 +350,7 @@ def read_landmarks(path: Path) -> dict[str, np.ndarray]:
             "get it again from the authors of DenseSeg"
         ) from None
     keys, lms = (content.get(part) if isinstance(content, dict) else None for part in ("keys", "lms"))
-    if not isinstance(keys, list | tuple) or not isinstance(lms, list | tuple) or len(keys) != len(lms):
+    if not isinstance(keys, list | tuple) or not isinstance(lms, list | tuple) or not keys or len(keys) != len(lms):
         raise DataError(f"{path} does not hold a list `keys` and a list `lms` of the same length; give lms_dsc_900.pth")
     names = [str(name) for name in keys]
     twice = [name for name, count in Counter(names).items() if count > 1]
