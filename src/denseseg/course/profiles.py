@@ -36,7 +36,7 @@ PROFILES = {
     profile.name: profile
     for profile in (
         Profile("smoke", (64, 64), (96, 56), 12, (8, 16, 32), 2, 4, "proves that everything runs; its numbers mean nothing"),
-        Profile("course", (96, 96), (192, 112), 160, (16, 32, 64, 128), 25, 4, "results that teach, on a laptop, in minutes"),
+        Profile("course", (96, 96), (136, 80), 160, (16, 32, 64, 128), 25, 4, "results that teach, on a laptop, in minutes"),
         Profile("compact", (128, 128), (192, 112), 246, (32, 64, 128, 256), 60, 4, "real data without a GPU, in about an hour"),
         Profile("full", (256, 256), (384, 224), 246, (64, 128, 256, 512), 100, 8, "the paper's sizes; meant for a GPU"),
     )
