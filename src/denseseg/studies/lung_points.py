@@ -22,6 +22,7 @@ from denseseg.cases import CaseSet, Split
 from denseseg.evaluation.statistics import bootstrap_cases, bootstrap_interval
 from denseseg.geometry.decode import published_inversion
 from denseseg.geometry.template import Template
+from denseseg.geometry.uvmap import uv_maps
 from denseseg.methods.method import Method, Prediction
 from denseseg.studies.new_landmarks import SMOOTHING, NewLandmark, read_maps, read_splines, transfer_score, true_maps
 from denseseg.training import predict_all
@@ -216,7 +217,8 @@ def _spreads(
     c, points = template.anatomy.index(CHART), place.points(landmarks, template.anatomy)
     predicted = np.stack([p.uv[c] for p in predictions if p.uv is not None])
     spreads = {}
-    for name, maps in (("true maps", true_maps(landmarks, template)[0][:, c]), ("predicted maps", predicted)):
+    true = uv_maps(torch.as_tensor(landmarks, dtype=torch.float32), template).uv[:, c].numpy()  # with a band: points lie on edges
+    for name, maps in (("true maps", true), ("predicted maps", predicted)):
         uv = [[map_coordinates(channel, xy.T[::-1], order=1) for channel in uv] for uv, xy in zip(maps, points, strict=True)]
         places = template.from_uv(c, np.moveaxis(np.array(uv), 1, -1))  # (M, K, 2)
         spreads[name] = float(np.sqrt(((places - places.mean(0)) ** 2).sum(-1).mean()) * spacing)
