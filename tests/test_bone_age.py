@@ -242,9 +242,9 @@ def test_the_ensemble_trains_on_true_and_read_landmarks_in_turn():
     seen = []
 
     class Spy(EnsembleAge):
-        def _shaken(self, bones, mask):
-            seen.append(float(bones.abs().max()))
-            return super()._shaken(bones, mask)
+        def _shaken(self, bones):
+            seen.append(float(bones[..., :2].abs().max()))
+            return super()._shaken(bones)
 
     Spy(TOY, members=1, steps=4).fit(shapes, ages, read=shapes * 100)
     assert np.array(seen)[[1, 3]].min() > 20 * np.array(seen)[[0, 2]].max()

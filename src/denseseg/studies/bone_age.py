@@ -23,7 +23,7 @@ The published notebook differs from the paper, or from what it means to do, in t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -155,35 +155,45 @@ class MeanAge:
 class RidgeAge:
     """Ridge regression of age on `ShapeFeatures`: minimise |y - X w|^2 + penalty |w|^2, in closed form.
 
-    penalties: to choose from, by the squared error of leave-one-out predictions of the training cases, which the singular value
+    penalties, squares: what to choose from. Growth is no straight line, so with squares the features' squares are features, too.
+    The choice is the one with the least squared error of leave-one-out predictions of the training cases, which the singular value
     decomposition of X gives without refitting. Where a case has two versions (true and read) both are left out at once.
-    After fit: `penalty`, `sd` (months, of the leave-one-out residuals; the distribution is a Gaussian of that width around the
-    prediction), `weights` (months per standard deviation of a feature) and `features.names`.
+    After fit: `penalty`, `curved` (squares were chosen), `sd` (months, of the leave-one-out residuals; the distribution is a
+    Gaussian of that width around the prediction) and `weights`, months per standard deviation of each of `names`.
     """
 
     anatomy: Anatomy
-    features: ShapeFeatures = field(default=None)  # type: ignore[assignment]
+    features: ShapeFeatures | None = None
     penalties: Sequence[float] = tuple(np.logspace(-2, 4, 25))
-
-    def __post_init__(self) -> None:
-        self.features = self.features or ShapeFeatures(self.anatomy)
+    squares: Sequence[bool] = (False, True)
 
     def fit(self, landmarks: np.ndarray, ages: np.ndarray, read: np.ndarray | None = None) -> RidgeAge:
         """See `AgeRegressor`."""
         versions, ages = _checked(landmarks, ages, read, self.anatomy)
-        rows = self.features.fit(versions.reshape(-1, *versions.shape[2:]))(versions.reshape(-1, *versions.shape[2:]))
-        self._mean = ages.mean()
+        shapes = versions.reshape(-1, *versions.shape[2:])
+        self.features = (self.features or ShapeFeatures(self.anatomy)).fit(shapes)
+        rows = self.features(shapes)
+        self._mean, self._mean_square, self.sd = ages.mean(), (rows**2).mean(0), np.inf
         target = np.tile(ages - self._mean, len(versions))
-        left, singular, right = np.linalg.svd(rows, full_matrices=False)
-        residuals = [leave_one_out(left, singular, target, penalty, len(ages)) for penalty in self.penalties]
-        best = int(np.argmin([np.mean(residual**2) for residual in residuals]))
-        self.penalty, self.sd = self.penalties[best], float(np.sqrt(np.mean(residuals[best] ** 2)))
-        self.weights = right.T @ (singular / (singular**2 + self.penalty) * (left.T @ target))
+        for curved in self.squares:
+            left, singular, right = np.linalg.svd(self._design(rows, curved), full_matrices=False)
+            for penalty in self.penalties:
+                sd = float(np.sqrt(np.mean(leave_one_out(left, singular, target, penalty, len(ages)) ** 2)))
+                if sd < self.sd:
+                    self.sd, self.penalty, self.curved = sd, penalty, curved
+                    self.weights = right.T @ (singular / (singular**2 + penalty) * (left.T @ target))
+        self.names = self.features.names + [f"{name}, squared" for name in self.features.names] * self.curved
         return self
+
+    def _design(self, rows: np.ndarray, curved: bool) -> np.ndarray:
+        """Features (M, F), or with their centred squares (M, 2F)."""
+        return np.concatenate([rows, rows**2 - self._mean_square], axis=1) if curved else rows
 
     def predict(self, landmarks: np.ndarray) -> np.ndarray:
         """(M,) months; a linear model may leave the range of ages that it has seen."""
-        return self._mean + self.features(checked_landmarks(landmarks, self.anatomy)) @ self.weights
+        assert self.features is not None, "fit first"
+        rows = self.features(checked_landmarks(landmarks, self.anatomy))
+        return self._mean + self._design(rows, self.curved) @ self.weights
 
     def distribution(self, landmarks: np.ndarray) -> AgeDistribution:
         """A Gaussian around the prediction, in classes of one month."""
@@ -240,23 +250,22 @@ class EnsembleAge:
         if ages.max() >= self.edges[-1]:
             raise DataError(f"an age of {ages.max():.0f} months lies beyond the last class; give more than {self.classes} classes")
         self._scale = float(np.sqrt(np.nanmean(np.exp(2 * log_sizes(versions, self.anatomy)))))
-        inputs = [(*self._bones(version), self._extra(version)) for version in versions]
+        inputs = [(self._bones(version), self._extra(version)) for version in versions]
         target = torch.as_tensor(ages / CLASS_MONTHS).long()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            extra = inputs[0][2].shape[-1]
+            extra = inputs[0][1].shape[-1]
             self.network = BoneNetworks(self.members, len(self.anatomy), 2 * max(self.anatomy.counts), extra, self.classes)
             self._train(inputs, target, progress)
         self.network.eval()
         return self
 
-    def _train(self, inputs: list[tuple[Tensor, Tensor, Tensor]], target: Tensor, progress: bool) -> None:
+    def _train(self, inputs: list[tuple[Tensor, Tensor]], target: Tensor, progress: bool) -> None:
         optimiser = torch.optim.Adam(self.network.parameters(), self.learning_rate)
         for step in range(self.steps):
-            bones, mask, extra = inputs[step % len(inputs)]
+            bones, extra = inputs[step % len(inputs)]
             batch = torch.rand(self.members, len(target)).argsort(1)[:, : self.batch_size]  # each member draws its own
-            moved = self._shaken(bones[batch], mask[batch])
-            logits = self.network(moved.flatten(3), extra[batch])
+            logits = self.network(self._shaken(bones[batch]).flatten(3), extra[batch])
             loss = nn.functional.cross_entropy(logits.flatten(0, 1), target[batch].flatten())
             optimiser.zero_grad()
             (self.members * loss).backward()  # the sum of the members' losses: each learns as if alone
@@ -264,21 +273,19 @@ class EnsembleAge:
             if progress and (step + 1) % max(1, self.steps // 5) == 0:
                 print(f"step {step + 1:5d}/{self.steps}: cross entropy {loss:.2f}")
 
-    def _shaken(self, bones: Tensor, mask: Tensor) -> Tensor:
-        """Each bone (..., P, 2) after its own random affine change; what is not there stays zero."""
-        matrix = torch.eye(2) + self.noise * torch.randn(*bones.shape[:-2], 2, 2)
-        shift = self.noise * torch.randn(*bones.shape[:-2], 1, 2)
-        return (bones @ matrix + shift) * mask
+    def _shaken(self, bones: Tensor) -> Tensor:
+        """Each bone (..., P, 3) after its own random affine change, (..., P, 2); what is not there stays zero."""
+        affine = torch.eye(3, 2) + self.noise * torch.randn(*bones.shape[:-2], 3, 2)
+        return bones @ affine
 
-    def _bones(self, landmarks: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Centred, scaled coordinates (M, C, P, 2), zero for padding and unknown points, and a mask (M, C, P, 1) of known ones."""
-        most = max(self.anatomy.counts)
-        bones = np.full((len(landmarks), len(self.anatomy), most, 2), np.nan)
+    def _bones(self, landmarks: np.ndarray) -> Tensor:
+        """Centred, scaled coordinates (M, C, P, 3) with a third coordinate 1; zeros for padding and for unknown points."""
+        bones = np.full((len(landmarks), len(self.anatomy), max(self.anatomy.counts), 3), np.nan)
+        middles = centroids(landmarks, self.anatomy)
         for index, where in enumerate(self.anatomy.slices.values()):
-            bones[:, index, : where.stop - where.start] = landmarks[:, where]
-        bones = (bones - centroids(landmarks, self.anatomy)[:, :, None]) / self._scale
-        mask = np.isfinite(bones).all(-1, keepdims=True)
-        return torch.as_tensor(np.where(mask, bones, 0)).float(), torch.as_tensor(mask).float()
+            bones[:, index, : where.stop - where.start, :2] = (landmarks[:, where] - middles[:, index, None]) / self._scale
+        bones[..., 2] = np.where(np.isfinite(bones[..., 0]), 1, np.nan)
+        return torch.as_tensor(np.nan_to_num(bones)).float()
 
     def _extra(self, landmarks: np.ndarray) -> Tensor:
         """What the whole hand adds to its bones: (M, 0), (M, C), (M, 2C) or (M, 3C)."""
@@ -295,7 +302,7 @@ class EnsembleAge:
     def logits(self, landmarks: np.ndarray) -> np.ndarray:
         """(members, M, classes): what each member says, before the softmax."""
         landmarks = checked_landmarks(landmarks, self.anatomy)
-        bones, extra = self._bones(landmarks)[0].flatten(2), self._extra(landmarks)
+        bones, extra = self._bones(landmarks)[..., :2].flatten(2), self._extra(landmarks)
         shared = (self.members, *(-1,) * 3)
         return self.network(bones.expand(shared), extra.expand(shared[:-1])).double().numpy()
 

@@ -65,7 +65,8 @@ class ShapeFeatures:
     """Landmarks (M, N, 2) -> features (M, F), each with mean 0 and variance 1 over the training shapes.
 
     presence: 1 for each structure that is there. sizes: their `log_sizes`. gaps: from each structure to its nearest neighbour.
-    modes: so many principal components of the shapes after removal of place and turn, not of size; 0 for none.
+    modes: principal components of the shapes after removal of place and turn, not of size; so many, but at most one for 10 training
+    shapes, since a component that one shape decides tells nothing of the others.
     An absent structure counts as as small as the smallest seen, with its gaps and landmarks at the training mean; with `presence`
     among the features, the regression can correct that. Features that never vary in training are left out.
     """
@@ -74,7 +75,7 @@ class ShapeFeatures:
     presence: bool = True
     sizes: bool = True
     gaps: bool = True
-    modes: int = 30
+    modes: int = 10
     names: list[str] = field(default_factory=list)
 
     def fit(self, landmarks: np.ndarray) -> ShapeFeatures:
@@ -86,7 +87,7 @@ class ShapeFeatures:
         deviations = self._deviations(landmarks)
         self._centre = deviations.mean(0)
         directions = np.linalg.svd(deviations - self._centre, full_matrices=False)[2]
-        self._modes = directions[: self.modes].T
+        self._modes = directions[: min(self.modes, len(landmarks) // 10)].T
         raw, names = self._raw(landmarks)
         self._fill = np.array([_fill(values, name) for values, name in zip(raw.T, names, strict=True)])
         raw = np.where(np.isfinite(raw), raw, self._fill)
