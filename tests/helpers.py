@@ -26,9 +26,7 @@ def full_disk() -> Iterator[None]:
 def self_intersects(polygon: np.ndarray) -> bool:
     """Whether two sides of the closed polygon that are not neighbours cross."""
     a, b = polygon, np.roll(polygon, -1, axis=0)
-
-    def side(p, q, r):  # orientation of r against p -> q for every pair
-        return np.sign((q - p)[:, None, 0] * (r[None] - p[:, None])[..., 1] - (q - p)[:, None, 1] * (r[None] - p[:, None])[..., 0])
-
-    cross = (side(a, b, a) * side(a, b, b) < 0) & ((side(a, b, a) * side(a, b, b)).T < 0)
-    return bool(cross.any())
+    along, towards = b - a, a[None] - a[:, None]
+    side = np.sign(along[:, None, 0] * towards[..., 1] - along[:, None, 1] * towards[..., 0])  # of corner j beside side i
+    parted = side * np.roll(side, -1, axis=1) < 0  # the ends of side j lie on both sides of the line through side i
+    return bool((parted & parted.T).any())
