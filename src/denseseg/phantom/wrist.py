@@ -7,9 +7,9 @@ invertible map from it to the image (`warps`): its own form first (maturity, ind
 shapes through the inverse maps, so what is true at the landmarks is true at every pixel.
 
 Bone age drives everything that grows (`wrist_growth`). A bone that has not ossified yet is absent: its landmarks are NaN and
-nothing of it is drawn. Radius and ulna go on beyond the lower border, and their landmarks end 8 to 25 px (of 384 rows) below it:
-this end is no place of the anatomy but where the label ends, so the shaft is stretched to meet it. Metacarpals reach
-beyond the other borders where the image shows a smaller section. Phalanges come into view without being structures.
+nothing of it is drawn. Radius and ulna go on beyond the lower border; their landmarks end some 5 to 30 px (of 384 rows) below it.
+This end is no place of the anatomy but where the label ends, so the shaft is stretched to meet it. Metacarpals reach beyond the
+other borders where the image shows a smaller section. Phalanges come into view without being structures.
 
 There are no casts, no metal and no fractures, unlike in the real set.
 
@@ -97,6 +97,16 @@ class Child:
         """Length of the hand over that of the average mature one."""
         return float(growth.body_scale(self.bone_age) * np.exp(0.05 * self.who.stature))
 
+    @property
+    def youth(self) -> float:
+        """Immaturity of the metacarpals: from 1 in the first year to 0 at 14 years."""
+        return 1 - growth.ease((self.bone_age - 1) / 13)
+
+    @property
+    def deviation(self) -> float:
+        """Turn of the hand in degrees, clockwise on the screen; the carpal rows follow in part."""
+        return 6.0 * self.who.deviation
+
 
 def _centre(outline: Outline) -> tuple[float, float]:
     """Centre of the enclosed area."""
@@ -133,22 +143,17 @@ def _carpal(child: Child, name: str, outline: Outline, rng: np.random.Generator)
     turn = 4.0 * float(np.clip(rng.normal(), -2, 2))
     shift = (0.4 * float(rng.normal()), 0.4 * float(rng.normal()))
     own = Affine.of((float(size), float(size)), turn, _centre(outline), shift)
-    row = Affine.of(degrees=_deviation(child) * (0.6 if distal else 0.3), centre=ORIGIN)
+    row = Affine.of(degrees=child.deviation * (0.6 if distal else 0.3), centre=ORIGIN)
     return Chain((rounding, own, row))
-
-
-def _deviation(child: Child) -> float:
-    return 6.0 * child.who.deviation
 
 
 def _tube(child: Child, tube: Tube, rng: np.random.Generator) -> Chain:
     """A metacarpal bone about its own axis: slimness, bow, a narrow epiphysis while young."""
     foot, middle = tube.root, tube.root[1] - 0.5 * tube.length
-    young = 1 - growth.ease((child.bone_age - 1) / 13)
     epiphysis = tube.plate - 4.0 if tube.plate < 0.5 * tube.length else tube.plate + 5.0
     width = Wave(
         -0.06 * child.who.slimness + 0.03 * float(rng.normal()),
-        bumps=((-0.38 * young, foot[1] - epiphysis, 4.5), (0.05 * float(rng.normal()), middle, 0.25 * tube.length)),
+        bumps=((-0.38 * child.youth, foot[1] - epiphysis, 4.5), (0.05 * float(rng.normal()), middle, 0.25 * tube.length)),
     )
     bow = Wave(bumps=((0.8 * float(rng.normal()), middle, 0.3 * tube.length),))
     turn = Affine.of(degrees=-tube.degrees, centre=foot)
@@ -159,14 +164,13 @@ def _tube(child: Child, tube: Tube, rng: np.random.Generator) -> Chain:
 def _finger(child: Child, number: int, rng: np.random.Generator) -> Chain:
     """Canonical finger `number` (0: thumb) with its metacarpal -> canonical hand: length, spread about the root, deviation."""
     tube = METACARPALS[number]
-    young = 1 - growth.ease((child.bone_age - 1) / 13)
-    long = float(np.exp(0.025 * rng.normal()) * (1 - 0.05 * young))
+    long = float(np.exp(0.025 * rng.normal()) * (1 - 0.05 * child.youth))
     posture = 4.0 * child.who.thumb if number == 0 else -1.5 * (number - 2) * child.who.spread
     spread = posture + 1.2 * float(np.clip(rng.normal(), -2, 2))
     return Chain((
         Affine.of(degrees=-tube.degrees, centre=tube.root),
         Affine.of((1.0, long), tube.degrees + spread, tube.root),
-        Affine.of(degrees=_deviation(child), centre=ORIGIN),
+        Affine.of(degrees=child.deviation, centre=ORIGIN),
     ))  # fmt: skip
 
 

@@ -92,7 +92,7 @@ def soft_tissue(canvas: Canvas, maps: Maps, child: Child, rng: np.random.Generat
     depth = gaussian_filter(depth, 1.2)
     thick = 1 - (1 - np.clip(depth / 16, 0, 1)) ** 2
     total = (0.28 + 0.02 * child.who.tissue) * thick + 0.03 * rise(depth, 1.0)
-    total *= 1 + 0.05 * gaussian_filter(rng.standard_normal(COARSE), 5) * 15
+    total *= 1 + 0.75 * gaussian_filter(rng.standard_normal(COARSE), 5)  # muscle and fat are uneven
     rows, columns = (canvas.y - coarse.y[0, 0]) / coarse.pixel, (canvas.x - coarse.x[0, 0]) / coarse.pixel
     return map_coordinates(total.astype(np.float32), [rows, columns], order=1, mode="nearest")
 
@@ -102,7 +102,7 @@ def finger_capsules(number: int) -> tuple[Capsule, ...]:
     """The soft tissue of finger `number` (0: thumb) with its part of the palm, in the canonical hand."""
     tube, bones = METACARPALS[number], PHALANGES[number]
     thick = (12.0, 12.5, 12.5, 12.0, 11.5)[number]
-    points = [np.array(ORIGIN) + [0.7 * (number == 0) * 14, 4.0], tube.in_hand(np.array([[0, -tube.length]]))[0]]
+    points = [np.array(ORIGIN) + [10.0 if number == 0 else 0.0, 4.0], tube.in_hand(np.array([[0, -tube.length]]))[0]]
     radii = [20.0, thick]
     for bone, share in zip(bones, (0.82, 0.72), strict=True):
         points.append(bone.in_hand(np.array([[0, -bone.length]]))[0])
