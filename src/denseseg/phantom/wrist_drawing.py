@@ -140,12 +140,13 @@ class Pencil:
     def block(self, outline: Outline, chain: Chain, name: str) -> None:
         """A carpal bone or an epiphysis: a thin cortex about trabecular bone."""
         window, x, y, depth = self._look(outline, chain)
-        rim = 0.95 + 0.25 * self._grain(x, y, 0.12)
+        rim, fused = 0.95 + 0.25 * self._grain(x, y, 0.12), np.zeros(1)
         if name.startswith("epiphysis"):
-            rim = rim * self._scar(ORIGIN[1] + PHYSIS - y)
+            level = ORIGIN[1] + PHYSIS - y
+            rim, fused = rim * self._scar(level), self._fused(level)
         relief = self.relief * ring(x - ORIGIN[0], y - ORIGIN[1], *RELIEF[name]) if name in RELIEF else 0.0
         size = perimeter(chain.forward(*outline.dense.T)) / perimeter(outline.dense.T) / self.zoom
-        self._add(window, depth * size, 0.5, rim, self._grain(x, y), 0.0, relief)
+        self._add(window, depth * size, 0.5, rim, self._grain(x, y), 0.0, relief, fused)
 
     def shaft(self, outline: Outline, chain: Chain) -> None:
         """Radius or ulna: trabecular towards the growth plate, a tube of compact bone beyond."""
@@ -153,7 +154,9 @@ class Pencil:
         level = y - (ORIGIN[1] + PHYSIS)
         tube = rise(level - 22, 26)
         rim = self._scar(level) * (0.9 + 0.5 * tube)
-        self._add(window, depth * self.mm, (0.5 + 1.9 * tube) * self.mm, rim, self._grain(x, y, 1.2, 0.4), tube)
+        self._add(
+            window, depth * self.mm, (0.5 + 1.9 * tube) * self.mm, rim, self._grain(x, y, 1.2, 0.4), tube, 0.0, self._fused(level)
+        )
 
     def tube(self, outline: Outline, chain: Chain, tube: Tube) -> None:
         """A metacarpal bone or a phalanx: a tube with trabecular ends, and its growth plate while open."""
@@ -186,13 +189,17 @@ class Pencil:
         """Brightness of the cortex by the distance from the growth plate: it calcifies while open, a faint scar when closed."""
         return 0.85 + (1.2 * min(1, 4 * self.open) - 0.75) * rise(3.0 - np.abs(level), 1.5)
 
+    def _fused(self, level: np.ndarray) -> np.ndarray:
+        """How far the bone goes on across the growth plate, so that it is as thick there as elsewhere."""
+        return (1 - min(1, 8 * self.open)) * bump(level, 3.0)
+
     def _add(
         self, window: Window, depth: np.ndarray, cortex: np.ndarray | float, rim: np.ndarray, grain: np.ndarray,
-        hollow: np.ndarray | float, relief: np.ndarray | float = 0.0,
+        hollow: np.ndarray | float, relief: np.ndarray | float = 0.0, fused: np.ndarray | float = 0.0,
     ) -> None:  # fmt: skip
         """Add a bone. depth: below its surface, mm; cortex: its thickness, mm, and `rim` its brightness; hollow: 1 in a shaft."""
         inside = rise(depth, 2 * self.edge)
-        chord = 1 - np.exp(-np.maximum(depth, 0) / 3.5)
+        chord = 1 - (1 - 0.9 * fused) * np.exp(-np.maximum(depth, 0) / 3.5)
         shell = inside * (1 - rise(depth - cortex, 2 * self.edge + 0.4 * cortex))
         body = 0.08 + 0.17 * chord * (1 - 0.6 * hollow) + 0.02 * self.sharpness * grain * (1 - 0.6 * hollow) + relief
         self.canvas.attenuation[window] += (self.strength * (inside * body + 0.15 * rim * shell)).astype(np.float32)
