@@ -29,12 +29,18 @@ def bce(logits: Tensor, masks: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, masks)
 
 
-_soft_dice = DiceLoss(sigmoid=True, reduction="mean", smooth_nr=1.0, smooth_dr=1.0)
+_soft_dice = DiceLoss(sigmoid=True, reduction="none", smooth_nr=1.0, smooth_dr=1.0)
 
 
 def dice(logits: Tensor, masks: Tensor) -> Tensor:
-    """One minus the soft Dice coefficient of each case and structure (Milletari 2016); masks may be soft."""
-    return _soft_dice(logits, masks)
+    """One minus the soft Dice coefficient (Milletari 2016), mean over the cases and structures that are there; masks may be soft.
+
+    An absent structure does not count, as it has no overlap: there Dice would ask for silence alone, and so loudly that a bone that
+    half of the cases lack is never found. Cross entropy tells the network of absence.
+    """
+    loss = _soft_dice(logits, masks).flatten(1)  # (B, C)
+    there = masks.flatten(2).any(-1).to(loss)
+    return (loss * there).sum() / there.sum().clamp_min(1)
 
 
 def uv_l1(predicted: Tensor, uv: Tensor, valid: Tensor) -> Tensor:
