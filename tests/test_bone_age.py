@@ -12,6 +12,7 @@ from torch import nn
 
 from denseseg.anatomy import Anatomy, Structure
 from denseseg.cases import DataError
+from denseseg.geometry.similarity import umeyama
 from denseseg.networks.ensemble import BoneNetworks, MemberLinear
 from denseseg.studies.bone_age import (
     AgeDistribution,
@@ -86,6 +87,16 @@ def test_rigid_alignment_keeps_size():
     shape = toy(1, absent=False)[0][0]
     moved = rigidly_aligned(2 * shape @ np.array([[0, -1], [1, 0.0]]) + 7, shape)
     np.testing.assert_allclose(moved, 2 * (shape - shape.mean(0)) + shape.mean(0), atol=1e-9)
+
+
+def test_rigid_alignment_turns_like_umeyama_by_shared_landmarks():
+    shapes = toy(5, noise=0.5)[0]
+    target = toy(1, seed=8, absent=False)[0][0]
+    for shape, moved in zip(shapes, rigidly_aligned(shapes, target), strict=True):
+        fit = umeyama(shape, target)  # leaves unknown pairs out
+        known = np.isfinite(shape).all(1)
+        expected = (shape - shape[known].mean(0)) @ fit.rotation.T + target[known].mean(0)
+        np.testing.assert_allclose(moved, expected, atol=1e-9)
 
 
 def test_features_are_standardised_and_named_and_constant_ones_are_left_out():

@@ -12,7 +12,6 @@ from scipy.spatial.distance import cdist
 
 from denseseg.anatomy import Anatomy
 from denseseg.cases import DataError
-from denseseg.geometry.similarity import umeyama
 
 
 def present(landmarks: np.ndarray, anatomy: Anatomy) -> np.ndarray:
@@ -49,15 +48,19 @@ def gap(first: np.ndarray, second: np.ndarray) -> float:
     return float(cdist(first, second).min()) if len(first) and len(second) else float("nan")
 
 
-def rigidly_aligned(points: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(N, 2) points, turned and shifted (not scaled) onto target (N, 2) by the landmarks that both have."""
-    shared = np.isfinite(points).all(-1) & np.isfinite(target).all(-1)
-    try:
-        rotation = umeyama(points[shared], target[shared]).rotation
-    except ValueError:  # no two distinct landmarks: nothing to turn by
-        rotation = np.eye(2)
-    middle, aim = (p[shared].mean(0) if shared.any() else np.zeros(2) for p in (points, target))
-    return (points - middle) @ rotation.T + aim
+def rigidly_aligned(shapes: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(..., N, 2) shapes, each turned and shifted, not scaled, onto target (N, 2) by the landmarks that both have.
+
+    In the plane the best turn has a closed form: its angle is atan2(sum of cross products, sum of dot products) of centred pairs.
+    """
+    shared = (np.isfinite(shapes) & np.isfinite(target)).all(-1, keepdims=True)
+    middle, aim = (_mean(np.where(shared, points, np.nan))[..., None, :] for points in (shapes, target))
+    x, y = np.moveaxis(np.where(shared, shapes - middle, 0), -1, 0)
+    u, v = np.moveaxis(np.where(shared, target - aim, 0), -1, 0)
+    angle = np.arctan2((x * v - y * u).sum(-1), (x * u + y * v).sum(-1))
+    cos, sin = np.cos(angle), np.sin(angle)
+    turn = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], -2)  # transposed: it acts on rows
+    return (shapes - middle) @ turn + aim
 
 
 @dataclass
@@ -112,7 +115,7 @@ class ShapeFeatures:
 
     def _deviations(self, landmarks: np.ndarray) -> np.ndarray:
         """(M, 2N) aligned shapes less the mean shape; unknown landmarks deviate by 0."""
-        aligned = np.stack([rigidly_aligned(points, self._mean_shape) for points in landmarks])
+        aligned = rigidly_aligned(landmarks, self._mean_shape)
         return np.nan_to_num(aligned - self._mean_shape).reshape(len(landmarks), -1)
 
     def _raw(self, landmarks: np.ndarray) -> tuple[np.ndarray, list[str]]:
@@ -139,8 +142,7 @@ def _mean_shape(landmarks: np.ndarray, rounds: int = 6) -> np.ndarray:
     """(N, 2) mean of rigidly aligned shapes, begun with the most complete one; NaN for landmarks that no shape has."""
     mean = landmarks[np.isfinite(landmarks).sum((1, 2)).argmax()]
     for _ in range(rounds):
-        aligned = np.stack([rigidly_aligned(points, mean) for points in landmarks])
-        mean = _mean(aligned.swapaxes(0, 1))
+        mean = _mean(rigidly_aligned(landmarks, mean).swapaxes(0, 1))
     return mean
 
 
