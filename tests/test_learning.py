@@ -117,6 +117,25 @@ def test_segmentation_losses_fall_towards_the_truth(seed):
         assert term(right, masks) < 0.05 < term(torch.zeros_like(masks), masks) < term(wrong, masks)
 
 
+def test_dice_where_a_structure_is_absent():
+    """Claiming as much as the others have costs a half, claiming nothing costs nothing, and the first pixel is cheap."""
+    masks = torch.zeros(2, 1, 8, 8)
+    masks[0, 0, 2:6, 2:6] = 1
+    silent = 40 * (2 * masks - 1)
+    claims = silent.clone()
+    claims[1, 0, :2] = 40.0  # 16 pixels, as many as the other case has
+    first = silent.clone()
+    first[1, 0, 0, 0] = 40.0
+    assert float(losses.dice(silent, masks)) == pytest.approx(0, abs=1e-6)
+    assert float(losses.dice(claims, masks)) == pytest.approx(0.5 / 2)
+    assert float(losses.dice(first, masks)) == pytest.approx(1 / 17 / 2)
+    nobody = torch.zeros_like(masks, requires_grad=True)
+    losses.dice(nobody, torch.zeros_like(masks)).backward()
+    assert (nobody.grad == 0).all()
+    losses.bce(nobody, torch.zeros_like(masks)).backward()
+    assert (nobody.grad > 0).all()  # cross entropy still says: not here
+
+
 # ---- heatmaps -------------------------------------------------------------------------------------------------------
 
 

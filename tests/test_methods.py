@@ -9,10 +9,10 @@ import torch
 
 from denseseg.anatomy import CHEST
 from denseseg.augment import NO_AUGMENTATION, Batch
-from denseseg.cases import CaseSet, DataError, scale_points
+from denseseg.cases import CaseSet, DataError, inside_image, scale_points
 from denseseg.methods import METHODS, Prediction, create, load_method
 from denseseg.methods.denseseg import largest_parts
-from denseseg.phantom.chest import chest_phantom
+from denseseg.phantom import chest_phantom, wrist_phantom
 from denseseg.training import TrainingSettings, fit, predict_all, validation_error
 
 SIZE = (64, 64)
@@ -35,6 +35,17 @@ def batch_of(cases: CaseSet) -> Batch:
 
 
 ALL = [(name, recipe) for name, cls in METHODS.items() for recipe in cls.recipes]
+
+
+class Answer(torch.nn.Module):
+    """A network that gives one answer, whatever it sees."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, images: torch.Tensor):
+        return self.answer
 
 
 # ---- the protocol ---------------------------------------------------------------------------------------------------
@@ -83,13 +94,75 @@ def test_perfect_outputs_give_small_losses_and_the_true_landmarks(cases):
     assert terms["uv"] == 0
     assert terms["landmarks"] < 0.02
 
-    class Oracle(torch.nn.Module):
-        def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            return logits, targets["uv"]
-
-    method.network = Oracle()
+    method.network = Answer((logits, targets["uv"]))
     found = np.stack([p.landmarks for p in method.predict(batch_of(cases).images)])
     assert np.linalg.norm(found - cases.landmarks, axis=-1).mean() < 0.2
+
+
+# ---- absent and cut structures --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def wrists() -> CaseSet:
+    return wrist_phantom(16, (192, 112), seed=2)
+
+
+def oracle(name: str, wrists: CaseSet, **changes):
+    """A method of the first four wrists whose network answers with their targets; those without channels to spare."""
+    method = create(name, wrists.anatomy, (192, 112), channels=(8, 16), **changes)
+    method.prepare(wrists)
+    targets = method.targets(batch_of(wrists[:4]))
+    if name == "denseseg":
+        method.network = Answer((torch.logit(targets["masks"].clamp(1e-4, 1 - 1e-4)), targets["uv"]))
+    else:
+        method.network = Answer(targets["heatmaps"])
+    return method
+
+
+@pytest.mark.parametrize(("name", "changes", "bound"), [("denseseg", {"views": 1}, 0.5), ("heatmap_regression", {}, 0.5)])
+def test_absent_bones_are_told_and_landmarks_beyond_the_border_inferred(name, changes, bound, wrists):
+    few = wrists[:4]
+    found = np.stack([p.landmarks for p in oracle(name, wrists, **changes).predict(batch_of(few).images)])
+    true = few.landmarks
+    there = np.isfinite(true).all(-1)
+    assert not there.all()
+    np.testing.assert_array_equal(np.isfinite(found).all(-1), there)
+    shown = inside_image(true, (192, 112))
+    assert (there & ~shown).sum() > 20
+    error = np.linalg.norm(found - true, axis=-1)
+    assert error[shown].mean() < bound
+    mean = np.linalg.norm(np.nanmean(wrists.landmarks, axis=0) - true, axis=-1)
+    assert error[there & ~shown].mean() < 0.5 * mean[there & ~shown].mean()
+
+
+def test_heatmaps_of_an_absent_bone_are_zero_and_those_of_a_missing_landmark_do_not_count(wrists):
+    method = create("heatmap_regression", wrists.anatomy, (192, 112), channels=(8, 16))
+    method.prepare(wrists)
+    batch = batch_of(wrists[:2])
+    capitate, ulna = (wrists.anatomy.slices[name] for name in ("capitate", "ulna"))
+    batch.landmarks[0, capitate] = torch.nan
+    batch.landmarks[0, ulna.start] = torch.nan
+    targets = method.targets(batch)
+    assert targets["known"][0, capitate].all()
+    assert not targets["known"][0, ulna.start]
+    quiet = torch.zeros_like(targets["heatmaps"])
+    loud = quiet.clone()
+    loud[0, ulna.start] = 9.0
+    loss = [float(method.losses(maps, targets)["heatmap"]) for maps in (quiet, loud)]
+    assert loss[0] == loss[1]
+    loud[0, capitate.start] = 9.0
+    assert float(method.losses(loud, targets)["heatmap"]) > loss[0]
+
+
+def test_the_validation_error_leaves_out_what_the_image_does_not_show(wrists):
+    """The mean shape, whose errors are known without a network."""
+    method = create("mean_shape", wrists.anatomy, (192, 112))
+    method.prepare(wrists)
+    error = np.linalg.norm(method.fitted_template.points - wrists.landmarks, axis=-1)
+    assert validation_error(method, wrists) == pytest.approx(error[inside_image(wrists.landmarks, (192, 112))].mean())
+
+
+# ---- predictions ----------------------------------------------------------------------------------------------------
 
 
 def test_the_mean_shape_is_the_mean(cases):

@@ -33,14 +33,19 @@ _soft_dice = DiceLoss(sigmoid=True, reduction="none", smooth_nr=1.0, smooth_dr=1
 
 
 def dice(logits: Tensor, masks: Tensor) -> Tensor:
-    """One minus the soft Dice coefficient (Milletari 2016), mean over the cases and structures that are there; masks may be soft.
+    """One minus the soft Dice coefficient (Milletari 2016), mean over cases and structures; masks may be soft.
 
-    An absent structure does not count, as it has no overlap: there Dice would ask for silence alone, and so loudly that a bone that
-    half of the cases lack is never found. Cross entropy tells the network of absence.
+    Where a structure is absent there is no overlap to ask for, and Dice would punish the first pixel as much as a whole bone: a bone
+    that half of the cases lack is then never found. There the loss is S / (S + A): S the area that is claimed, A the mean area of
+    the structure in the cases of the batch that have it. What nobody in the batch has does not count.
     """
-    loss = _soft_dice(logits, masks).flatten(1)  # (B, C)
-    there = masks.flatten(2).any(-1).to(loss)
-    return (loss * there).sum() / there.sum().clamp_min(1)
+    loss, area = _soft_dice(logits, masks).flatten(1), masks.flatten(2).sum(-1)  # (B, C)
+    there = area > 0
+    typical = area.sum(0) / there.sum(0).clamp_min(1)  # (C,)
+    claimed = logits.sigmoid().flatten(2).sum(-1)
+    counts = typical.expand_as(area) > 0
+    loss = torch.where(there, loss, claimed / (claimed + typical).clamp_min(1e-6))
+    return (loss * counts).sum() / counts.sum().clamp_min(1)
 
 
 def uv_l1(predicted: Tensor, uv: Tensor, valid: Tensor) -> Tensor:
