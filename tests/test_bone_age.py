@@ -23,7 +23,7 @@ from denseseg.studies.bone_age import (
     coverage,
     leave_one_out,
 )
-from denseseg.studies.shape_features import ShapeFeatures, gap, log_sizes, present, rigidly_aligned
+from denseseg.studies.shape_features import ShapeFeatures, facing_landmarks, gap, log_sizes, present, rigidly_aligned
 
 TOY = Anatomy("toy", (Structure("shaft", 12, "bones"), Structure("cap", 8, "bones"), Structure("pebble", 6, "bones")))
 APPEARS = 60.0  # months of maturity at which the pebble appears
@@ -63,8 +63,16 @@ def test_presence_sizes_and_gaps_of_a_drawn_shape():
     shape = np.concatenate([square, 3 * square + [5, 0], np.full((4, 2), np.nan)])[None]
     assert present(shape, anatomy).tolist() == [[True, True, False]]
     np.testing.assert_allclose(log_sizes(shape, anatomy)[0], [np.log(2) / 2, np.log(18) / 2, np.nan])
-    assert gap(shape[0, :4], shape[0, 4:8]) == pytest.approx(3)
-    assert np.isnan(gap(shape[0, :4], shape[0, 8:]))
+    near, other = facing_landmarks(shape[0, :4], shape[0, 4:8], count=2)
+    assert (sorted(near), sorted(other)) == ([1, 2], [0, 0])
+    assert gap(shape[:, [1, 2]], shape[:, [4, 7]]) == pytest.approx(np.hypot(3, 2))
+    assert np.isnan(gap(shape[:, [1, 2]], shape[:, [8, 9]])).all()
+
+
+def test_noise_does_not_narrow_a_gap():
+    sides = np.stack([np.arange(8.0), np.zeros(8)], -1)
+    noisy = np.random.default_rng(0).normal(0, 0.5, (2, 4000, 8, 2)) + np.stack([sides, sides + [0, 3]])[:, None]
+    assert gap(*noisy).mean() == pytest.approx(3, abs=0.03)
 
 
 def test_one_missing_landmark_does_not_make_a_structure_absent():

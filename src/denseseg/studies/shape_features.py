@@ -42,10 +42,20 @@ def log_sizes(landmarks: np.ndarray, anatomy: Anatomy) -> np.ndarray:
     return np.log(np.maximum(np.stack(squares, axis=-1), 1e-6)) / 2
 
 
-def gap(first: np.ndarray, second: np.ndarray) -> float:
-    """Smallest distance between known points of (n, 2) and (m, 2), such as the width of a growth plate; NaN if there are none."""
-    first, second = (points[np.isfinite(points).all(-1)] for points in (first, second))
-    return float(cdist(first, second).min()) if len(first) and len(second) else float("nan")
+def facing_landmarks(first: np.ndarray, second: np.ndarray, count: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    """Indices into (n, 2) and (m, 2) points: the `count` first ones that are nearest to the second, and their nearest partners."""
+    distances = cdist(first, second)
+    near = distances.min(1).argsort()[:count]
+    return near, distances[near].argmin(1)
+
+
+def gap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(...) pixels between facing landmarks (..., k, 2) of two structures, such as the width of a growth plate; NaN if unknown.
+
+    The length of the mean vector from one side to the other. The smallest distance of any two landmarks would do for exact ones,
+    but noise makes a minimum smaller: half a pixel of it made phantom hands of 192 rows seem 16 months older.
+    """
+    return np.linalg.norm(_mean(second - first), axis=-1)
 
 
 def rigidly_aligned(shapes: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -105,13 +115,21 @@ class ShapeFeatures:
         raw = np.where(np.isfinite(raw), raw, self._fill)
         return ((raw - self._offset) / self._scale.clip(1e-12))[:, self._varies]
 
-    def _nearest(self) -> list[tuple[int, int]]:
-        """Pairs of structures, each with the one nearest to it in the mean shape."""
-        parts = [self._mean_shape[where] for where in self.anatomy.slices.values()]
-        gaps = np.array([[np.inf if a is b else gap(a, b) for b in parts] for a in parts])
-        gaps = np.where(np.isnan(gaps), np.inf, gaps)  # never seen in training
-        pairs = {(min(a, int(b)), max(a, int(b))) for a, b in enumerate(gaps.argmin(1)) if np.isfinite(gaps[a, b])}
-        return sorted(pairs)
+    def _nearest(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """A name for each structure with the one nearest to it in the mean shape -> their facing landmarks."""
+        known = np.isfinite(self._mean_shape).all(-1)  # in some training shape
+        parts = [np.flatnonzero(known & (self.anatomy.membership == c)) for c in range(len(self.anatomy))]
+        pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        for a, own in enumerate(parts):
+            others = [b for b, part in enumerate(parts) if b != a and len(part)]
+            if not len(own) or not others:
+                continue
+            b = min(others, key=lambda b: cdist(self._mean_shape[own], self._mean_shape[parts[b]]).min())
+            low, high = sorted((a, b))
+            near, partner = facing_landmarks(self._mean_shape[parts[low]], self._mean_shape[parts[high]])
+            name = f"gap from {self.anatomy.names[low]} to {self.anatomy.names[high]}"
+            pairs[name] = parts[low][near], parts[high][partner]
+        return pairs
 
     def _deviations(self, landmarks: np.ndarray) -> np.ndarray:
         """(M, 2N) aligned shapes less the mean shape; unknown landmarks deviate by 0."""
@@ -121,15 +139,12 @@ class ShapeFeatures:
     def _raw(self, landmarks: np.ndarray) -> tuple[np.ndarray, list[str]]:
         columns: dict[str, np.ndarray] = {}
         labels = self.anatomy.names
-        parts = list(self.anatomy.slices.values())
         if self.presence:
             columns |= dict(zip((f"{n} is there" for n in labels), present(landmarks, self.anatomy).T.astype(float), strict=True))
         if self.sizes:
             columns |= dict(zip((f"size of {n}" for n in labels), log_sizes(landmarks, self.anatomy).T, strict=True))
         if self.gaps:
-            for a, b in self._neighbours:
-                distances = [gap(points[parts[a]], points[parts[b]]) for points in landmarks]
-                columns[f"gap from {labels[a]} to {labels[b]}"] = np.array(distances)
+            columns |= {name: gap(landmarks[:, near], landmarks[:, other]) for name, (near, other) in self._neighbours.items()}
         if self.modes:
             scores = (self._deviations(landmarks) - self._centre) @ self._modes
             columns |= {f"shape mode {k + 1}": values for k, values in enumerate(scores.T)}
