@@ -17,7 +17,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "cases": ["Case", "CaseSet", "DataError"],
         "evaluation.benchmark": ["evaluate", "evaluate_method", "summarise"],
         "methods": ["Prediction", "create", "load_method"],
-        "phantom.chest": ["chest_phantom"],
+        "phantom": ["chest_phantom", "wrist_phantom"],
         "readers.image": ["read_image"],
         "training": ["TrainingSettings", "fit"],
         "viewing.plots": ["overlay"],
