@@ -250,7 +250,7 @@ class EnsembleAge:
         if ages.max() >= self.edges[-1]:
             raise DataError(f"an age of {ages.max():.0f} months lies beyond the last class; give more than {self.classes} classes")
         self._scale = float(np.sqrt(np.nanmean(np.exp(2 * log_sizes(versions, self.anatomy)))))
-        inputs = [(self._bones(version), self._extra(version)) for version in versions]
+        inputs = [(self.inputs(version), self._extra(version)) for version in versions]
         target = torch.as_tensor(ages / CLASS_MONTHS).long()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
@@ -278,7 +278,7 @@ class EnsembleAge:
         affine = torch.eye(3, 2) + self.noise * torch.randn(*bones.shape[:-2], 3, 2)
         return bones @ affine
 
-    def _bones(self, landmarks: np.ndarray) -> Tensor:
+    def inputs(self, landmarks: np.ndarray) -> Tensor:
         """Centred, scaled coordinates (M, C, P, 3) with a third coordinate 1; zeros for padding and for unknown points."""
         bones = np.full((len(landmarks), len(self.anatomy), max(self.anatomy.counts), 3), np.nan)
         middles = centroids(landmarks, self.anatomy)
@@ -302,7 +302,7 @@ class EnsembleAge:
     def logits(self, landmarks: np.ndarray) -> np.ndarray:
         """(members, M, classes): what each member says, before the softmax."""
         landmarks = checked_landmarks(landmarks, self.anatomy)
-        bones, extra = self._bones(landmarks)[..., :2].flatten(2), self._extra(landmarks)
+        bones, extra = self.inputs(landmarks)[..., :2].flatten(2), self._extra(landmarks)
         shared = (self.members, *(-1,) * 3)
         return self.network(bones.expand(shared), extra.expand(shared[:-1])).double().numpy()
 
