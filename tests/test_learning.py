@@ -118,7 +118,10 @@ def test_segmentation_losses_fall_towards_the_truth(seed):
 
 
 def test_dice_where_a_structure_is_absent():
-    """Claiming as much as the others have costs a half, claiming nothing costs nothing, and the first pixel is cheap."""
+    """Claiming as much as the others have costs a half, claiming nothing costs nothing, and the first pixel is cheap.
+
+    And before the structure is found where it is, claiming it elsewhere costs hardly anything.
+    """
     masks = torch.zeros(2, 1, 8, 8)
     masks[0, 0, 2:6, 2:6] = 1
     silent = 40 * (2 * masks - 1)
@@ -129,6 +132,8 @@ def test_dice_where_a_structure_is_absent():
     assert float(losses.dice(silent, masks)) == pytest.approx(0, abs=1e-6)
     assert float(losses.dice(claims, masks)) == pytest.approx(0.5 / 2)
     assert float(losses.dice(first, masks)) == pytest.approx(1 / 17 / 2)
+    blind = torch.where(masks > 0, -40.0, claims)
+    assert float(losses.dice(blind, masks)) == pytest.approx((1 - 1 / 17 + 1 / 17 * 0.5) / 2)
     nobody = torch.zeros_like(masks, requires_grad=True)
     losses.dice(nobody, torch.zeros_like(masks)).backward()
     assert (nobody.grad == 0).all()

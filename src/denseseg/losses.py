@@ -36,15 +36,17 @@ def dice(logits: Tensor, masks: Tensor) -> Tensor:
     """One minus the soft Dice coefficient (Milletari 2016), mean over cases and structures; masks may be soft.
 
     Where a structure is absent there is no overlap to ask for, and Dice would punish the first pixel as much as a whole bone: a bone
-    that half of the cases lack is then never found. There the loss is S / (S + A): S the area that is claimed, A the mean area of
-    the structure in the cases of the batch that have it. What nobody in the batch has does not count.
+    that half of the cases lack is then never found. There the loss is D S / (S + A): S the area that is claimed, A the mean area of
+    the structure in the cases of the batch that have it, and D (a constant) how well it is found in those, since only who has
+    learned what a bone looks like can tell that it is missing. What nobody in the batch has does not count.
     """
     loss, area = _soft_dice(logits, masks).flatten(1), masks.flatten(2).sum(-1)  # (B, C)
     there = area > 0
-    typical = area.sum(0) / there.sum(0).clamp_min(1)  # (C,)
+    have = there.sum(0).clamp_min(1)  # (C,)
+    typical, found = area.sum(0) / have, ((1 - loss.detach()) * there).sum(0) / have
     claimed = logits.sigmoid().flatten(2).sum(-1)
-    counts = typical.expand_as(area) > 0
-    loss = torch.where(there, loss, claimed / (claimed + typical).clamp_min(1e-6))
+    counts = there.any(0).expand_as(there)
+    loss = torch.where(there, loss, found * claimed / (claimed + typical).clamp_min(1e-6))
     return (loss * counts).sum() / counts.sum().clamp_min(1)
 
 

@@ -180,8 +180,8 @@ class _Run:
         size, rank, world = self.settings.batch_size, self.fabric.global_rank, self.fabric.world_size
         for start in range(0, max(1, len(order) - size + 1), size):  # a last, smaller batch is left out, as published
             index = order[start : start + size][rank::world]
-            masks = self.data.masks
-            yield Batch(self.data.images[index], self.data.landmarks[index], None if masks is None else masks[index])
+            masks = None if self.data.masks is None else self.data.masks[index].float()
+            yield Batch(self.data.images[index], self.data.landmarks[index], masks)
 
     def _step(self, batch: Batch) -> dict[str, float]:
         targets = self.method.targets(batch)
@@ -270,9 +270,9 @@ def validation_error(method: Method, cases: CaseSet, batch_size: int = 8) -> flo
 
 
 def _on_device(cases: CaseSet, device: torch.device) -> Batch:
-    """All cases as one batch. Masks are kept only where every case brings its own."""
+    """All cases as one batch. Masks are kept only where every case brings its own, as bool, a byte a pixel."""
     own = [case.masks for case in cases if case.masks is not None]
-    masks = torch.as_tensor(np.stack(own), dtype=torch.float32, device=device) if len(own) == len(cases) else None
+    masks = torch.as_tensor(np.stack(own), device=device) if len(own) == len(cases) else None
     landmarks = torch.as_tensor(cases.landmarks, dtype=torch.float32, device=device)
     return Batch(torch.as_tensor(cases.images, device=device)[:, None], landmarks, masks)
 
