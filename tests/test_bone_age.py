@@ -178,6 +178,14 @@ def test_ridge_uses_that_a_bone_has_appeared():
     np.testing.assert_allclose(with_presence.predict(shapes), expected, atol=1.0)
 
 
+def test_a_wildly_wrong_shape_gets_no_wild_age():
+    shapes, ages, _ = toy(100, noise=0.3)
+    ridge = RidgeAge(TOY).fit(shapes, ages)
+    wild = ridge.predict(np.random.default_rng(0).normal(0, 500, (20, *shapes.shape[1:])))
+    assert ages.min() <= wild.min() <= wild.max() <= ages.max()
+    assert np.abs(ridge.features(shapes * 100)).max() <= np.abs(ridge.features(shapes)).max()
+
+
 def test_reading_noisy_landmarks_is_learnt_from_noisy_landmarks():
     shapes, ages, _ = toy(300, seed=3)
     read = shapes + np.random.default_rng(0).normal(0, 1.0, shapes.shape)

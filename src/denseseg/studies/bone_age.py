@@ -174,6 +174,7 @@ class RidgeAge:
         self.features = (self.features or ShapeFeatures(self.anatomy)).fit(shapes)
         rows = self.features(shapes)
         self._mean, self._mean_square, self.sd = ages.mean(), (rows**2).mean(0), np.inf
+        self._range = ages.min(), ages.max()
         target = np.tile(ages - self._mean, len(versions))
         for curved in self.squares:
             left, singular, right = np.linalg.svd(self._design(rows, curved), full_matrices=False)
@@ -190,10 +191,10 @@ class RidgeAge:
         return np.concatenate([rows, rows**2 - self._mean_square], axis=1) if curved else rows
 
     def predict(self, landmarks: np.ndarray) -> np.ndarray:
-        """(M,) months; a linear model may leave the range of ages that it has seen."""
+        """(M,) months, within the range of the training ages."""
         assert self.features is not None, "fit first"
         rows = self.features(checked_landmarks(landmarks, self.anatomy))
-        return self._mean + self._design(rows, self.curved) @ self.weights
+        return (self._mean + self._design(rows, self.curved) @ self.weights).clip(*self._range)
 
     def distribution(self, landmarks: np.ndarray) -> AgeDistribution:
         """A Gaussian around the prediction, in classes of one month."""

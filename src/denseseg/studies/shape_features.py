@@ -81,7 +81,8 @@ class ShapeFeatures:
     modes: principal components of the shapes after removal of place and turn, not of size; so many, but at most one for 10 training
     shapes, since a component that one shape decides tells nothing of the others.
     An absent structure counts as as small as the smallest seen, with its gaps and landmarks at the training mean; with `presence`
-    among the features, the regression can correct that. Features that never vary in training are left out.
+    among the features, the regression can correct that. Features that never vary in training are left out, and no value counts as
+    more extreme than the training shapes' own, so that a shape that was read wrongly is no more than an odd one.
     """
 
     anatomy: Anatomy
@@ -104,7 +105,7 @@ class ShapeFeatures:
         raw, names = self._raw(landmarks)
         self._fill = np.array([_fill(values, name) for values, name in zip(raw.T, names, strict=True)])
         raw = np.where(np.isfinite(raw), raw, self._fill)
-        self._offset, self._scale = raw.mean(0), raw.std(0)
+        self._offset, self._scale, self._range = raw.mean(0), raw.std(0), (raw.min(0), raw.max(0))
         self._varies = self._scale > 1e-9 * np.maximum(1, np.abs(self._offset))
         self.names = [name for name, keep in zip(names, self._varies, strict=True) if keep]
         return self
@@ -112,7 +113,7 @@ class ShapeFeatures:
     def __call__(self, landmarks: np.ndarray) -> np.ndarray:
         """(M, F) features of (M, N, 2) landmarks."""
         raw, _ = self._raw(landmarks)
-        raw = np.where(np.isfinite(raw), raw, self._fill)
+        raw = np.where(np.isfinite(raw), raw, self._fill).clip(*self._range)
         return ((raw - self._offset) / self._scale.clip(1e-12))[:, self._varies]
 
     def _nearest(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
