@@ -75,10 +75,10 @@ def run_experiment(
     parts = cases.split(split, seed=0)
     if "channels" in options(method_name):
         changes = {"channels": profile.channels} | changes
-    if folder == "auto":
-        folder = run_folder(cases, method_name, recipe, profile, seed, split, settings, changes)
     torch.manual_seed(seed)
     method = create(method_name, cases.anatomy, cases[0].size, recipe, **changes)
+    if folder == "auto":
+        folder = run_folder(cases, method_name, recipe, profile, seed, split, settings, method.recipe)
     began = time.perf_counter()
     history = fit(method, parts.train, parts.validation, settings, folder, progress)
     # a resumed run has its earlier epochs in the history, not on this clock
