@@ -178,6 +178,15 @@ def test_ridge_uses_that_a_bone_has_appeared():
     np.testing.assert_allclose(with_presence.predict(shapes), expected, atol=1.0)
 
 
+def test_two_regressors_may_be_given_the_same_features():
+    shapes, ages, _ = toy(100, noise=0.3)
+    shared = ShapeFeatures(TOY, modes=3)
+    first = RidgeAge(TOY, shared).fit(shapes, ages)
+    before = first.predict(shapes)
+    RidgeAge(TOY, shared).fit(2 * shapes[50:], ages[50:])
+    np.testing.assert_array_equal(first.predict(shapes), before)
+
+
 def test_a_wildly_wrong_shape_gets_no_wild_age():
     shapes, ages, _ = toy(100, noise=0.3)
     ridge = RidgeAge(TOY).fit(shapes, ages)

@@ -23,7 +23,7 @@ The published notebook differs from the paper, or from what it means to do, in t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -171,7 +171,7 @@ class RidgeAge:
         """See `AgeRegressor`."""
         versions, ages = _checked(landmarks, ages, read, self.anatomy)
         shapes = versions.reshape(-1, *versions.shape[2:])
-        self.features = (self.features or ShapeFeatures(self.anatomy)).fit(shapes)
+        self.features = replace(self.features or ShapeFeatures(self.anatomy), names=[]).fit(shapes)  # the caller's stay unfitted
         rows = self.features(shapes)
         self._mean, self._mean_square, self.sd = ages.mean(), (rows**2).mean(0), np.inf
         self._range = ages.min(), ages.max()
