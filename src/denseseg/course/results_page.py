@@ -17,12 +17,12 @@ from statistics import fmean
 from typing import Any
 
 from denseseg.cases import DataError
+from denseseg.course.markdown import Row, table
 from denseseg.course.record import read_records, record_path
+from denseseg.course.studies_page import render_studies
 from denseseg.evaluation.tables import METRIC_NAMES, published
 
 Record = dict[str, Any]
-Row = Sequence[str]
-
 SAME = ("dataset", "method", "recipe", "profile", "size", "split", "n_train", "data_sha256")
 TOY_PROFILES = ("smoke", "course")
 METHOD_NAMES = {
@@ -99,7 +99,7 @@ def render_results(folder: str | Path) -> str:
     real = [record for record in records if not is_toy(record)]
     toys = [record for record in records if is_toy(record)]
     parts = [_benchmark(benchmark, [r for r in real if benchmark_of(r) is benchmark]) for benchmark in BENCHMARKS]
-    parts += [_others([r for r in real if benchmark_of(r) is None]), _toys(toys), _runs(records)]
+    parts += [_others([r for r in real if benchmark_of(r) is None]), render_studies(folder), _toys(toys), _runs(records)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -147,7 +147,7 @@ def _compared(metric: str, benchmark: Benchmark, records: list[Record]) -> str:
     better = "higher" if metric == "dsc" else "lower"
     source = f" Published rows: {benchmark.source}." if theirs else ""
     caption = f"**{COMPARED[metric]}, {unit}; {better} is better.**{source}"
-    return f"{caption}\n\n" + _table(["method", "source", *benchmark.groups], [*rows, *theirs])
+    return f"{caption}\n\n" + table(["method", "source", *benchmark.groups], [*rows, *theirs])
 
 
 def published_rows(benchmark: Benchmark, metric: str) -> list[Row]:
@@ -189,7 +189,7 @@ def _own_table(records: list[Record], metrics: Collection[str], mark: str = "") 
         ]
         for runs in groups_of_runs(records)
     ]
-    return _table(["method", "data", "setting", *(METRIC_NAMES[metric] for metric in metrics)], rows)
+    return table(["method", "data", "setting", *(METRIC_NAMES[metric] for metric in metrics)], rows)
 
 
 def _runs(records: list[Record]) -> str:
@@ -217,7 +217,7 @@ def _runs(records: list[Record]) -> str:
     ]
     header = ["method", "profile", "seed", "average TRE [95 % interval]", "training + test cases", "failed structures"]
     header += ["parameters", "training", "a case", "device", "commit", "data", "record", "notes"]
-    return "## Every run\n\nOne line a record; the file holds the rest, library versions included.\n\n" + _table(header, rows)
+    return "## Every run\n\nOne line a record; the file holds the rest, library versions included.\n\n" + table(header, rows)
 
 
 # ---- cells ----------------------------------------------------------------------------------------------------------
@@ -278,11 +278,6 @@ def _count(number: int) -> str:
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-
-
-def _table(header: Row, rows: Iterable[Row]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def main(arguments: Sequence[str]) -> int:
