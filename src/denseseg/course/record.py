@@ -242,7 +242,7 @@ def record_path(record: Mapping[str, Any], folder: str | Path = "results") -> Pa
 
 
 def _file_name(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.+_-]+", "-", text).lstrip(".") or "-"
+    return re.sub(r"[^A-Za-z0-9.+_-]+", "-", text).strip(".-") or "-"
 
 
 def write_record(record: Mapping[str, Any], folder: str | Path = "results") -> Path:

@@ -25,8 +25,9 @@ class HeatmapRecipe(Recipe):
 
     channels: features of the U-Net's levels. sigma: of the Gaussian, as a share of the image height, so that it means the same
     at every size (the paper's 8 pixels at 256). height: its peak value (alpha). decoder: "argmax" or "subpixel".
-    shape_noise: see `Method.plausible`. threshold: share of `height` below which a peak says that its landmark is not in the image;
-        it judges only landmarks that some training image lacks, so it changes nothing where all are always there.
+    shape_noise: see `Method.plausible`. seen: share of `height` below which a peak says that its landmark is not in the image.
+    present: the same for the median peak of a structure, below which all of it is absent. Both judge only landmarks that some
+        training image lacks, so they change nothing where all are always there.
     """
 
     channels: tuple[int, ...] = (64, 128, 256, 512)
@@ -34,7 +35,8 @@ class HeatmapRecipe(Recipe):
     height: float = 44.0
     decoder: str = "subpixel"
     shape_noise: float = 1 / 128
-    threshold: float = 0.1
+    seen: float = 0.2
+    present: float = 0.4
 
 
 class HeatmapRegression(Method):
@@ -43,7 +45,7 @@ class HeatmapRegression(Method):
     name = "heatmap_regression"
     recipes: ClassVar[Mapping[str, Recipe]] = {
         "default": HeatmapRecipe(),
-        "paper": HeatmapRecipe(decoder="argmax", shape_noise=0.0, threshold=0.0),
+        "paper": HeatmapRecipe(decoder="argmax", shape_noise=0.0, seen=0.0, present=0.0),
     }
 
     def __init__(self, anatomy: Anatomy, size: Size, recipe: HeatmapRecipe):
@@ -83,14 +85,15 @@ class HeatmapRegression(Method):
         decode = argmax_landmarks if self.recipe.decoder == "argmax" else subpixel_landmarks
         heatmaps = self.network(self.normalise(images)).float()
         points = decode(heatmaps).double().cpu().numpy()
-        faint = heatmaps.amax((2, 3)) < self.recipe.threshold * self.recipe.height
-        unseen = (faint & self.optional.to(faint.device)).cpu().numpy()
-        return [self._prediction(*parts) for parts in zip(points, unseen, strict=True)]
+        peaks = (heatmaps.amax((2, 3)) / self.recipe.height).cpu().numpy()
+        return [self._prediction(*parts) for parts in zip(points, peaks, strict=True)]
 
-    def _prediction(self, points: np.ndarray, unseen: np.ndarray) -> Prediction:
-        """A structure of which hardly a landmark is seen is absent; else the seen ones tell where the others are."""
+    def _prediction(self, points: np.ndarray, peaks: np.ndarray) -> Prediction:
+        """A structure with faint heatmaps is absent; in the others, the landmarks that are seen tell where the unseen ones are."""
+        optional = self.optional.numpy()
+        unseen = optional & (peaks < self.recipe.seen)
         for where in self.anatomy.slices.values():
-            if unseen[where].mean() > 0.8:
+            if optional[where].all() and np.median(peaks[where]) < self.recipe.present:
                 points[where], unseen[where] = np.nan, False
         return Prediction(self.anatomy, self.plausible(points, self.recipe.shape_noise, unseen))
 
