@@ -274,6 +274,14 @@ def test_an_absent_structure_that_is_predicted_and_a_present_one_that_is_not_are
     assert "presence" not in set(evaluate([make_prediction()], [make_case()])["metric"])  # nothing is ever absent
 
 
+def test_a_structure_wholly_beyond_the_border_is_not_absent():
+    absent, away = LANDMARKS.copy(), LANDMARKS.copy()
+    absent[40:80] = np.nan
+    away[:40, 0] -= 65
+    frame = evaluate([make_prediction(absent), make_prediction(away)], [make_case("a", absent), make_case("b", away)])
+    assert (frame[frame["metric"] == "presence"]["value"] == 100).all()
+
+
 def test_landmarks_beyond_the_border_are_judged_apart():
     shift = np.array([50.0, 0])
     cut = np.where(np.arange(110)[:, None] < 40, LANDMARKS - shift, LANDMARKS)  # the left circle, mostly beyond x = -0.5

@@ -33,7 +33,6 @@ LANDMARK_METRICS = ("tre", *(f"sdr_{r}" for r in RADII))
 OUTLINE_METRICS = ("asd_one_way", "asd_one_way_published")
 MASK_METRICS = ("assd", "hd95", "dsc")
 METRICS = LANDMARK_METRICS + OUTLINE_METRICS + MASK_METRICS
-SOMETIMES = ("tre_outside", "presence")  # only where the cases call for them
 COLUMNS = ["case", "structure", "group", "metric", "value", "unit", "n", "failed"]
 
 
@@ -150,7 +149,7 @@ def _case_rows(prediction: Any, case: Case, lacking: bool) -> Iterator[tuple]:
                 scores["tre_outside"] = landmark_scores(points[beyond], true[beyond], case)["tre"]
             points = points[~beyond]
         if lacking:
-            found = masks[c].any() if points is None else np.isfinite(points).any()
+            found = masks[c].any() if landmarks is None else np.isfinite(landmarks[where]).any()
             scores["presence"] = Score(100.0 * (found != absent[c]), 1, False)
         if structure.contour or (points is None and case.masks is not None):
             scores |= outline_scores(points, outline, _true_outline(case, c), true_masks[c], case)
