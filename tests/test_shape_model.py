@@ -62,6 +62,12 @@ def test_missing_landmarks():
     assert np.linalg.norm(model.mean.reshape(-1, 2)[7] - whole) < np.linalg.norm(np.nanmean(landmarks[:, 7], axis=0) - whole)
 
 
+def test_shapes_that_are_all_alike_complete_each_other():
+    alike = np.repeat(SHAPES[:1], 5, axis=0)
+    alike[0, 7] = np.nan
+    np.testing.assert_allclose(fit_shape_model(alike).mean, SHAPES[0].ravel(), atol=1e-6)
+
+
 def test_unseen_points_are_inferred_from_the_others():
     """mean + S_uo (S_oo + noise^2 I)^-1 (z - mean), whatever value the unseen points come with."""
     model = fit_shape_model(SHAPES[:20])

@@ -91,7 +91,7 @@ def _held_out_residual(shapes: np.ndarray, present: np.ndarray, parts: list[np.n
         deviation = shapes[held] - centre
         total += float((((deviation - deviation @ modes @ modes.T) ** 2) * present[held]).sum())
     free = max(1, shapes.shape[1] - min(len(shapes) - 1, shapes.shape[1]))
-    return total / present.mean() / len(shapes) / free
+    return max(total / present.mean() / len(shapes) / free, 1e-9)  # shapes that are all alike would leave none
 
 
 def _principal(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
