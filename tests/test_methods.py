@@ -154,6 +154,14 @@ def test_heatmaps_of_an_absent_bone_are_zero_and_those_of_a_missing_landmark_do_
     assert float(method.losses(loud, targets)["heatmap"]) > loss[0]
 
 
+def test_the_papers_heatmaps_tell_no_absence_even_where_they_are_all_below_zero(wrists):
+    method = create("heatmap_regression", wrists.anatomy, (192, 112), "paper", channels=(8, 16))
+    method.prepare(wrists)
+    assert method.optional.any()
+    method.network = Answer(torch.full((1, wrists.anatomy.n_landmarks, 192, 112), -1.0))
+    assert np.isfinite(method.predict(batch_of(wrists[:1]).images)[0].landmarks).all()
+
+
 def test_the_validation_error_leaves_out_what_the_image_does_not_show(wrists):
     """The mean shape, whose errors are known without a network."""
     method = create("mean_shape", wrists.anatomy, (192, 112))

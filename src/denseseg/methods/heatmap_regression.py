@@ -85,7 +85,7 @@ class HeatmapRegression(Method):
         decode = argmax_landmarks if self.recipe.decoder == "argmax" else subpixel_landmarks
         heatmaps = self.network(self.normalise(images)).float()
         points = decode(heatmaps).double().cpu().numpy()
-        peaks = (heatmaps.amax((2, 3)) / self.recipe.height).cpu().numpy()
+        peaks = (heatmaps.amax((2, 3)).clamp_min(0) / self.recipe.height).cpu().numpy()  # a level of 0 judges nothing
         return [self._prediction(*parts) for parts in zip(points, peaks, strict=True)]
 
     def _prediction(self, points: np.ndarray, peaks: np.ndarray) -> Prediction:
