@@ -76,14 +76,14 @@ class Anatomy:
             raise KeyError(f"{self.name} has no structure {name!r}; it has: {', '.join(self.names)}")
         return self.names.index(name)
 
-    def reduced(self, percent: int, minimum: int = 4) -> Anatomy:
-        """The anatomy with this share of each structure's landmarks, rounded as Python rounds, but `minimum` where it has them.
+    def reduced(self, percent: int) -> Anatomy:
+        """The anatomy with this share of each structure's landmarks, rounded as Python rounds, but at least 4 where it has them.
 
         Its name, such as "wrist 25 %", says all that `get_anatomy` needs to make it again. Raises ValueError beyond 1..99.
         """
         if not 1 <= percent <= 99:
             raise ValueError(f"{percent} % of the landmarks: give a whole number from 1 to 99")
-        counts = [min(n, max(minimum, round(n * percent / 100))) for n in self.counts]
+        counts = [min(n, max(4, round(n * percent / 100))) for n in self.counts]
         structures = tuple(replace(s, count=n) for s, n in zip(self.structures, counts, strict=True))
         return Anatomy(f"{self.name} {percent} %", structures)
 

@@ -109,7 +109,7 @@ def make_record(
         record["settings"] = dict(settings)
     if history is not None:
         record["history"] = history.to_dict("records") if isinstance(history, pd.DataFrame) else [dict(row) for row in history]
-    record = _plain(record)
+    record = plain(record)
     validate_record(record)
     return record
 
@@ -123,12 +123,12 @@ def _metrics(summary: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
     return nested
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The value in JSON's own types: numpy numbers as Python's, NaN and infinity as null."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from denseseg.cases import DataError
-from denseseg.course.record import _plain, current_commit, describe_device, installed_versions, write_json
+from denseseg.course.record import current_commit, describe_device, installed_versions, plain, write_json
 
 
 def study_record(
@@ -56,7 +56,7 @@ def study_record(
         "results": dict(results),
         "notes": notes,
     }
-    return _plain(record)
+    return plain(record)
 
 
 def write_study(record: Mapping[str, Any], folder: str | Path = "results") -> Path:
