@@ -534,7 +534,11 @@ def plot_error_by_structure(
     turn = 30 if len(groups) > 5 else 0
     ax.set_xticks(range(len(groups)), groups, rotation=turn, ha="right" if turn else "center")
     title = METRIC_NAMES.get(metric, metric)
-    ax.set(ylabel=f"{title} ({unit})", ylim=(0, None), title=f"{title} by {by}, each dot a case")
+    ax.set(
+        ylabel=f"{title} ({unit})",
+        ylim=(0, None),
+        title=f"{title} by {by}, each dot a {'case' if by == 'structure' else 'structure of a case'}",
+    )
     ax.grid(axis="y")
     if len(rows) > 1:
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1 if not turn else -0.3), ncols=3)
