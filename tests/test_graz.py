@@ -208,8 +208,10 @@ def test_where_nothing_is_left_the_commonest_reason_is_told(files):
 def test_a_single_case_whose_landmarks_are_elsewhere_or_whose_masks_are_empty_is_left_out(files):
     files.points[NAMES[0]] = contours() + 60
     files.masks[NAMES[2]][:] = False
+    files.points[NAMES[4]][700] = (-250, 10)
     cases, report = read_graz(**files.write())
-    assert cases.ids == [NAMES[1], NAMES[3], NAMES[4]]
+    assert cases.ids == [NAMES[1], NAMES[3]]
+    assert report.left_out.pop(NAMES[4]).startswith("landmark 700 at [-250.0, 10.0] lies far outside the 224 x 384 image")
     assert report.left_out == {
         NAMES[0]: "most of its bones have their landmarks away from their masks",
         NAMES[2]: "all its masks are empty",

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from denseseg.anatomy import CHEST
 from denseseg.augment import NO_AUGMENTATION, Batch
@@ -82,6 +84,17 @@ def test_saved_methods_predict_the_same(name, recipe, cases, tmp_path):
     before, after = (m.predict_image(cases[0].image).landmarks for m in (method, loaded))
     np.testing.assert_allclose(before, after, atol=1e-6)  # BLAS may differ in the last bits with the place in memory
     assert list(tmp_path.iterdir()) == [path]  # no partial file is left
+
+
+def test_weights_of_an_older_version_say_so(cases, tmp_path):
+    method = tiny("heatmap_regression")
+    method.prepare(cases)
+    path = method.save(tmp_path / "weights.safetensors")
+    with safe_open(path, framework="pt") as content:
+        tensors = {key: content.get_tensor(key) for key in content.keys() if key != "state.optional"}  # noqa: SIM118
+        save_file(tensors, path, metadata=content.metadata())
+    with pytest.raises(DataError, match="lacks 'optional': an older version wrote it; train the method again"):
+        load_method(path)
 
 
 def test_perfect_outputs_give_small_losses_and_the_true_landmarks(cases):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from denseseg.geometry.shape_model import fit_shape_model
+from denseseg.geometry.shape_model import MODES, _principal, fit_shape_model
 from denseseg.phantom.chest import chest_phantom
 
 SHAPES = chest_phantom(60, (64, 64), seed=5).landmarks
@@ -93,3 +94,19 @@ def test_a_structure_that_many_cases_lack_is_learned_from_its_neighbours():
     inferred = [model.posterior(shape, 0.5, unseen)[heart] for shape in SHAPES[45:]]
     error = np.linalg.norm(np.array(inferred) - SHAPES[45:, heart], axis=-1).mean()
     assert error < 0.85 * np.linalg.norm(mean - SHAPES[45:, heart], axis=-1).mean()
+
+
+def test_more_shapes_than_coordinates_give_the_same_model():
+    """Both ways to the principal directions: of the data, and of their covariance."""
+    few = SHAPES[:, :25]  # 50 coordinates of 60 shapes
+    mean, modes, variances = _principal(few.reshape(60, 50))
+    _, singular, directions = np.linalg.svd(few.reshape(60, 50) - mean, full_matrices=False)
+    np.testing.assert_allclose(variances[:30], singular[:30] ** 2 / 59, rtol=1e-6)
+    np.testing.assert_allclose(np.abs((modes * directions.T[:, : modes.shape[1]]).sum(0))[:20], 1, atol=1e-6)
+
+
+def test_thousands_of_cases_keep_a_few_hundred_modes():
+    shapes = np.random.default_rng(0).normal(size=(700, 320, 2))
+    model = fit_shape_model(shapes, folds=2)
+    assert model.modes.shape == (640, MODES)
+    assert model.residual == pytest.approx(1, rel=0.15)  # white noise: as much variance in every direction

@@ -64,7 +64,7 @@ def landmark_uv(predicted: Tensor, landmarks: Tensor, targets: Tensor, anatomy: 
     """L_LM: predicted uv sampled at the true landmarks against the template's uv there, L1.
 
     predicted: (B, C, 2, H, W); landmarks: (B, N, 2) pixels; targets: (N, 2) uv. Landmarks that are missing or outside the image
-    do not count; the mean is taken within each structure first, so that structures weigh alike.
+    do not count; the mean is taken within each structure first, so that structures weigh alike; an absent one gives 0.
     """
     extent = landmarks.new_tensor([predicted.shape[-1] - 1, predicted.shape[-2] - 1])
     inside = ((landmarks >= 0) & (landmarks <= extent)).all(-1)  # False for NaN

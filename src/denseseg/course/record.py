@@ -297,6 +297,11 @@ def records_table(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def is_toy(record: Mapping[str, Any]) -> bool:
+    """True for a phantom and for the small profiles: such a number teaches, it is no evidence. For runs and studies."""
+    return record["profile"] in ("smoke", "course") or "phantom" in record["dataset"].lower()
+
+
 def run_title(record: Mapping[str, Any]) -> str:
     """A column title that cannot be mistaken: method, recipe, profile, data set and seed."""
     return f"{record['method']} ({record['recipe']}, {record['profile']}, {record['dataset']}, seed {record['seed']})"

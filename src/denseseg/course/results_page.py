@@ -18,13 +18,12 @@ from typing import Any
 
 from denseseg.cases import DataError
 from denseseg.course.markdown import Row, table
-from denseseg.course.record import read_records, record_path
+from denseseg.course.record import is_toy, read_records, record_path
 from denseseg.course.studies_page import render_studies
 from denseseg.evaluation.tables import METRIC_NAMES, published
 
 Record = dict[str, Any]
 SAME = ("dataset", "method", "recipe", "profile", "size", "split", "n_train", "data_sha256")
-TOY_PROFILES = ("smoke", "course")
 METHOD_NAMES = {
     "mean_shape": "Mean shape",
     "denseseg": "DenseSeg",
@@ -101,11 +100,6 @@ def render_results(folder: str | Path) -> str:
     parts = [_benchmark(benchmark, [r for r in real if benchmark_of(r) is benchmark]) for benchmark in BENCHMARKS]
     parts += [_others([r for r in real if benchmark_of(r) is None]), render_studies(folder), _toys(toys), _runs(records)]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def is_toy(record: Record) -> bool:
-    """True for a phantom and for the small profiles: such a number teaches, it is no evidence."""
-    return record["profile"] in TOY_PROFILES or "phantom" in record["dataset"].lower()
 
 
 def benchmark_of(record: Record) -> Benchmark | None:

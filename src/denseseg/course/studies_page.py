@@ -9,6 +9,7 @@ from typing import Any
 
 from denseseg.cases import DataError
 from denseseg.course.markdown import table
+from denseseg.course.record import is_toy
 
 Study = Mapping[str, Any]
 
@@ -32,7 +33,7 @@ def _study(path: Path) -> str:
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path} holds no study that this page knows ({error!r}); run the study again or remove it") from None
     notes = f" {record['notes']}" if record.get("notes") else ""
-    toy = "TOY: " if "phantom" in record["dataset"] else ""
+    toy = "TOY: " if is_toy(record) else ""
     return f"### {toy}{name.capitalize()} ({record['dataset']})\n\n{body}\n\n{source}.{notes}"
 
 

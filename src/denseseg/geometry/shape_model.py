@@ -78,6 +78,9 @@ def _completed(shapes: np.ndarray, present: np.ndarray, parts: list[np.ndarray],
     return shapes
 
 
+MODES = 300  # at most; more would only cost time
+
+
 def _model(shapes: np.ndarray, residual: float) -> ShapeModel:
     mean, modes, variances = _principal(shapes)
     return ShapeModel(mean, modes, np.maximum(variances, residual), residual)
@@ -90,13 +93,20 @@ def _held_out_residual(shapes: np.ndarray, present: np.ndarray, parts: list[np.n
         centre, modes, _ = _principal(np.delete(shapes, held, axis=0))
         deviation = shapes[held] - centre
         total += float((((deviation - deviation @ modes @ modes.T) ** 2) * present[held]).sum())
-    free = max(1, shapes.shape[1] - min(len(shapes) - 1, shapes.shape[1]))
+    free = max(1, shapes.shape[1] - min(len(shapes) - 1, shapes.shape[1], MODES))
     return max(total / present.mean() / len(shapes) / free, 1e-9)  # shapes that are all alike would leave none
 
 
 def _principal(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean (D,), principal directions (D, k) and variances (k,) of (M, D) shapes."""
+    """Mean (D,), principal directions (D, k) and variances (k,) of (M, D) shapes, largest first, k <= `MODES`."""
     mean = shapes.mean(0)
+    count, length = shapes.shape
+    if count > length:  # thousands of cases: the covariance is smaller than the data
+        variances, directions = np.linalg.eigh(np.cov(shapes, rowvar=False))
+        variances, modes = variances[::-1][:MODES], directions[:, ::-1][:, :MODES]
+        keep = variances > 1e-12 * max(variances.max(initial=0), 1e-12)
+        return mean, np.ascontiguousarray(modes[:, keep]), variances[keep]
     _, singular, directions = np.linalg.svd(shapes - mean, full_matrices=False)
+    singular, directions = singular[:MODES], directions[:MODES]
     keep = singular > 1e-9 * max(singular.max(initial=0), 1e-9)
-    return mean, np.ascontiguousarray(directions[keep].T), singular[keep] ** 2 / max(1, len(shapes) - 1)
+    return mean, np.ascontiguousarray(directions[keep].T), singular[keep] ** 2 / max(1, count - 1)

@@ -256,7 +256,10 @@ class Registry:
             raise DataError(f"{path} holds no denseseg weights or is damaged ({error}); copy or train it again") from None
         recipe: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in header["recipe"].items()}
         method = self.create(header["method"], get_anatomy(header["anatomy"]), tuple(header["size"]), **recipe)
-        method.set_state(_with_prefix(tensors, "state."))
+        try:
+            method.set_state(_with_prefix(tensors, "state."))
+        except KeyError as error:
+            raise DataError(f"{path} lacks {error}: an older version wrote it; train the method again") from None
         if method.network is not None:
             method.network.load_state_dict(_with_prefix(tensors, "network."))
             method.network.to(device).eval()

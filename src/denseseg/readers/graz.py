@@ -100,7 +100,7 @@ def graz_cases(
 
     Metadata of a case: `split`, `fold`, `laterality`, `stratum` (age in bands of four years), and where the table has them
     `patient`, `age_months` (by the calendar), `sex`, `cast`, `metal` (1 or 0). Raises DataError that names the file, the case
-    and the mend. Single cases that can't be used are left out, and reported.
+    and the mend. Single cases whose annotation can't be used are left out, and reported; a damaged file stops the run.
     """
     if absent not in ("nan", "keep"):
         raise DataError(f"absent={absent!r}: give 'nan' (a bone with an empty mask has no landmarks) or 'keep'")
@@ -122,7 +122,12 @@ def graz_cases(
             if fault := _fault(points[name], bones):
                 report.left_out[name] = fault
                 continue
-            case = source.case(name, bones)
+            image, known = source.image(name), metadata(rows[name])  # a damaged file stops the run: it can be copied again
+            try:
+                case = Case(name, image, source.landmarks(name, bones), WRIST, bones, spacing=None, metadata=known)
+            except DataError as error:
+                report.left_out[name] = str(error).removeprefix(f"case {name}: ")
+                continue
             tally.add(case)
             report.kept.append(name)
             yield case
@@ -166,11 +171,11 @@ class _Source:
     absent: str
     converted: Path | None
 
-    def case(self, name: str, masks: np.ndarray) -> Case:
+    def landmarks(self, name: str, masks: np.ndarray) -> np.ndarray:
         points = self.points[name].copy()
         if self.absent == "nan":
             points[~np.any(masks, axis=(1, 2))[WRIST.membership]] = np.nan
-        return Case(name, self.image(name), points, WRIST, masks, spacing=None, metadata=metadata(self.rows[name]))
+        return points
 
     def image(self, name: str) -> np.ndarray:
         kept = None if self.converted is None else self.converted / f"{name}.png"
