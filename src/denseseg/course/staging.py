@@ -33,7 +33,7 @@ BANNERS = {
 :::""",
     "course": """:::{admonition} Course profile
 :class: profile-note note
-Small images, a small network, and made-up chests (phantoms) unless the parameters below name other data. The numbers on this page
+Small images, a small network, and made-up radiographs (phantoms) unless the parameters below name other data. The numbers on this page
 teach; they are not results. Those are in {doc}`/book/results`.
 :::""",
 }
