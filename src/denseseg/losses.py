@@ -35,10 +35,10 @@ _soft_dice = DiceLoss(sigmoid=True, reduction="none", smooth_nr=1.0, smooth_dr=1
 def dice(logits: Tensor, masks: Tensor) -> Tensor:
     """One minus the soft Dice coefficient (Milletari 2016), mean over cases and structures; masks may be soft.
 
-    Where a structure is absent there is no overlap to ask for, and Dice would punish the first pixel as much as a whole bone: a
-    bone that half of the cases lack is then never found. There the loss is D S / (S + A): S the area that is claimed, A the mean
-    area of the structure in the cases of the batch that have it, and D (a constant) how well it is found in those, since only who
-    has learned what a bone looks like can tell that it is missing. What nobody in the batch has does not count.
+    Where a structure is absent there is no overlap to ask for, and Dice would punish the first pixel half as much as a lost bone.
+    There the loss is D S / (S + A): S the area that is claimed, A the mean area of the structure in the cases of the batch that
+    have it, and D (a constant) how well it is found in those, since only who has learned what a bone looks like can tell that it
+    is missing. What nobody in the batch has does not count. Chapter 12 compares it with its alternatives.
     """
     loss, area = _soft_dice(logits, masks).flatten(1), masks.flatten(2).sum(-1)  # (B, C)
     there = area > 0

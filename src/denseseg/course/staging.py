@@ -33,8 +33,8 @@ BANNERS = {
 :::""",
     "course": """:::{admonition} Course profile
 :class: profile-note note
-Small images, a small network, and made-up radiographs (phantoms) unless the parameters below name other data. The numbers on this page
-teach; they are not results. Those are in {doc}`/book/results`.
+Small images, a small network, and made-up radiographs (phantoms) unless the parameters below name other data. The numbers on this
+page teach; they are not results. Those are in {doc}`/book/results`.
 :::""",
 }
 
