@@ -15,7 +15,6 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch and NumPy start their thread
 
 import argparse
 import importlib.util
-import json
 import platform
 import subprocess
 import sys
@@ -34,6 +33,7 @@ from torch import Tensor
 
 from denseseg.anatomy import Anatomy
 from denseseg.cases import CaseSet
+from denseseg.course.record import plain, write_json
 from denseseg.evaluation.correspondence import dense_correspondence_error
 from denseseg.geometry.contour import contour_masks
 from denseseg.geometry.decode import affine_inversion, decode_affine, decode_published
@@ -339,8 +339,7 @@ def main() -> None:
     report = benchmark(data, options.cases, options.size, load_authors(options.authors) if options.authors else None)
     show(report)
     if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_json(options.out, plain(report))
 
 
 if __name__ == "__main__":

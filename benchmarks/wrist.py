@@ -15,7 +15,6 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch and NumPy start their threads
 
 import argparse
-import json
 import subprocess
 import sys
 import time
@@ -33,6 +32,7 @@ from torch import Tensor
 from denseseg.anatomy import CHEST, WRIST, Anatomy, Structure
 from denseseg.augment import Augmentation, Batch, augment
 from denseseg.cases import Size
+from denseseg.course.record import plain, write_json
 from denseseg.geometry.contour import contour_masks
 from denseseg.geometry.decode import decode_affine, decode_published, snap_all
 from denseseg.geometry.template import Template
@@ -297,8 +297,7 @@ def main() -> None:
     report = benchmark(options.cases, options.repeats, load_authors(options.authors) if options.authors else None)
     show(report)
     if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_json(options.out, plain(report))
 
 
 if __name__ == "__main__":

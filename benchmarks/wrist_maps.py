@@ -13,7 +13,6 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch and NumPy start their threads
 
 import argparse
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from geometry import commit, machine, milliseconds
 
 from denseseg.anatomy import Anatomy
 from denseseg.cases import Size
+from denseseg.course.record import plain, write_json
 from denseseg.evaluation.correspondence import dense_correspondence_error
 from denseseg.geometry.contour import contour_masks
 from denseseg.geometry.template import Template
@@ -170,8 +170,7 @@ def main() -> None:
     report = benchmark(options.cases, tuple(options.size), options.seed)
     show(report)
     if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_json(options.out, plain(report))
 
 
 if __name__ == "__main__":
