@@ -19,8 +19,8 @@ import sys
 from pathlib import Path
 
 from denseseg.anatomy import WRIST
-from denseseg.cases import DataError, write_cases
-from denseseg.readers.files import Report, claim
+from denseseg.cases import write_cases
+from denseseg.readers.files import Report, claim, exit_status
 from denseseg.readers.graz import FRAME, INFO, NAME, find_images, graz_cases
 
 
@@ -60,15 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--checksums", type=Path, help="file of sha256sum, names relative to --images")
     parser.add_argument("out", type=Path, metavar="OUT", help="the data-set folder to write")
     options = parser.parse_args(arguments)
-    try:
-        prepare(options)
-    except (DataError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+    return exit_status(lambda: prepare(options))
 
 
 if __name__ == "__main__":

@@ -18,8 +18,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from denseseg.cases import DataError
-from denseseg.readers.files import claim
+from denseseg.readers.files import claim, exit_status
 from denseseg.readers.jsrt import find_images, read_jsrt
 
 
@@ -48,15 +47,8 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=256, help="side of the images in pixels (default: %(default)s)")
     parser.add_argument("--checksums", type=Path, help="file of sha256sum, names relative to --images")
     parser.add_argument("out", type=Path, metavar="OUT", help="the data-set folder to write")
-    try:
-        prepare(parser.parse_args())
-    except (DataError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+    options = parser.parse_args()
+    return exit_status(lambda: prepare(options))
 
 
 if __name__ == "__main__":

@@ -17,12 +17,12 @@ from statistics import fmean
 from typing import Any
 
 from denseseg.cases import DataError
-from denseseg.course.markdown import Row, table
 from denseseg.course.record import is_toy, read_records, record_path
 from denseseg.course.studies_page import render_studies
-from denseseg.evaluation.tables import METRIC_NAMES, published
+from denseseg.evaluation.tables import METRIC_NAMES, pipe_table, published
 
 Record = dict[str, Any]
+Row = Sequence[str]
 SAME = ("dataset", "method", "recipe", "profile", "size", "split", "n_train", "data_sha256")
 METHOD_NAMES = {
     "mean_shape": "Mean shape",
@@ -141,7 +141,7 @@ def _compared(metric: str, benchmark: Benchmark, records: list[Record]) -> str:
     better = "higher" if metric == "dsc" else "lower"
     source = f" Published rows: {benchmark.source}." if theirs else ""
     caption = f"**{COMPARED[metric]}, {unit}; {better} is better.**{source}"
-    return f"{caption}\n\n" + table(["method", "source", *benchmark.groups], [*rows, *theirs])
+    return f"{caption}\n\n" + pipe_table(["method", "source", *benchmark.groups], [*rows, *theirs])
 
 
 def published_rows(benchmark: Benchmark, metric: str) -> list[Row]:
@@ -183,7 +183,7 @@ def _own_table(records: list[Record], metrics: Collection[str], mark: str = "") 
         ]
         for runs in groups_of_runs(records)
     ]
-    return table(["method", "data", "setting", *(METRIC_NAMES[metric] for metric in metrics)], rows)
+    return pipe_table(["method", "data", "setting", *(METRIC_NAMES[metric] for metric in metrics)], rows)
 
 
 def _runs(records: list[Record]) -> str:
@@ -211,7 +211,7 @@ def _runs(records: list[Record]) -> str:
     ]
     header = ["method", "profile", "seed", "average TRE [95 % interval]", "training + test cases", "failed structures"]
     header += ["parameters", "training", "a case", "device", "commit", "data", "record", "notes"]
-    return "## Every run\n\nOne line a record; the file holds the rest, library versions included.\n\n" + table(header, rows)
+    return "## Every run\n\nOne line a record; the file holds the rest, library versions included.\n\n" + pipe_table(header, rows)
 
 
 # ---- cells ----------------------------------------------------------------------------------------------------------

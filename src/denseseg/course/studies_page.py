@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from denseseg.cases import DataError
-from denseseg.course.markdown import table
 from denseseg.course.record import is_toy
+from denseseg.evaluation.tables import pipe_table
 
 Study = Mapping[str, Any]
 
@@ -45,7 +45,7 @@ def _new_landmarks(results: Study) -> str:
         rows.append([place, ours, mean, bound, *theirs])
     header = ["landmark", "ours", "mean shape", "true maps, no network", "published", "published mean shape"]
     text = "**Error in mm of landmarks read through the left lung, mean [95 % interval].** Chapter 20 tells how."
-    return f"{text}\n\n{table(header, rows)}"
+    return f"{text}\n\n{pipe_table(header, rows)}"
 
 
 def _bone_age(results: Study) -> str:
@@ -58,7 +58,7 @@ def _bone_age(results: Study) -> str:
         "**Error of the regressed age in months, mean [95 % interval].** Nobody can go below "
         f"{results['irreducible_mae']:.1f} months: children of one bone age differ in age. Chapter 21 tells how."
     )
-    return f"{text}\n\n{table(header, rows)}"
+    return f"{text}\n\n{pipe_table(header, rows)}"
 
 
 TABLES: Mapping[str, Callable[[Study], str]] = {"new landmarks": _new_landmarks, "bone age": _bone_age}

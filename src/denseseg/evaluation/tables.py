@@ -6,7 +6,7 @@ predicted landmarks to the true contour (for nnU-Net from all its contour points
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -138,10 +138,13 @@ def format_mean_sd(mean: float, sd: float | None, digits: int = 1) -> str:
 
 def to_markdown(table: pd.DataFrame) -> str:
     """A table of `comparison_table` (or any flat or indexed table) as a markdown pipe table."""
-    header, rows = _cells(table)
-    escaped = [[cell.replace("|", "\\|") for cell in row] for row in [header, *rows]]
-    lines = ["| " + " | ".join(row) + " |" for row in escaped]
-    return "\n".join([lines[0], "|" + " --- |" * len(header), *lines[1:]]) + "\n"
+    return pipe_table(*_cells(table)) + "\n"
+
+
+def pipe_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """The same from cells that are text already, without a newline at the end."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def to_latex(table: pd.DataFrame) -> str:
