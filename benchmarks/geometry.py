@@ -32,9 +32,10 @@ import torch
 from torch import Tensor
 
 from denseseg.anatomy import Anatomy
-from denseseg.cases import CaseSet
-from denseseg.course.record import plain, write_json
+from denseseg.cases.case_set import CaseSet
+from denseseg.cases.folder import read_cases
 from denseseg.evaluation.correspondence import dense_correspondence_error
+from denseseg.files import plain, write_json
 from denseseg.geometry.contour import contour_masks
 from denseseg.geometry.decode import affine_inversion, decode_affine, decode_published
 from denseseg.geometry.template import Template
@@ -335,7 +336,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     size = (options.size, options.size)
-    data = CaseSet.read(options.data).resized(size) if options.data else chest_phantom(options.cases, size)
+    data = read_cases(options.data).resized(size) if options.data else chest_phantom(options.cases, size)
     report = benchmark(data, options.cases, options.size, load_authors(options.authors) if options.authors else None)
     show(report)
     if options.out:

@@ -23,10 +23,10 @@ import torch
 from geometry import commit, machine, milliseconds
 
 from denseseg.anatomy import Anatomy
-from denseseg.cases import Size
-from denseseg.course.record import plain, write_json
 from denseseg.evaluation.correspondence import dense_correspondence_error
+from denseseg.files import plain, write_json
 from denseseg.geometry.contour import contour_masks
+from denseseg.geometry.frame import Size
 from denseseg.geometry.template import Template
 from denseseg.geometry.uvmap import uv_maps
 from denseseg.geometry.uvmap_alternatives import polar_to_template

@@ -11,7 +11,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from denseseg.cases import DataError
+from denseseg.cases.folder import write_cases
+from denseseg.errors import DataError
 from denseseg.phantom import chest_phantom, wrist_phantom
 
 PHANTOMS = {"chest": chest_phantom, "wrist": wrist_phantom}
@@ -59,7 +60,7 @@ def make(options: argparse.Namespace) -> Path:
         shutil.rmtree(folder)
     size = {"size": options.size} if options.size else {}
     cases = PHANTOMS[options.anatomy](options.n, seed=options.seed, **size)
-    return cases.write(folder, bits=options.bits)
+    return write_cases(folder, cases, bits=options.bits)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -19,8 +19,9 @@ import sys
 from pathlib import Path
 
 from denseseg.anatomy import WRIST
-from denseseg.cases import write_cases
-from denseseg.readers.files import Report, claim, exit_status
+from denseseg.cases.folder import write_cases
+from denseseg.errors import exit_status
+from denseseg.readers.files import Report, claim
 from denseseg.readers.graz import FRAME, INFO, NAME, find_images, graz_cases
 
 
@@ -39,7 +40,7 @@ def prepare(arguments: argparse.Namespace) -> None:
         converted=arguments.out / "images",
         progress=True,
     )
-    write_cases(arguments.out, NAME, WRIST, cases, INFO)
+    write_cases(arguments.out, cases, name=NAME, anatomy=WRIST, info=INFO)
     (arguments.out / "report.txt").write_text(f"{report}\n", encoding="utf-8")
     print(report)
     print(f"written: {arguments.out}")

@@ -18,7 +18,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from denseseg.readers.files import claim, exit_status
+from denseseg.cases.folder import write_cases
+from denseseg.errors import exit_status
+from denseseg.readers.files import claim
 from denseseg.readers.jsrt import find_images, read_jsrt
 
 
@@ -34,7 +36,7 @@ def prepare(arguments: argparse.Namespace) -> None:
         progress=True,
     )
     (arguments.out / "report.txt").write_text(f"{report}\n", encoding="utf-8")
-    cases.write(arguments.out)
+    write_cases(arguments.out, cases)
     print(report)
     print(f"written: {arguments.out}")
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
@@ -30,3 +32,17 @@ def self_intersects(polygon: np.ndarray) -> bool:
     side = np.sign(along[:, None, 0] * towards[..., 1] - along[:, None, 1] * towards[..., 0])  # of corner j beside side i
     parted = side * np.roll(side, -1, axis=1) < 0  # the ends of side j lie on both sides of the line through side i
     return bool((parted & parted.T).any())
+
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def code_blocks(text: str, language: str) -> list[str]:
+    """The contents of a page's fenced blocks in one language."""
+    return re.findall(rf"^ *```{language}\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE)
+
+
+def readme_python() -> str:
+    """The README's one Python block: how a user finds landmarks in an image."""
+    (block,) = code_blocks(README, "python")
+    return block

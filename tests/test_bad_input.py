@@ -15,16 +15,20 @@ from graz_files import GrazFiles
 from helpers import full_disk
 
 from denseseg.anatomy import CHEST
-from denseseg.cases import Case, CaseSet, DataError
+from denseseg.cases.case import Case
+from denseseg.cases.case_set import CaseSet
+from denseseg.cases.folder import read_cases, write_cases
 from denseseg.course.notebooks import NotebookError, find_notebooks, validate
-from denseseg.course.profiles import get_profile, load_cases
-from denseseg.evaluation.benchmark import evaluate
+from denseseg.errors import DataError
+from denseseg.evaluation.scores import evaluate
+from denseseg.experiments.profiles import get_profile, load_cases
 from denseseg.methods import MeanShape, Prediction, create, load_method
-from denseseg.phantom.chest import chest_phantom
+from denseseg.phantom.chest.phantom import chest_phantom
 from denseseg.readers.graz import read_graz
 from denseseg.readers.image import read_image
 from denseseg.readers.jsrt import read_img_file
-from denseseg.training import TrainingSettings, fit
+from denseseg.training.loop import fit
+from denseseg.training.settings import TrainingSettings
 
 SIZE = (64, 64)
 CASES = chest_phantom(4, SIZE, seed=2)
@@ -35,7 +39,7 @@ QUICK = TrainingSettings(epochs=1, batch_size=2)
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with a data set, a trained method and its checkpoint, all sound."""
-    CASES.write(tmp_path / "data")
+    write_cases(tmp_path / "data", CASES)
     method = tiny_method()
     fit(method, CASES, None, QUICK, tmp_path / "run", progress=False)
     method.save(tmp_path / "weights.safetensors")
@@ -140,33 +144,33 @@ BROKEN = {
     ),
     "description missing": (
         lambda f: (f / "data/dataset.toml").unlink(),
-        lambda f: CaseSet.read(f / "data"),
+        lambda f: read_cases(f / "data"),
         "dataset.toml is missing: .* run the script",
     ),
     "unknown anatomy": (
         lambda f: spoil(f / "data/dataset.toml", '"chest"', '"chesst"'),
-        lambda f: CaseSet.read(f / "data"),
+        lambda f: read_cases(f / "data"),
         "dataset.toml: unknown anatomy 'chesst'; known: chest, wrist, hand",
     ),
     "landmark file missing": (
         lambda f: (f / "data/landmarks.csv").unlink(),
-        lambda f: CaseSet.read(f / "data"),
+        lambda f: read_cases(f / "data"),
         "landmarks.csv is missing",
     ),
     "unknown structure": (
         lambda f: spoil(f / "data/landmarks.csv", "heart", "hart"),
-        lambda f: CaseSet.read(f / "data"),
+        lambda f: read_cases(f / "data"),
         r"landmarks.csv: unknown structure 'hart' \(line \d+, case .*\)",
     ),
     "a word for a coordinate": (
         lambda f: (f / "data/landmarks.csv").write_text(f"case,structure,index,x,y\n{CASES[0].id},heart,0,left,3\n"),
-        lambda f: CaseSet.read(f / "data"),
+        lambda f: read_cases(f / "data"),
         "landmarks.csv: line 2 .* needs a whole index and numbers",
     ),
-    "image missing": (lambda f: first_image(f).unlink(), lambda f: CaseSet.read(f / "data"), r"\.png is missing; add the image"),
+    "image missing": (lambda f: first_image(f).unlink(), lambda f: read_cases(f / "data"), r"\.png is missing; add the image"),
     "image truncated": (
         lambda f: truncate(first_image(f)),
-        lambda f: CaseSet.read(f / "data"),
+        lambda f: read_cases(f / "data"),
         r"\.png cannot be read .*; copy it again",
     ),
     "JSRT file truncated": (
@@ -294,6 +298,6 @@ def test_broken_input_gives_one_clear_message_and_loses_nothing(name, folder):
 
 def test_the_list_is_long_enough_and_the_sound_folder_works(folder):
     assert len(BROKEN) >= 20
-    assert len(CaseSet.read(folder / "data")) == 4
+    assert len(read_cases(folder / "data")) == 4
     shutil.rmtree(folder / "data")
     assert load_method(folder / "weights.safetensors").predict_image(CASE.image).landmarks.shape == (166, 2)

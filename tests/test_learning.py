@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from denseseg import losses
 from denseseg.anatomy import CHEST, Anatomy, Structure
-from denseseg.augment import NO_AUGMENTATION, Augmentation, Batch, augment
+from denseseg.augment import NO_AUGMENTATION, Augmentation, augment
+from denseseg.batch import Batch
 from denseseg.heatmaps import argmax_landmarks, gaussian_heatmaps, subpixel_landmarks
 from denseseg.networks.unet import HeatmapUNet, TwoHeadUNet, parameter_count
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -26,20 +27,21 @@ PINS = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().
 PACKAGE = ROOT / "src" / "denseseg"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# from top to bottom; rooms in one line may not import each other, a room may import from those above it
-ROOMS = [
-    {"anatomy"},
-    {"cases"},
-    {"phantom", "readers", "geometry"},
-    {"heatmaps", "augment", "losses"},
-    {"networks"},
-    {"methods"},
+# ground first; a file imports only from floors below its own, or from its own room
+FLOORS = (
+    {"errors", "networks"},
+    {"anatomy", "files"},
+    {"geometry"},
+    {"cases", "prediction", "heatmaps", "losses"},
+    {"readers", "phantom", "exchange", "evaluation", "batch"},
+    {"augment", "viewing"},
     {"training"},
-    {"evaluation"},
-    {"studies"},
-    {"viewing"},
+    {"methods"},
+    {"experiments"},
+    {"studies", "cli"},
     {"course"},
-]
+)
+QUICK = ("errors", "files", "anatomy", "geometry.frame", "cases.case", "cases.case_set", "cases.folder")  # without torch
 
 
 def requirements(*extras: str) -> list[Requirement]:
@@ -47,13 +49,15 @@ def requirements(*extras: str) -> list[Requirement]:
     return [Requirement(line) for group in groups for line in group]
 
 
-def imported(path: Path) -> Iterator[str]:
-    """Dotted names of the modules that a file imports anywhere in it."""
+def imported(path: Path, members: bool = False) -> Iterator[str]:
+    """Dotted names of the modules that a file imports anywhere in it; with `members` also of the names it takes from them."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
+            if members:
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def tracked() -> list[Path]:
@@ -61,22 +65,53 @@ def tracked() -> list[Path]:
     return [ROOT / name for name in files.split("\0") if name and (ROOT / name).is_file()]
 
 
-def level(module: str) -> int | None:
-    """The place of a module's room in the list; None for the package itself."""
-    parts = module.split(".")
-    return next((n for n, rooms in enumerate(ROOMS) if parts[1] in rooms)) if len(parts) > 1 else None
+def floor(module: str) -> int:
+    """The floor of a module's room, 0 for the ground."""
+    return next(n for n, rooms in enumerate(FLOORS) if module.split(".")[1] in rooms)
+
+
+def dotted(path: Path) -> str:
+    name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    return name.removesuffix(".__init__")
 
 
 # ---- rooms ----------------------------------------------------------------------------------------------------------
 
+ROOM_FILES = [path for path in MODULES if path.parent != PACKAGE or path.stem != "__init__"]
 
-@pytest.mark.parametrize("path", [path for path in MODULES if path.parent != PACKAGE or path.stem != "__init__"], ids=str)
-def test_a_room_imports_only_from_rooms_above_it(path: Path) -> None:
-    name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
-    room = name.split(".")[1]
-    for module in imported(path):
-        if module.startswith("denseseg.") and module.split(".")[1] != room:
-            assert level(module) < level(name), f"{name} imports {module}"
+
+def own_imports(path: Path) -> set[str]:
+    """Files of the package that a file imports, also inside functions and for the type checker alone."""
+    files = {dotted(module) for module in MODULES}
+    names = {".".join(parts) for module in imported(path, members=True) for parts in [module.split(".")] if parts[0] == "denseseg"}
+    return {name for name in names if name in files} - {"denseseg", dotted(path)}
+
+
+@pytest.mark.parametrize("path", ROOM_FILES, ids=dotted)
+def test_a_file_imports_only_from_floors_below_or_from_its_own_room(path: Path) -> None:
+    name = dotted(path)
+    for module in own_imports(path):
+        assert module.split(".")[1] == name.split(".")[1] or floor(module) < floor(name), f"{name} imports {module}"
+
+
+def test_no_circle_of_imports() -> None:
+    """Also inside a room, and also where an import is for the type checker alone. A room's __init__ is only its door."""
+    doors = {dotted(path) for path in MODULES if path.stem == "__init__"}
+    graph = {dotted(path): own_imports(path) - doors for path in ROOM_FILES if path.stem != "__init__"}
+    TopologicalSorter(graph).prepare()  # raises CycleError that names the circle
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_a_name_with_an_underscore_stays_in_its_file(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("denseseg"):
+            private = [alias.name for alias in node.names if alias.name.startswith("_")]
+            assert not private, f"{dotted(path)} imports {private} from {node.module}"
+
+
+def test_reading_a_data_set_does_not_load_torch() -> None:
+    code = "import sys\n" + "\n".join(f"import denseseg.{name}" for name in QUICK) + "\nassert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_library_import_is_a_declared_dependency() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from denseseg.cases import Size
+from denseseg.geometry.frame import Size
 
 
 def gaussian_heatmaps(landmarks: Tensor, size: Size, sigma: float, height: float = 1.0) -> Tensor:

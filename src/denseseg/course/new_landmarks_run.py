@@ -12,8 +12,9 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from denseseg.cases import CaseSet
-from denseseg.course.study_record import study_record, write_study
+from denseseg.cases.folder import read_cases
+from denseseg.experiments.record import study_record
+from denseseg.experiments.store import write_study
 from denseseg.methods import load_method
 from denseseg.studies.lung_points import lung_points_study
 
@@ -26,7 +27,7 @@ def new_landmarks_record(
     Raises DataError where the folder or the weights cannot be read, or where they do not belong together.
     """
     method = load_method(weights)
-    cases = CaseSet.read(folder).resized(method.size)
+    cases = read_cases(folder).resized(method.size)
     parts = cases.split(split, seed=0)
     return study_record(
         "new landmarks",

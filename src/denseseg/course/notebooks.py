@@ -30,7 +30,7 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 
 from denseseg.course.folders import find_root
-from denseseg.course.profiles import PROFILES
+from denseseg.experiments.profiles import PROFILES
 
 
 class NotebookError(ValueError):

@@ -16,10 +16,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from denseseg.cases import DataError
-from denseseg.course.record import is_toy, read_records, record_path
 from denseseg.course.studies_page import render_studies
-from denseseg.evaluation.tables import METRIC_NAMES, pipe_table, published
+from denseseg.errors import DataError
+from denseseg.evaluation.metrics import METRIC_NAMES
+from denseseg.evaluation.tables import pipe_table
+from denseseg.experiments.published import published
+from denseseg.experiments.store import read_records, record_path
+from denseseg.experiments.tables import is_toy
 
 Record = dict[str, Any]
 Row = Sequence[str]

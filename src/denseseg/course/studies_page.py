@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from denseseg.cases import DataError
-from denseseg.course.record import is_toy
+from denseseg.errors import DataError
 from denseseg.evaluation.tables import pipe_table
+from denseseg.experiments.tables import is_toy
 
 Study = Mapping[str, Any]
 

@@ -10,12 +10,8 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt, map_coordinates
 from scipy.spatial import KDTree
 
-from denseseg.cases import Size
-
-Outline = list[np.ndarray]  # closed curves, each (k, 2)
-
-
-# ---- landmarks --------------------------------------------------------------------------------------------------
+from denseseg.geometry.contour import Outline, distance_to_outline, sample_outline
+from denseseg.geometry.frame import Size
 
 
 def landmark_errors(predicted: np.ndarray, true: np.ndarray, spacing: float = 1.0) -> np.ndarray:
@@ -32,24 +28,6 @@ def success_rate(errors: np.ndarray, radius: float) -> float:
     """SDR, the successful detection rate: share in [0, 1] of the known errors that are at most `radius`, in their unit."""
     errors = errors[~np.isnan(errors)]
     return _mean(errors <= radius)
-
-
-# ---- landmarks to outline ---------------------------------------------------------------------------------------
-
-
-def distance_to_outline(points: np.ndarray, outline: Outline) -> np.ndarray:
-    """Exact unsigned distances of (P, 2) points to the nearest edge of closed curves: (P,), pixels.
-
-    NaN where a point is missing or the outline is empty. Costs P times the number of edges: meant for landmarks.
-    """
-    points = np.asarray(points, float)
-    if not outline:
-        return np.full(len(points), np.nan)
-    starts = np.concatenate(outline)
-    edges = np.concatenate([np.roll(curve, -1, axis=0) for curve in outline]) - starts
-    offset = points[:, None] - starts
-    along = (offset * edges).sum(-1) / np.maximum((edges**2).sum(-1), 1e-12)
-    return np.linalg.norm(offset - np.clip(along, 0, 1)[..., None] * edges, axis=-1).min(1)
 
 
 def asd_one_way(points: np.ndarray, outline: Outline, spacing: float = 1.0) -> float:
@@ -80,21 +58,6 @@ def distance_map_values(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
     if mask.any() and known.any():
         values[known] = np.abs(map_coordinates(signed, np.asarray(points)[known, ::-1].T, order=1, mode="nearest"))
     return values
-
-
-# ---- outline to outline -----------------------------------------------------------------------------------------
-
-
-def sample_outline(outline: Outline, step: float) -> np.ndarray:
-    """(P, 2) points spread evenly, at most `step` pixels apart, along closed curves; (0, 2) for an empty outline."""
-    return np.concatenate([np.empty((0, 2)), *(_sample_curve(curve, step) for curve in outline)])
-
-
-def _sample_curve(curve: np.ndarray, step: float) -> np.ndarray:
-    closed = np.vstack([curve, curve[:1]])
-    length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(closed, axis=0), axis=1))])
-    at = np.linspace(0, length[-1], max(int(np.ceil(length[-1] / step)), 1), endpoint=False)
-    return np.column_stack([np.interp(at, length, closed[:, axis]) for axis in (0, 1)])
 
 
 def surface_distances(first: Outline, second: Outline, step: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
@@ -128,9 +91,6 @@ def dice(first: np.ndarray, second: np.ndarray) -> float:
     return 2 * np.count_nonzero(np.logical_and(first, second)) / total if total else float("nan")
 
 
-# ---- failures ---------------------------------------------------------------------------------------------------
-
-
 def failure_distance(size: Size, spacing: float = 1.0) -> float:
     """What a failed landmark or outline costs in every distance: half the diagonal of the (H, W) image."""
     return float(np.hypot(*size)) / 2 * spacing
@@ -144,3 +104,18 @@ def limited(distances: np.ndarray, limit: float) -> np.ndarray:
 def _mean(values: np.ndarray) -> float:
     values = values[~np.isnan(values)]
     return float(values.mean()) if len(values) else float("nan")
+
+
+METRIC_NAMES = {
+    "tre": "TRE",
+    "asd_one_way": "ASD (one-way)",
+    "asd_one_way_published": "ASD (one-way, authors' pixel version)",
+    "assd": "ASSD",
+    "hd95": "HD95",
+    "dsc": "DSC",
+    "sdr_2": "SDR 2",
+    "sdr_4": "SDR 4",
+    "sdr_10": "SDR 10",
+    "tre_outside": "TRE beyond the border",
+    "presence": "presence told rightly",
+}

@@ -10,7 +10,7 @@ from skimage.measure import find_contours
 from torch import Tensor
 
 from denseseg.anatomy import Anatomy
-from denseseg.cases import Size
+from denseseg.geometry.frame import Size
 
 
 def pixel_grid(size: Size, device: torch.device | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -174,3 +174,33 @@ def _ends(present: np.ndarray) -> tuple[int, int]:
     """First and end index of the stretch that holds all True, with one neighbour at each end; at least two long."""
     places = np.flatnonzero(present)
     return (int(places[0]) - 1, int(places[-1]) + 2) if len(places) else (0, 2)
+
+
+Outline = list[np.ndarray]  # closed curves, each (k, 2)
+
+
+def distance_to_outline(points: np.ndarray, outline: Outline) -> np.ndarray:
+    """Exact unsigned distances of (P, 2) points to the nearest edge of closed curves: (P,), pixels.
+
+    NaN where a point is missing or the outline is empty. Costs P times the number of edges: meant for landmarks.
+    """
+    points = np.asarray(points, float)
+    if not outline:
+        return np.full(len(points), np.nan)
+    starts = np.concatenate(outline)
+    edges = np.concatenate([np.roll(curve, -1, axis=0) for curve in outline]) - starts
+    offset = points[:, None] - starts
+    along = (offset * edges).sum(-1) / np.maximum((edges**2).sum(-1), 1e-12)
+    return np.linalg.norm(offset - np.clip(along, 0, 1)[..., None] * edges, axis=-1).min(1)
+
+
+def sample_outline(outline: Outline, step: float) -> np.ndarray:
+    """(P, 2) points spread evenly, at most `step` pixels apart, along closed curves; (0, 2) for an empty outline."""
+    return np.concatenate([np.empty((0, 2)), *(_sample_curve(curve, step) for curve in outline)])
+
+
+def _sample_curve(curve: np.ndarray, step: float) -> np.ndarray:
+    closed = np.vstack([curve, curve[:1]])
+    length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(closed, axis=0), axis=1))])
+    at = np.linspace(0, length[-1], max(int(np.ceil(length[-1] / step)), 1), endpoint=False)
+    return np.column_stack([np.interp(at, length, closed[:, axis]) for axis in (0, 1)])

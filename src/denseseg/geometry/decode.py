@@ -10,13 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from scipy.spatial.distance import cdist
 from torch import Tensor
 
-from denseseg.anatomy import Anatomy
-from denseseg.geometry.contour import mask_contours
 from denseseg.geometry.template import Template
 
 
@@ -235,104 +231,3 @@ def decode_affine(
     member = torch.as_tensor(template.anatomy.membership, device=uv.device)
     extent = torch.as_tensor(template.half_extent).to(uv)
     return _invert(uv, mask, member, targets, extent, radius, sigma, iterations)
-
-
-def snap_to_contour(
-    points: np.ndarray,
-    uv: np.ndarray,
-    probability: np.ndarray,
-    targets: np.ndarray,
-    half_extent: np.ndarray,
-    uv_weight: float = 1.0,
-    step: float = 0.25,
-) -> np.ndarray:
-    """Move landmarks that the anatomy places on an outline to the 0.5 level set of the predicted mask.
-
-    Landmark x goes to the outline point p with the least |p - x|^2 + uv_weight |(uv(p) - target) * half_extent|^2: nearest in
-    the image and in the template together, both in pixels. The landmarks keep their order along the outline, with the least sum of
-    costs that this allows, so that a noisy map cannot make the contour cross itself.
-
-    Where the image border cuts a structure, its mask ends at the border, not at an outline. That stretch takes its part in the
-    order, but a landmark that belongs to it stays where it is, as do all that are missing or lie beyond the border pixels.
-
-    points: (n, 2) decoded pixels; uv: (2, H, W); probability: (H, W) in [0, 1]; targets: (n, 2) uv; half_extent: (2,) template
-    pixels per unit uv. Returns (n, 2); the points unchanged where the mask has no outline.
-    """
-    seen = _within(points, probability.shape)
-    curves = mask_contours(probability)
-    if not curves or not seen.any():
-        return points
-    outline = _densified(curves[0], step, least=4 * len(points))[:-1]
-    if (_signed_area(outline) > 0) != (_signed_area(targets) > 0):
-        outline = outline[::-1]
-    cost = cdist(points[seen], outline, "sqeuclidean")
-    if uv_weight:
-        cost += uv_weight * cdist(targets[seen] * half_extent, _bilinear(uv, outline) * half_extent, "sqeuclidean")
-    place = _cyclic_assignment(cost)
-    snapped = points.copy()
-    snapped[seen] = np.where(_within(outline, probability.shape)[place, None], outline[place], points[seen])
-    return snapped
-
-
-def _within(points: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """(n,) bool: between the centres of the border pixels, where an outline is seen; beyond them `mask_contours` closes it."""
-    limit = np.array([size[1] - 1, size[0] - 1])
-    return np.all((points >= 0) & (points <= limit), axis=-1)  # False for NaN
-
-
-def _cyclic_assignment(cost: np.ndarray) -> np.ndarray:
-    """(n,) columns, one for each row of an (n, K) cost with K >= n, in cyclic order and of least total cost.
-
-    The cheapest landmark is taken at its own best place; from there on round the curve, dynamic programming finds the others.
-    """
-    n, k = cost.shape
-    first, start = np.unravel_index(cost.argmin(), cost.shape)
-    turned = np.roll(cost, (-first, -start), axis=(0, 1))
-    total = np.full((n, k), np.inf)
-    total[0, 0] = turned[0, 0]
-    for i in range(1, n):
-        total[i, 1:] = turned[i, 1:] + np.minimum.accumulate(total[i - 1])[:-1]
-    column = np.empty(n, dtype=int)
-    limit = k
-    for i in range(n - 1, -1, -1):
-        column[i] = limit = total[i, :limit].argmin()
-    return np.roll((column + start) % k, first)
-
-
-def _signed_area(polygon: np.ndarray) -> float:
-    """Twice the area of an (n, 2) polygon, positive where it runs clockwise on a displayed image."""
-    x, y = polygon.T
-    return float(x @ np.roll(y, -1) - y @ np.roll(x, -1))
-
-
-def _densified(curve: np.ndarray, step: float, least: int = 4) -> np.ndarray:
-    """A closed curve (k, 2) resampled about every `step` pixels, and by `least` points at least."""
-    length = np.r_[0, np.cumsum(np.linalg.norm(np.diff(curve, axis=0), axis=1))]
-    at = np.linspace(0, length[-1], max(least, int(length[-1] / step)))
-    return np.stack([np.interp(at, length, curve[:, i]) for i in (0, 1)], -1)
-
-
-def _bilinear(image: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Values (P, K) of a (K, H, W) array at (P, 2) positions (x, y), clamped to the border."""
-    _, height, width = image.shape
-    x, y = np.clip(points[:, 0], 0, width - 1), np.clip(points[:, 1], 0, height - 1)
-    left, top = np.minimum(x.astype(int), width - 2), np.minimum(y.astype(int), height - 2)
-    fx, fy = x - left, y - top
-    upper = image[:, top, left] * (1 - fx) + image[:, top, left + 1] * fx
-    lower = image[:, top + 1, left] * (1 - fx) + image[:, top + 1, left + 1] * fx
-    return (upper * (1 - fy) + lower * fy).T
-
-
-def snap_all(points: np.ndarray, uv: np.ndarray, probability: np.ndarray, template: Template, uv_weight: float = 1.0) -> np.ndarray:
-    """`snap_to_contour` for every structure whose landmarks are a contour.
-
-    points: (N, 2); uv: (C, 2, H, W); probability: (C, H, W). uv_weight: as there.
-    """
-    anatomy: Anatomy = template.anatomy
-    snapped = points.copy()
-    for c, structure in enumerate(anatomy.structures):
-        if structure.contour:
-            where = anatomy.slices[structure.name]
-            targets, extent = template.uv[where], template.half_extent[c]
-            snapped[where] = snap_to_contour(points[where], uv[c], probability[c], targets, extent, uv_weight)
-    return snapped

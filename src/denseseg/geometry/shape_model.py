@@ -82,7 +82,7 @@ MODES = 300  # at most; more would only cost time
 
 
 def _model(shapes: np.ndarray, residual: float) -> ShapeModel:
-    mean, modes, variances = _principal(shapes)
+    mean, modes, variances = principal_components(shapes)
     return ShapeModel(mean, modes, np.maximum(variances, residual), residual)
 
 
@@ -90,14 +90,14 @@ def _held_out_residual(shapes: np.ndarray, present: np.ndarray, parts: list[np.n
     """Variance of present coordinates in each direction that modes of the other parts do not span, pixels squared."""
     total = 0.0
     for held in parts:
-        centre, modes, _ = _principal(np.delete(shapes, held, axis=0))
+        centre, modes, _ = principal_components(np.delete(shapes, held, axis=0))
         deviation = shapes[held] - centre
         total += float((((deviation - deviation @ modes @ modes.T) ** 2) * present[held]).sum())
     free = max(1, shapes.shape[1] - min(len(shapes) - 1, shapes.shape[1], MODES))
     return max(total / present.mean() / len(shapes) / free, 1e-9)  # shapes that are all alike would leave none
 
 
-def _principal(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def principal_components(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean (D,), principal directions (D, k) and variances (k,) of (M, D) shapes, largest first, k <= `MODES`."""
     mean = shapes.mean(0)
     count, length = shapes.shape

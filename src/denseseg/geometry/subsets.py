@@ -6,14 +6,9 @@ shape of the training cases.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
-import torch
 
 from denseseg.anatomy import Anatomy
-from denseseg.cases import Case, CaseSet
-from denseseg.geometry.contour import contour_masks
 
 
 def farthest_points(points: np.ndarray, count: int, start: int = 0) -> np.ndarray:
@@ -45,21 +40,3 @@ def landmark_subset(points: np.ndarray, anatomy: Anatomy, percent: int) -> np.nd
     for where, count in zip(anatomy.slices.values(), anatomy.reduced(percent).counts, strict=True):
         keep[where.start + farthest_points(points[where], count)] = True
     return keep
-
-
-def reduce_landmarks(cases: CaseSet, percent: int, points: np.ndarray) -> CaseSet:
-    """The cases with `percent` of the landmarks of each structure, in their order along the contour, and unchanged masks.
-
-    points: (N, 2) on which they are chosen: the template of the *training* cases.
-    Where the landmarks bound the masks, the masks of all landmarks are kept, so that a coarser polygon is not taken for the truth.
-    """
-    anatomy = cases.anatomy.reduced(percent)
-    keep = landmark_subset(points, cases.anatomy, percent)
-    fewer = (replace(c, anatomy=anatomy, landmarks=c.landmarks[keep], masks=_masks(c), metadata=dict(c.metadata)) for c in cases)
-    return CaseSet(f"{cases.name} {percent} %", anatomy, fewer, cases.info)
-
-
-def _masks(case: Case) -> np.ndarray:
-    if case.masks is not None:
-        return case.masks
-    return contour_masks(torch.as_tensor(case.landmarks)[None], case.anatomy, case.size)[0].numpy() > 0.5

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from denseseg.anatomy import Anatomy
-from denseseg.cases import Size
+from denseseg.geometry.frame import Size
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 from denseseg.methods.denseseg import DenseSeg
 from denseseg.methods.heatmap_regression import HeatmapRegression
 from denseseg.methods.mean_shape import MeanShape
-from denseseg.methods.method import Method, Prediction, Registry
+from denseseg.methods.method import Method
+from denseseg.methods.registry import Registry
+from denseseg.prediction import Prediction
 
 REGISTRY = Registry({cls.name: cls for cls in (MeanShape, DenseSeg, HeatmapRegression)})
 METHODS = REGISTRY.classes

@@ -13,13 +13,18 @@ from torch import Tensor
 
 from denseseg import losses
 from denseseg.anatomy import Anatomy
-from denseseg.augment import Batch, similarity_views, unwarp, warp
-from denseseg.cases import CaseSet, Size, inside_image
+from denseseg.augment import similarity_views
+from denseseg.batch import Batch
+from denseseg.cases.case_set import CaseSet
 from denseseg.geometry.contour import contour_masks
-from denseseg.geometry.decode import decode_affine, decode_published, snap_all, uv_targets
+from denseseg.geometry.decode import decode_affine, decode_published, uv_targets
+from denseseg.geometry.frame import Size, inside_image
+from denseseg.geometry.outline_projection import snap_all
 from denseseg.geometry.uvmap import uv_maps
-from denseseg.methods.method import Method, Prediction, Recipe
+from denseseg.geometry.warp import unwarp, warp
+from denseseg.methods.method import Method, Recipe
 from denseseg.networks.unet import TwoHeadUNet
+from denseseg.prediction import Prediction
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from denseseg.anatomy import Anatomy
-from denseseg.augment import Batch
-from denseseg.cases import CaseSet, Size, inside_image
+from denseseg.batch import Batch
+from denseseg.cases.case_set import CaseSet
+from denseseg.geometry.frame import Size, inside_image
 from denseseg.heatmaps import argmax_landmarks, gaussian_heatmaps, subpixel_landmarks
-from denseseg.methods.method import Method, Prediction, Recipe
+from denseseg.methods.method import Method, Recipe
 from denseseg.networks.unet import HeatmapUNet
+from denseseg.prediction import Prediction
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from denseseg.methods.method import Method, Prediction, Recipe
+from denseseg.methods.method import Method, Recipe
+from denseseg.prediction import Prediction
 
 
 class MeanShape(Method):

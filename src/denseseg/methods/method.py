@@ -11,80 +11,25 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from skimage.transform import resize
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from denseseg.anatomy import Anatomy, get_anatomy
-from denseseg.augment import Batch
-from denseseg.cases import CaseSet, DataError, Size, scale_points
+from denseseg.anatomy import Anatomy
+from denseseg.batch import Batch
+from denseseg.cases.case_set import CaseSet
+from denseseg.errors import DataError
+from denseseg.geometry.frame import Size
 from denseseg.geometry.shape_model import ShapeModel, fit_shape_model
 from denseseg.geometry.template import Template
-
-
-@dataclass
-class Prediction:
-    """What a method says of one image.
-
-    landmarks: (N, 2) pixels (x, y); NaN where the method failed, or says that a structure is absent.
-    masks: (C, H, W) bool, or None for a method without masks (its contours are its masks).
-    probabilities: (C, H, W) in [0, 1], or None.
-    uv: (C, 2, H, W), or None; meaningful inside the masks.
-    covariance: (N, 2, 2) pixels squared, or None.
-    """
-
-    anatomy: Anatomy
-    landmarks: np.ndarray
-    masks: np.ndarray | None = None
-    probabilities: np.ndarray | None = None
-    uv: np.ndarray | None = None
-    covariance: np.ndarray | None = None
-
-    @property
-    def failed(self) -> tuple[str, ...]:
-        """Names of structures with a landmark that was not found."""
-        lost = np.isnan(self.landmarks).any(1)
-        return tuple(name for name, where in self.anatomy.slices.items() if lost[where].any())
-
-    def table(self) -> pd.DataFrame:
-        """One row a landmark: structure, index, x, y in pixels."""
-        rows = [(name, i) for name, count in zip(self.anatomy.names, self.anatomy.counts, strict=True) for i in range(count)]
-        table = pd.DataFrame(rows, columns=["structure", "index"])
-        return table.assign(x=self.landmarks[:, 0], y=self.landmarks[:, 1])
-
-    def to_csv(self, path: str | Path) -> Path:
-        """Write `table` to a CSV file; coordinates to 1e-3 pixel, empty where the method failed."""
-        self.table().to_csv(path, index=False, float_format="%.3f")
-        return Path(path)
-
-    def resized(self, old: Size, new: Size) -> Prediction:
-        """The prediction in an image of another (H, W). Points move exactly, maps bilinearly."""
-        if old == new:
-            return self
-        ratio = np.array([new[1] / old[1], new[0] / old[0]])
-        return replace(
-            self,
-            landmarks=scale_points(self.landmarks, old, new),
-            masks=None if self.masks is None else _resize_maps(self.masks.astype(np.float32), new) >= 0.5,
-            probabilities=None if self.probabilities is None else _resize_maps(self.probabilities, new),
-            uv=None if self.uv is None else _resize_maps(self.uv, new),
-            covariance=None if self.covariance is None else self.covariance * np.outer(ratio, ratio),
-        )
-
-
-def _resize_maps(maps: np.ndarray, size: Size) -> np.ndarray:
-    tensor = torch.as_tensor(maps).float().flatten(0, -3)[:, None]
-    resized = F.interpolate(tensor, size, mode="bilinear", align_corners=False)
-    return resized.view(*maps.shape[:-2], *size).numpy()
+from denseseg.prediction import Prediction
 
 
 @dataclass(frozen=True)
@@ -219,52 +164,3 @@ class Method(ABC):
         self.template = Template(self.anatomy, state["template"].double().numpy(), self.size)
         mean, modes, variances, residual = (state[f"shape.{f.name}"].numpy() for f in fields(ShapeModel))
         self.shape_model = ShapeModel(mean, modes, variances, float(residual))
-
-
-@dataclass
-class Registry:
-    """Name -> method class."""
-
-    classes: dict[str, type[Method]] = field(default_factory=dict)
-
-    def create(self, name: str, anatomy: Anatomy, size: Size, recipe: str = "default", **changes: Any) -> Method:
-        """A method by name and recipe, with single options changed. Raises DataError that lists what is known."""
-        known = self._class(name).recipes
-        if recipe not in known:
-            raise DataError(f"{name} has no recipe {recipe!r}; it has: {', '.join(known)}")
-        return self.classes[name](anatomy, size, known[recipe].changed(**changes))
-
-    def options(self, name: str) -> set[str]:
-        """Names of the options that the recipes of a method have."""
-        return {option.name for recipe in self._class(name).recipes.values() for option in fields(recipe)}
-
-    def _class(self, name: str) -> type[Method]:
-        if name not in self.classes:
-            raise DataError(f"unknown method {name!r}; known: {', '.join(self.classes)}")
-        return self.classes[name]
-
-    def load(self, path: str | Path, device: str | torch.device = "cpu") -> Method:
-        """A method from its weights file. Raises DataError where the file is missing, damaged or of another program."""
-        path = Path(path)
-        if not path.exists():
-            raise DataError(f"{path} is missing; train a method and save it, or correct the path")
-        try:
-            with safe_open(path, framework="pt") as content:
-                header = json.loads((content.metadata() or {})["denseseg"])
-                tensors = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118 (not a mapping)
-        except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
-            raise DataError(f"{path} holds no denseseg weights or is damaged ({error}); copy or train it again") from None
-        recipe: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in header["recipe"].items()}
-        method = self.create(header["method"], get_anatomy(header["anatomy"]), tuple(header["size"]), **recipe)
-        try:
-            method.set_state(_with_prefix(tensors, "state."))
-        except KeyError as error:
-            raise DataError(f"{path} lacks {error}: an older version wrote it; train the method again") from None
-        if method.network is not None:
-            method.network.load_state_dict(_with_prefix(tensors, "network."))
-            method.network.to(device).eval()
-        return method
-
-
-def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

@@ -1,6 +1,6 @@
 """Synthetic radiographs whose landmarks and dense correspondence are known exactly."""
 
-from denseseg.phantom.chest import ChestPhantom, chest_phantom
-from denseseg.phantom.wrist import WristPhantom, wrist_phantom
+from denseseg.phantom.chest.phantom import ChestPhantom, chest_phantom
+from denseseg.phantom.wrist.phantom import WristPhantom, wrist_phantom
 
 __all__ = ["ChestPhantom", "WristPhantom", "chest_phantom", "wrist_phantom"]

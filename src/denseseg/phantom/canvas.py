@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from denseseg.cases import Size
+from denseseg.geometry.frame import Size
 from denseseg.phantom.warps import Warp
 
 Grid = tuple[np.ndarray, np.ndarray]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from denseseg.cases import DataError, Size, read_png, staged, write_png
+from denseseg.errors import DataError
+from denseseg.files import read_png, staged, write_png
+from denseseg.geometry.frame import Size
 
 
 @dataclass
@@ -100,16 +101,3 @@ def verify_checksums(folder: Path, checksums: Path, images: dict[str, Path]) -> 
         listed.add(path.resolve())
     unlisted = [name for name, path in images.items() if path.resolve() not in listed]
     return [f"no checksum for {few(unlisted)}"] if unlisted else []
-
-
-def exit_status(prepare: Callable[[], None]) -> int:
-    """Run a script's work: 0, or 1 after an error told in one line, or 130 where the user stopped it."""
-    try:
-        prepare()
-    except (DataError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0

@@ -31,7 +31,11 @@ from skimage.transform import resize
 from tqdm.auto import tqdm
 
 from denseseg.anatomy import WRIST
-from denseseg.cases import Case, CaseSet, DataError, Size, read_png
+from denseseg.cases.case import Case
+from denseseg.cases.case_set import CaseSet
+from denseseg.errors import DataError
+from denseseg.files import read_png
+from denseseg.geometry.frame import Size
 from denseseg.readers.files import Report, few, kept_image, verify_checksums
 
 NAME = "GRAZPEDWRI-DX"

@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from denseseg.cases import DataError, read_png
+from denseseg.errors import DataError
+from denseseg.files import read_png
 from denseseg.readers.jsrt import FIELD_OF_VIEW, read_img_file
 
 PERCENTILES = (0.5, 99.5)

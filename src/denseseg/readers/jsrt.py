@@ -27,7 +27,11 @@ from skimage.transform import resize
 from tqdm.auto import tqdm
 
 from denseseg.anatomy import CHEST
-from denseseg.cases import Case, CaseSet, DataError, Size, read_png, scale_points
+from denseseg.cases.case import Case
+from denseseg.cases.case_set import CaseSet
+from denseseg.errors import DataError
+from denseseg.files import read_png
+from denseseg.geometry.frame import Size, scale_points
 from denseseg.readers.files import Report, few, kept_image, verify_checksums
 
 IMG_SIZE: Size = (2048, 2048)

@@ -32,7 +32,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from denseseg.anatomy import Anatomy
-from denseseg.cases import DataError
+from denseseg.errors import DataError
 from denseseg.evaluation.statistics import bootstrap_cases
 from denseseg.networks.ensemble import BoneNetworks
 from denseseg.studies.shape_features import ShapeFeatures, centroids, log_sizes, present

@@ -18,14 +18,15 @@ from scipy.ndimage import map_coordinates
 from scipy.stats import rankdata, spearmanr
 
 from denseseg.anatomy import Anatomy
-from denseseg.cases import CaseSet, Split
+from denseseg.cases.case_set import CaseSet, Split
 from denseseg.evaluation.statistics import bootstrap_cases, bootstrap_interval
 from denseseg.geometry.decode import published_inversion
 from denseseg.geometry.template import Template
 from denseseg.geometry.uvmap import uv_maps
-from denseseg.methods.method import Method, Prediction
+from denseseg.methods.method import Method
+from denseseg.prediction import Prediction
 from denseseg.studies.new_landmarks import SMOOTHING, NewLandmark, read_maps, read_splines, transfer_score, true_maps
-from denseseg.training import predict_all
+from denseseg.training.loop import predict_all
 
 CHART = "left lung"
 

@@ -24,9 +24,10 @@ from torch import Tensor
 from denseseg.anatomy import Anatomy
 from denseseg.geometry.contour import signed_distance
 from denseseg.geometry.decode import affine_inversion
+from denseseg.geometry.spline import fit_spline, usable
 from denseseg.geometry.template import Template
-from denseseg.geometry.uvmap import fit_spline, usable, uv_maps
-from denseseg.methods.method import Prediction
+from denseseg.geometry.uvmap import uv_maps
+from denseseg.prediction import Prediction
 
 READERS = ("map", "spline")
 SMOOTHING = 1.0  # of the spline, since predicted landmarks are noisy; from 0.1 to 10 JSRT's validation cases hardly tell them apart

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from denseseg.anatomy import Anatomy
-from denseseg.cases import DataError
+from denseseg.errors import DataError
 
 
 def present(landmarks: np.ndarray, anatomy: Anatomy) -> np.ndarray:

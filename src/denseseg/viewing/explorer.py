@@ -21,10 +21,10 @@ import traitlets
 from matplotlib.colors import to_hex
 from scipy.ndimage import binary_dilation
 
-from denseseg.cases import DataError
+from denseseg.errors import DataError
 from denseseg.geometry.contour import contour_masks
 from denseseg.geometry.template import Template
-from denseseg.viewing.plots import UV_CORNERS, structure_colours
+from denseseg.viewing.plots.style import UV_CORNERS, structure_colours
 
 FOLDER = Path(__file__).parent
 INVALID = -32768  # the Int16 that no uv is rounded to

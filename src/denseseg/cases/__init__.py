@@ -1,0 +1,12 @@
+"""The truth: cases, sets of them, and the folder they live in."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "case": ["Case"],
+        "case_set": ["CaseSet", "Split", "patients_in_both"],
+        "folder": ["read_cases", "write_cases"],
+    },
+)

@@ -1,0 +1,122 @@
+"""One radiograph with its landmarks.
+
+Points are (x, y) in pixels with (0, 0) the centre of the top-left pixel; arrays are [row, column]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from skimage.transform import resize
+
+from denseseg.anatomy import Anatomy
+from denseseg.errors import DataError
+from denseseg.geometry.frame import Size, scale_points
+
+
+@dataclass
+class Case:
+    """One radiograph.
+
+    id: unique within its data set; it names the files.
+    image: (H, W) float32 in [0, 1], bone bright.
+    landmarks: (N, 2) float64, (x, y) in pixels; NaN marks a missing landmark. A structure without any landmark is absent: it is not
+        in the image. Landmarks may lie outside the image, where its border cuts a structure off.
+    masks: (C, H, W) bool in the anatomy's order, or None where the contours of the landmarks are the masks.
+    spacing: millimetres per pixel, or None where unknown.
+    metadata: further columns of cases.csv (split, stratum, age, ...).
+
+    Raises DataError on construction where these do not hold.
+    """
+
+    id: str
+    image: np.ndarray
+    landmarks: np.ndarray
+    anatomy: Anatomy
+    masks: np.ndarray | None = None
+    spacing: float | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.image = np.asarray(self.image, dtype=np.float32)
+        self.landmarks = np.asarray(self.landmarks, dtype=np.float64)
+        self._check_image()
+        self._check_landmarks()
+        if self.masks is not None:
+            self.masks = np.asarray(self.masks, dtype=bool)
+            if self.masks.shape != (len(self.anatomy), *self.size):
+                raise DataError(
+                    f"case {self.id}: masks have shape {self.masks.shape}; "
+                    f"give one (H, W) mask per structure: {(len(self.anatomy), *self.size)}"
+                )
+        if self.spacing is not None and not (np.isfinite(self.spacing) and self.spacing > 0):
+            raise DataError(f"case {self.id}: spacing {self.spacing} is not a positive number of mm; leave it empty if unknown")
+
+    def _check_image(self) -> None:
+        if self.image.ndim != 2:
+            raise DataError(f"case {self.id}: the image has shape {self.image.shape}; convert it to one grey channel (H, W)")
+        if min(self.image.shape) < 8:
+            raise DataError(f"case {self.id}: the image has only {self.image.shape} pixels; give at least 8 x 8")
+        if not np.isfinite(self.image).all():
+            raise DataError(f"case {self.id}: the image contains NaN or infinite values; replace them before building the case")
+        if self.image.min() < 0 or self.image.max() > 1:
+            raise DataError(
+                f"case {self.id}: the image spans {self.image.min():g}..{self.image.max():g}; scale grey values to 0..1"
+            )
+
+    def _check_landmarks(self) -> None:
+        expected = (self.anatomy.n_landmarks, 2)
+        if self.landmarks.shape != expected:
+            raise DataError(
+                f"case {self.id}: landmarks have shape {self.landmarks.shape}, {self.anatomy.name} needs {expected}; "
+                "mark missing ones with NaN"
+            )
+        if np.isinf(self.landmarks).any():
+            raise DataError(f"case {self.id}: a landmark is infinite; mark missing ones with NaN")
+        if np.isnan(self.landmarks).all():
+            raise DataError(f"case {self.id}: every landmark is missing; remove the case or add its rows to landmarks.csv")
+        height, width = self.size
+        margin = 0.5 * max(height, width)
+        far = (self.landmarks < -margin) | (self.landmarks > np.array([width, height]) + margin)
+        if far.any():
+            index = int(np.argwhere(far)[0, 0])
+            raise DataError(
+                f"case {self.id}: landmark {index} at {self.landmarks[index].round(1).tolist()} lies far outside the "
+                f"{width} x {height} image; check the axis order (x, y) and the pixel frame"
+            )
+
+    @property
+    def size(self) -> Size:
+        """(H, W) in pixels."""
+        return self.image.shape[0], self.image.shape[1]
+
+    def points(self, structure: str) -> np.ndarray:
+        """(n, 2) landmarks of one structure."""
+        self.anatomy.index(structure)
+        return self.landmarks[self.anatomy.slices[structure]]
+
+    def resized(self, size: Size) -> Case:
+        """The case at another (H, W), with landmarks, masks and spacing moved along.
+
+        Spacing stays a single number, so height and width must scale alike; raises DataError otherwise.
+        """
+        if size == self.size:
+            return self
+        rows, columns = size[0] / self.size[0], size[1] / self.size[1]
+        if abs(rows - columns) > 0.02 * columns and self.spacing is not None:
+            raise DataError(
+                f"case {self.id}: resizing {self.size} to {size} changes the aspect ratio, and millimetres with it; "
+                "crop or pad to the same aspect first"
+            )
+        image = resize(self.image, size, order=1, anti_aliasing=True).astype(np.float32)
+        masks = None
+        if self.masks is not None:
+            masks = np.stack([resize(m.astype(np.float32), size, order=1, anti_aliasing=True) >= 0.5 for m in self.masks])
+        return replace(
+            self,
+            image=np.clip(image, 0, 1),
+            landmarks=scale_points(self.landmarks, self.size, size),
+            masks=masks,
+            spacing=None if self.spacing is None else self.spacing / columns,
+        )

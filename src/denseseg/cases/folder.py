@@ -1,0 +1,207 @@
+"""The data-set folder, which a person can read:
+
+    dataset.toml      name, anatomy, source, licence
+    cases.csv         case, spacing, split, and any other column (patient, age, stratum, ...)
+    landmarks.csv     case, structure, index, x, y      (pixels; a missing landmark has no row)
+    images/ID.png     8 or 16 bit, one channel
+    masks/ID.npz      optional: bool array `masks` of shape (C, H, W)
+
+Points are (x, y) in pixels with (0, 0) the centre of the top-left pixel; arrays are [row, column].
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from denseseg.anatomy import Anatomy, get_anatomy
+from denseseg.cases.case import Case
+from denseseg.cases.case_set import CaseSet, distinct
+from denseseg.errors import DataError
+from denseseg.files import read_png, staged, write_png
+
+
+def read_cases(folder: str | Path) -> CaseSet:
+    """Read a data-set folder. Raises DataError that names the file, the case and how to fix it."""
+    folder = Path(folder)
+    info = _read_description(folder)
+    name = info.pop("name", folder.name)
+    try:
+        anatomy = get_anatomy(info.pop("anatomy"))
+    except KeyError as error:
+        raise DataError(f"{folder / 'dataset.toml'}: {error.args[0]}; correct the line `anatomy = ...`") from None
+    table = _read_table(folder / "cases.csv", {"case"})
+    if table["case"].isna().any():
+        raise DataError(f"{folder / 'cases.csv'}: line {table['case'].isna().argmax() + 2} names no case; fill it in or remove it")
+    points = _landmark_arrays(folder / "landmarks.csv", anatomy, set(table["case"]))
+    cases = [_read_case(folder, row, points, anatomy) for row in table.to_dict("records")]
+    return CaseSet(name, anatomy, cases, info)
+
+
+def write_cases(
+    folder: str | Path,
+    cases: CaseSet | Iterable[Case],
+    *,
+    name: str | None = None,
+    anatomy: Anatomy | None = None,
+    info: dict[str, str] | None = None,
+    bits: int = 16,
+) -> Path:
+    """Write the data-set folder described at the top of this module, and return it.
+
+    cases: a set, which knows its name, anatomy and info; or any iterable, such as a generator, for which they are given. Each case
+        is written and forgotten before the next is asked for, so that a set need not fit into memory.
+    bits: 8 or 16, of the images.
+    All or nothing: files that are already there are replaced only after every new one is whole; where a generator raises an error,
+    what was in the folder is left as it was. Raises DataError.
+    """
+    if isinstance(cases, CaseSet):
+        name, anatomy, info = name or cases.name, anatomy or cases.anatomy, cases.info if info is None else info
+    if name is None or anatomy is None:
+        raise DataError("write_cases needs the name and the anatomy of cases that are no CaseSet; give both")
+    if bits not in (8, 16):
+        raise DataError(f"bits={bits}: PNG images are written with 8 or 16 bit")
+    folder = Path(folder)
+    with staged(folder) as staging:
+        rows = [_write_case(staging, case, bits) for case in distinct(name, anatomy, cases)]
+        if not rows:
+            raise DataError(f"{name} has no cases to write; check how it was selected")
+        pd.DataFrame(rows).to_csv(staging / "cases.csv", index=False)
+        lines = {"name": name, "anatomy": anatomy.name, **(info or {})}
+        text = "".join(f"{key} = {_toml_string(value)}\n" for key, value in lines.items())
+        (staging / "dataset.toml").write_text(text, encoding="utf-8")
+        new_masks = {path.name for path in staging.glob("masks/*.npz")}
+    for file in {f"{row['case']}.npz" for row in rows} - new_masks:  # those of an earlier set would be read back as this one's
+        (folder / "masks" / file).unlink(missing_ok=True)
+    return folder
+
+
+def _write_case(folder: Path, case: Case, bits: int) -> dict[str, Any]:
+    """Write the image and masks of a case, append its landmarks to landmarks.csv, and return its row of cases.csv."""
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir(exist_ok=True)
+    write_png(folder / "images" / f"{case.id}.png", case.image, bits)
+    if case.masks is not None:
+        np.savez_compressed(folder / "masks" / f"{case.id}.npz", masks=case.masks)
+    table = folder / "landmarks.csv"
+    _landmark_rows(case).to_csv(table, mode="a", header=not table.exists(), index=False, float_format="%.4f")
+    return {"case": case.id, "spacing": case.spacing, **case.metadata}
+
+
+def _landmark_rows(case: Case) -> pd.DataFrame:
+    points = case.landmarks.round(4)  # as in fingerprint(), which then survives writing and reading
+    columns = {
+        "case": case.id,
+        "structure": np.repeat(case.anatomy.names, case.anatomy.counts),
+        "index": np.concatenate([np.arange(count) for count in case.anatomy.counts]),
+        "x": points[:, 0],
+        "y": points[:, 1],
+    }
+    return pd.DataFrame(columns).dropna(subset=["x", "y"])
+
+
+def _toml_string(value: str) -> str:
+    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def _read_description(folder: Path) -> dict[str, str]:
+    path = folder / "dataset.toml"
+    if not path.exists():
+        raise DataError(f"{path} is missing: not a finished data-set folder; run the script that prepares it (again)")
+    try:
+        info = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not valid TOML ({error}); mend that line") from None
+    if "anatomy" not in info:
+        raise DataError(f'{path} does not name an anatomy; add a line such as: anatomy = "chest"')
+    return {key: str(value) for key, value in info.items()}
+
+
+def _read_table(path: Path, columns: set[str]) -> pd.DataFrame:
+    if not path.exists():
+        raise DataError(f"{path} is missing; run the script that prepares the data set (again)")
+    try:
+        table = pd.read_csv(path, dtype=dict.fromkeys(("case", "structure", "split", "stratum", "patient"), str))
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not a readable CSV table ({error}); write it again") from None
+    missing = columns - set(table.columns)
+    if missing:
+        raise DataError(f"{path} lacks the column(s) {', '.join(sorted(missing))}; add them to its first line")
+    return table
+
+
+def _landmark_arrays(path: Path, anatomy: Anatomy, cases: set[str]) -> dict[str, np.ndarray]:
+    """landmarks.csv as case -> (N, 2) array with NaN where a row is absent."""
+    table = _read_table(path, {"case", "structure", "index", "x", "y"})
+    for column, known, what in (("structure", set(anatomy.names), "structure"), ("case", cases, "case")):
+        strange = table[~table[column].isin(known)]
+        if len(strange):
+            row = strange.iloc[0]
+            raise DataError(
+                f"{path}: unknown {what} {row[column]!r} (line {strange.index[0] + 2}, case {row['case']}); "
+                f"known are {', '.join(sorted(known)[:8])}{', ...' if len(known) > 8 else ''}"
+            )
+    for column in ("index", "x", "y"):
+        table[column] = pd.to_numeric(table[column], errors="coerce")
+    broken = table[table[["index", "x", "y"]].isna().any(axis=1) | (table["index"] % 1 != 0)]
+    if len(broken):
+        raise DataError(
+            f"{path}: line {broken.index[0] + 2} (case {broken.iloc[0]['case']}) needs a whole index and numbers x and y; "
+            "leave missing landmarks out"
+        )
+    counts = table["structure"].map(dict(zip(anatomy.names, anatomy.counts, strict=True)))
+    outside = table[(table["index"] < 0) | (table["index"] >= counts)]
+    if len(outside):
+        row = outside.iloc[0]
+        raise DataError(
+            f"{path}: case {row['case']} has landmark {int(row['index'])} of the {row['structure']}, which has only "
+            f"{int(counts[outside.index[0]])} (0-based); check the anatomy"
+        )
+    twice = table[table.duplicated(["case", "structure", "index"])]
+    if len(twice):
+        raise DataError(f"{path}: line {twice.index[0] + 2} gives a landmark of case {twice.iloc[0]['case']} twice; keep one")
+    starts = {name: where.start for name, where in anatomy.slices.items()}
+    position = table["structure"].map(starts).to_numpy() + table["index"].to_numpy().astype(int)
+    arrays = {case: np.full((anatomy.n_landmarks, 2), np.nan) for case in cases}
+    for case, rows in table.groupby("case").indices.items():
+        arrays[case][position[rows]] = table[["x", "y"]].to_numpy()[rows]
+    return arrays
+
+
+def _read_case(folder: Path, row: dict[str, Any], points: dict[str, np.ndarray], anatomy: Anatomy) -> Case:
+    name = row.pop("case")
+    try:
+        return Case(
+            id=name,
+            image=read_png(folder / "images" / f"{name}.png"),
+            landmarks=points[name],
+            anatomy=anatomy,
+            masks=_read_masks(folder / "masks" / f"{name}.npz"),
+            spacing=_read_spacing(row.pop("spacing", None)),
+            metadata={key: value for key, value in row.items() if not pd.isna(value)},
+        )
+    except DataError as error:
+        raise DataError(f"{folder}: {error}") from None
+
+
+def _read_spacing(value: Any) -> float | None:
+    try:
+        return None if value is None or pd.isna(value) else float(value)
+    except ValueError:
+        raise DataError(f"spacing {value!r} in cases.csv is not a number of mm; leave it empty if unknown") from None
+
+
+def _read_masks(path: Path) -> np.ndarray | None:
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            return content["masks"]
+    except Exception as error:  # a damaged archive raises many kinds
+        raise DataError(f"{path} cannot be read ({type(error).__name__}: {error}); write it again or remove it") from None

@@ -1,0 +1,96 @@
+"""Summaries of evaluation tables as the papers print them, and paired comparisons of methods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+
+from denseseg.errors import DataError
+from denseseg.evaluation.statistics import bootstrap_cases, holm, paired_difference
+
+
+def summarise(frame: pd.DataFrame, n_resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """The table as the paper prints it: one row per group and metric, and the rows of the group "average".
+
+    Left and right are pooled: a group's mean and SD (n - 1) run over all values of all its structures. "average" is the mean of
+    the group means and, as in the authors' tables, its `sd` the mean of the group SDs. `low` and `high` are the 95 % bootstrap
+    interval of the mean; it resamples images, never structures.
+    Columns: group, metric, mean, sd, low, high, unit, n (values), missing (not in the truth), failures (values with a failure).
+    Raises DataError where a metric mixes units.
+    """
+    twice = frame[frame.duplicated(["case", "structure", "metric"])]
+    if len(twice):
+        raise DataError(f"case {twice.iloc[0]['case']} is in the table twice; summarise one method and one seed at a time")
+    parts = frame.groupby("metric", sort=False)
+    rows = [row for metric, part in parts for row in _summarise(str(metric), part, n_resamples, seed)]
+    table = pd.DataFrame(rows, columns=["group", "metric", "mean", "sd", "low", "high", "unit", "n", "missing", "failures"])
+    order = {name: i for i, name in enumerate([*frame["group"].drop_duplicates(), "average"])}
+    return table.sort_values("group", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+
+
+def _summarise(metric: str, rows: pd.DataFrame, n_resamples: int, seed: int) -> Iterator[tuple]:
+    units = rows["unit"].unique()
+    if len(units) > 1:
+        raise DataError(f"{metric} mixes the units {', '.join(units)}; give all cases a spacing, or none")
+    by_group = rows.groupby("group", sort=False)
+    sd = by_group["value"].std()
+    tally = by_group.agg(n=("value", "count"), missing=("value", lambda v: int(v.isna().sum())), failures=("failed", "sum"))
+    cells = rows.groupby(["group", "case"], sort=False)["value"]
+    sums, counts = (part.unstack().loc[tally.index].to_numpy() for part in (cells.sum(), cells.count()))
+    for g, group in enumerate(tally.index):
+        mean = _pooled_mean(sums[[g]], counts[[g]], n_resamples, seed)
+        yield (group, metric, mean[0], sd[group], *mean[1:], units[0], *tally.loc[group])
+    mean = _pooled_mean(sums, counts, n_resamples, seed)
+    yield ("average", metric, mean[0], sd.mean(), *mean[1:], units[0], *tally.sum())
+
+
+def _pooled_mean(sums: np.ndarray, counts: np.ndarray, n_resamples: int, seed: int) -> tuple[float, float, float]:
+    """Mean over groups of the pooled means, and its interval, from (groups, cases) sums and counts of values."""
+
+    def statistic(cases: np.ndarray, axis: int = -1) -> np.ndarray:
+        total, count = np.nansum(sums[:, cases], axis), np.nansum(counts[:, cases], axis)
+        known = count > 0  # a group that nobody annotated leaves the average
+        means = np.divide(total, count, out=np.zeros_like(total), where=known)
+        return np.where(known.any(0), means.sum(0) / np.maximum(known.sum(0), 1), np.nan)
+
+    everyone = np.arange(sums.shape[1])
+    low, high = bootstrap_cases(statistic, len(everyone), n_resamples, seed)
+    return float(statistic(everyone)), low, high
+
+
+def per_case(frame: pd.DataFrame, metric: str, group: str = "average") -> pd.Series:
+    """One number per image, indexed by case: the group's mean, or for "average" the mean of the group means."""
+    rows = frame[frame["metric"] == metric]
+    if group != "average":
+        rows = rows[rows["group"] == group]
+    if rows.empty:
+        known = {"metrics": [*frame["metric"].unique()], "groups": [*frame["group"].unique(), "average"]}
+        raise DataError(f"the table has no {metric!r} of {group!r}; it has {known}")
+    return rows.groupby(["case", "group"], sort=False)["value"].mean().groupby("case", sort=False).mean().rename(metric)
+
+
+def compare_methods(
+    frames: Mapping[str, pd.DataFrame], reference: str, metric: str = "tre", group: str = "average", seed: int = 0
+) -> pd.DataFrame:
+    """Every method against `reference` on the same images, with Holm's correction for the number of comparisons.
+
+    frames: method name -> table of `evaluate`. Returns one row per other method: method, difference (method minus
+        reference), low, high, p_wilcoxon, p_permutation, p_holm (of p_permutation), n (images).
+    Raises DataError where the tables do not cover the same cases.
+    """
+    if reference not in frames:
+        raise DataError(f"unknown reference {reference!r}; there are: {', '.join(frames)}")
+    base = per_case(frames[reference], metric, group)
+    rows = []
+    for name, frame in frames.items():
+        if name == reference:
+            continue
+        values = per_case(frame, metric, group)
+        if set(values.index) != set(base.index):
+            raise DataError(f"{name} and {reference} were evaluated on different cases; paired tests need the same ones")
+        rows.append((name, *paired_difference(values[base.index].to_numpy(), base.to_numpy(), seed=seed)))
+    table = pd.DataFrame(rows, columns=["method", "difference", "low", "high", "p_wilcoxon", "p_permutation", "n"])
+    table.insert(6, "p_holm", holm(table["p_permutation"]))
+    return table

@@ -1,0 +1,15 @@
+"""What makes a number trustworthy: profiles, runs, records and where they come from. It works without the book."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "experiment": ["Experiment", "default_settings", "evaluate_method", "run_experiment"],
+        "profiles": ["PROFILES", "Profile", "get_profile", "load_cases"],
+        "published": ["published"],
+        "record": ["make_record", "study_record", "validate_record"],
+        "store": ["read_records", "write_record", "write_study"],
+        "tables": ["comparison_table", "is_toy", "results_table", "run_title"],
+    },
+)

@@ -1,0 +1,89 @@
+"""Drawing the chest: attenuation added up structure by structure, as a projection does, then the film.
+
+Each part is drawn in the frame that moves with it, so its texture follows the deformation. Positions are in hundredths of the
+field; attenuation is in units of about the trunk's full soft tissue.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from denseseg.geometry.frame import Size
+from denseseg.phantom.canvas import Canvas, ellipse, path_distance, rise
+from denseseg.phantom.chest import bones as chest_bones
+from denseseg.phantom.chest import organs as chest_organs
+from denseseg.phantom.chest.population import Maps, Physiology
+from denseseg.phantom.film import collimate, draw_letter, expose
+from denseseg.phantom.outlines import spline
+from denseseg.phantom.warps import Chain
+
+
+def draw(maps: Maps, who: Physiology, size: Size, texture: np.random.Generator, film: np.random.Generator) -> np.ndarray:
+    """The radiograph: (H, W) float32 in [0, 1]. The anatomy's texture and the film have their own random numbers."""
+    canvas = Canvas.blank(size)
+    body_x, body_y = canvas.frame(maps.body)
+    skin_y = body_y - _lift(body_x, body_y, maps)
+    canvas.attenuation += chest_organs.body_wall(body_x, body_y, skin_y, who, texture)
+    for side in (0, 1):
+        chest_organs.lung(canvas, maps.structures[side], side, texture)
+    chest_organs.heart(canvas, maps.structures[2], maps.body)
+    chest_organs.airways(canvas, maps.body, texture)
+    midline = canvas.window(maps.body, np.array([(50.0, level) for level in (-60, 0, 50, 100, 160)]), 12)
+    canvas.attenuation[midline] += chest_bones.spine(*canvas.frame(maps.body, midline), texture)
+    for side in (0, 1):
+        chest_bones.shoulder(canvas, maps.shoulders[side], side)
+        chest_bones.clavicle(canvas, maps.structures[3 + side], side)
+    _devices(canvas, maps.body, texture)
+    _marker(canvas, film)
+    centre, gain = 0.61 + 0.03 * who.tissue + 0.04 * film.normal(), 5.6 * np.exp(0.1 * film.normal())
+    image = expose(
+        canvas.attenuation, film, scatter=film.uniform(0.03, 0.09), noise=film.uniform(0.003, 0.011), centre=centre, gain=gain
+    )
+    if film.random() < 0.4:
+        margins = np.maximum(0, film.normal(0, 1.5, size=4))
+        image = collimate(canvas, image, margins, float(film.normal(0, 0.7)))
+    return np.clip(image, 0, 1).astype(np.float32)
+
+
+def _lift(x: np.ndarray, y: np.ndarray, maps: Maps) -> np.ndarray:
+    """How far down the skin of the shoulders is moved at positions of the body: it follows the bones, the neck stays."""
+    off, level, share = np.array([16.0, 30.0, 50.0]), np.array([14.0, 13.0, 14.0]), np.array([0.0, 0.8, 1.0])
+    right, left = (
+        share * (shoulder.warps[0].forward(50 + sign * off, level)[1] - level)
+        for shoulder, sign in zip(maps.shoulders, (-1, 1), strict=True)
+    )
+    amount = np.interp(x, np.concatenate([50 - off[::-1], 50 + off]), np.concatenate([right[::-1], left]))
+    return (amount * rise(38 - y, 22)).astype(np.float32)
+
+
+def _marker(canvas: Canvas, rng: np.random.Generator) -> None:
+    """A lead letter on the film: R or L, at the top, on the side it names."""
+    letter, shown = rng.choice(["R", "L"]), rng.random() < 0.75
+    x = rng.uniform(3, 9) if letter == "R" else rng.uniform(88, 94)
+    y, height, slant = rng.uniform(3, 9), rng.uniform(3, 4.2), rng.normal(0, 0.1)
+    if shown:
+        draw_letter(canvas, letter, (float(x), float(y)), float(height), float(slant))
+
+
+def _devices(canvas: Canvas, body: Chain, rng: np.random.Generator) -> None:
+    """Now and then an electrode with its lead, a feeding tube, a central line or a pacemaker, drawn on the body."""
+    kind = rng.random()
+    if kind > 0.20:
+        return
+    x, y = canvas.frame(body)
+    start = np.array([rng.uniform(20, 80), rng.uniform(30, 60)])
+    bend = start + np.array([rng.normal(0, 7), -14.0])
+    if kind < 0.10:
+        disc = rise(1.1 - np.hypot(x - start[0], y - start[1]), 0.3)
+        lead = path_distance(x, y, spline([tuple(start), tuple(bend), (bend[0] + rng.normal(0, 12), -20.0)], 16))
+        canvas.attenuation += 0.35 * disc + 0.16 * rise(0.28 - lead, 0.25)
+    elif kind < 0.14:
+        tube = path_distance(x, y, spline([(51, -20), (51.2, 20), (52.5, 50), (54, 74), (60, 83), (68, 82)], 24))
+        canvas.attenuation += 0.10 * rise(0.5 - np.abs(tube), 0.3) + 0.10 * rise(0.16 - np.abs(tube - 0.42), 0.2)
+    elif kind < 0.18:
+        line = path_distance(x, y, spline([(38, -5), (40.5, 8), (44, 16), (45, 28), (45.5, 44)], 16))
+        canvas.attenuation += 0.16 * rise(0.3 - line, 0.25)
+    else:
+        can = ellipse(x, y, (77, 25), (3.7, 4.8), 25)
+        lead = path_distance(x, y, spline([(74, 22), (66, 17), (56, 18), (46.5, 26), (44.5, 50), (52, 68), (62, 71)], 24))
+        canvas.attenuation += 0.75 * rise(can, 0.4) + 0.2 * rise(0.35 - lead, 0.25)

@@ -1,0 +1,90 @@
+"""Synthetic frontal chest radiographs whose dense correspondence is known exactly.
+
+Every structure has a canonical shape (`chest_shapes`) and an invertible map from it to the image (`warps`): its own
+deformation first (heart size, breathing, clavicle posture, individual variation), then that of the whole body (build,
+posture), then the pixel grid. Landmarks are the images of the canonical landmarks, and the radiograph is drawn by looking up
+the canonical shapes through the inverse maps, so that texture inside a structure moves with it: what is true at the
+landmarks is true at every pixel.
+
+The field of view measures 358.4 mm along the image's shorter side, as in JSRT; the spacing is 358.4 / min(H, W) mm.
+Anatomy depends on (seed, index) only, never on the size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import cached_property
+
+import numpy as np
+
+from denseseg.anatomy import CHEST
+from denseseg.cases.case import Case
+from denseseg.cases.case_set import CaseSet
+from denseseg.errors import DataError
+from denseseg.geometry.frame import Size
+from denseseg.phantom.chest.drawing import draw
+from denseseg.phantom.chest.population import Maps, Physiology
+from denseseg.phantom.chest.shapes import chest_outlines
+from denseseg.phantom.phantom import Phantom
+
+FIELD_MM = 358.4
+
+
+class ChestPhantom(Phantom):
+    """Phantom number `index` of the population `seed`, rendered at `size` = (H, W) pixels.
+
+    case: the radiograph with its 166 landmarks, as a `Case`.
+    canonical: (N, 2) px, the undeformed landmarks in the same pixel frame.
+    physiology: the parameters behind it.
+
+    Raises DataError where the size is smaller than 32 x 32.
+    """
+
+    anatomy = CHEST
+
+    def __init__(self, seed: int, index: int, size: Size = (256, 256)):
+        if min(size) < 32:
+            raise DataError(f"phantom of size {tuple(size)}: give at least 32 x 32 pixels")
+        super().__init__(seed, index, size)
+        rng = self._random(0)
+        self.physiology = Physiology.random(rng)
+        self.maps = Maps.random(self.physiology, rng)
+        self.outlines, self.chains = chest_outlines(), self.maps.structures
+
+    @property
+    def cardiothoracic_ratio(self) -> float:
+        """Greatest width of the heart over the greatest width of the chest (outer lung borders)."""
+        heart, right, left = (self.landmarks[CHEST.slices[name]][:, 0] for name in ("heart", "right lung", "left lung"))
+        return float(np.ptp(heart) / (left.max() - right.min()))
+
+    @cached_property
+    def case(self) -> Case:
+        image = draw(self.maps, self.physiology, self.size, self._random(1), self._random(2))
+        parameters = {k: v if isinstance(v, str) else round(v, 3) for k, v in asdict(self.physiology).items()}
+        return Case(
+            id=f"chest{self.index:04d}",
+            image=image,
+            landmarks=self.landmarks,
+            anatomy=CHEST,
+            spacing=FIELD_MM / min(self.size),
+            metadata={
+                "split": "train" if 13 * self.index % 20 < 13 else "test",
+                "stratum": self.physiology.sex,
+                "ctr": round(self.cardiothoracic_ratio, 3),
+                **parameters,
+            },
+        )
+
+
+def chest_phantom(n: int, size: Size = (256, 256), seed: int = 0) -> CaseSet:
+    """A data set of `n` chest phantoms of `size` = (H, W) pixels; 65 % are marked train, the others test.
+
+    Case i is the same anatomy for every `n` and every `size`. Metadata: split, stratum (the sex), ctr (cardiothoracic ratio)
+    and the parameters of `Physiology`.
+    """
+    info = {
+        "source": f"procedural chest phantom of denseseg, seed {seed}",
+        "licence": "CC0-1.0",
+        "note": "synthetic; no patient data",
+    }
+    return CaseSet("chest phantom", CHEST, (ChestPhantom(seed, i, size).case for i in range(n)), info)

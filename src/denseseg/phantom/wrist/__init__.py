@@ -1,0 +1,1 @@
+"""The wrist phantom."""

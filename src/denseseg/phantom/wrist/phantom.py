@@ -1,0 +1,123 @@
+"""Synthetic radiographs of children's hands and wrists whose dense correspondence and age are known exactly.
+
+Posterior-anterior views of a left hand (right ones are shown flipped): fingers up, thumb and radius on the right. Seventeen
+structures with 710 landmarks as in GRAZPEDWRI-DX. As in the chest phantom, every bone has a canonical shape (`wrist_shapes`) and an
+invertible map from it to the image (`warps`): its own form first (maturity, individual variation), then its place in the hand
+(posture), then that of the hand in the image (size, turn, field of view). The radiograph is drawn by looking up the canonical
+shapes through the inverse maps, so what is true at the landmarks is true at every pixel.
+
+Bone age drives everything that grows (`wrist_growth`). A bone that has not ossified yet is absent: its landmarks are NaN and
+nothing of it is drawn. Radius and ulna go on beyond the lower border; their landmarks end some 5 to 30 px (of 384 rows) below it.
+This end is no place of the anatomy but where the label ends, so the shaft is stretched to meet it. Metacarpals reach beyond the
+other borders where the image shows a smaller section. Phalanges come into view without being structures.
+
+There are no casts, no metal and no fractures, unlike in the real set.
+
+The field is 100 units wide (along the shorter side); anatomy depends on (seed, index) only, never on the size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import cached_property
+
+import numpy as np
+
+from denseseg.anatomy import WRIST
+from denseseg.cases.case import Case
+from denseseg.cases.case_set import CaseSet
+from denseseg.errors import DataError
+from denseseg.geometry.frame import Size
+from denseseg.phantom.phantom import Phantom
+from denseseg.phantom.wrist import growth as growth
+from denseseg.phantom.wrist.drawing import draw
+from denseseg.phantom.wrist.population import Child, Maps, Physiology
+from denseseg.phantom.wrist.shapes import wrist_outlines
+
+BANDS = ("2 to 5 years", "6 to 9 years", "10 to 13 years", "14 to 17 years")
+
+
+class WristPhantom(Phantom):
+    """Phantom number `index` of the population `seed`, rendered at `size` = (H, W) pixels, about 12 high to 7 wide.
+
+    case: the radiograph with its 710 landmarks, as a `Case`; spacing is None as in the real set.
+    canonical: (N, 2) px, the undeformed landmarks (a mature hand) in the same pixel frame.
+    landmarks: (N, 2) px, NaN for bones that have not ossified; `place` and `material` answer for those, too.
+    age_months, bone_age_months: the chronological age, and the maturity that is seen. physiology: the parameters behind it.
+
+    Raises DataError where the size is smaller than 96 x 56 or of another aspect.
+    """
+
+    anatomy = WRIST
+
+    def __init__(self, seed: int, index: int, size: Size = (384, 224)):
+        if size[0] < 96 or size[1] < 56:
+            raise DataError(f"wrist phantom of size {tuple(size)}: give at least 96 x 56 pixels (height x width)")
+        if not 1.6 < size[0] / size[1] < 1.85:
+            raise DataError(f"wrist phantom of size {tuple(size)}: give about 12 rows to 7 columns, such as 384 x 224")
+        super().__init__(seed, index, size)
+        rng = self._random(0)
+        self.child = Child.random(rng)
+        self.maps = Maps.random(self.child, rng)
+        self.outlines, self.chains = wrist_outlines(), self.maps.structures
+        self.laterality = "L" if rng.random() < 0.5 else "R"
+
+    @property
+    def age_months(self) -> float:
+        return round(12 * self.child.age, 1)
+
+    @property
+    def bone_age_months(self) -> float:
+        return round(12 * self.child.bone_age, 1)
+
+    @property
+    def physiology(self) -> Physiology:
+        return self.child.who
+
+    @property
+    def present(self) -> tuple[bool, ...]:
+        """Whether each structure has ossified."""
+        return self.child.present
+
+    @cached_property
+    def landmarks(self) -> np.ndarray:
+        """(N, 2) px, the canonical landmarks put in place, NaN where the bone has not ossified."""
+        return np.where(np.array(self.present)[WRIST.membership, None], super().landmarks, np.nan)
+
+    @property
+    def mm_per_pixel(self) -> float:
+        return self.pixel / self.maps.zoom
+
+    @cached_property
+    def case(self) -> Case:
+        band = BANDS[min(int((self.child.age - 2) // 4), len(BANDS) - 1)]
+        return Case(
+            id=f"wrist{self.index:04d}",
+            image=draw(self.maps, self.child, self.size, self._random(1), self._random(2)),
+            landmarks=self.landmarks,
+            anatomy=WRIST,
+            metadata={
+                "split": "train" if 3 * self.index % 5 < 3 else "test",
+                "stratum": band,
+                "patient": f"child{self.index:04d}",
+                "age_months": self.age_months,
+                "bone_age_months": self.bone_age_months,
+                "laterality": self.laterality,
+                "mm_per_pixel": round(self.mm_per_pixel, 4),
+                **{name: round(value, 3) for name, value in asdict(self.physiology).items()},
+            },
+        )
+
+
+def wrist_phantom(n: int, size: Size = (384, 224), seed: int = 0) -> CaseSet:
+    """A data set of `n` wrist phantoms of `size` = (H, W) pixels; 60 % are marked train, the others test.
+
+    Case i is the same anatomy for every `n` and every `size`. Metadata: split, stratum (age band), patient, age_months,
+    bone_age_months, laterality, mm_per_pixel and the parameters of `Physiology`.
+    """
+    info = {
+        "source": f"procedural wrist phantom of denseseg, seed {seed}",
+        "licence": "CC0-1.0",
+        "note": "synthetic; no patient data",
+    }
+    return CaseSet("wrist phantom", WRIST, (WristPhantom(seed, i, size).case for i in range(n)), info)

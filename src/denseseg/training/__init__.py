@@ -1,0 +1,7 @@
+"""The training loop and its settings."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submod_attrs={"loop": ["fit", "predict_all", "validation_error"], "settings": ["TrainingSettings"]}
+)

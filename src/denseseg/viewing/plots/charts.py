@@ -1,0 +1,146 @@
+"""Charts of training and evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from denseseg.errors import DataError
+from denseseg.evaluation.metrics import METRIC_NAMES
+from denseseg.viewing.plots.style import BRIGHT, new_axes, one_unit, styled
+
+
+@styled
+def plot_history(table: pd.DataFrame, unit: str = "pixels") -> Figure:
+    """Loss terms (log scale) and the validation error against epochs.
+
+    table: the history of `training.fit`: a column `epoch`, the validation error in columns whose name contains "tre" (NaN where
+        not measured), and one column for each loss term.
+    Raises DataError where the history is empty.
+    """
+    if not len(table):
+        raise DataError("the history is empty: this method has nothing to train, so there is nothing to plot")
+    errors = [name for name in table if "tre" in str(name)]
+    skipped = {"epoch", "learning_rate", "seconds", *errors}
+    terms = [name for name in table.select_dtypes("number") if name not in skipped]
+    figure, axes = plt.subplots(2, 1, figsize=(6.4, 5.4), sharex=True, height_ratios=(3, 2))
+    for name, colour in zip(terms, BRIGHT * 3, strict=False):
+        axes[0].plot(table["epoch"], table[name], label=str(name).replace("_", " "), color=colour)
+    axes[0].set(yscale="log", ylabel="loss (no unit)", title="training")
+    axes[0].legend(ncols=2)
+    for name, colour in zip(errors, BRIGHT, strict=False):
+        seen = table[["epoch", name]].dropna()
+        axes[1].plot(seen["epoch"], seen[name], "o-", markersize=3, color=colour, label=str(name).replace("_", " "))
+    axes[1].set(xlabel="epoch", ylabel=f"landmark error ({unit})", ylim=(0, None), title="validation")
+    for ax in axes:
+        ax.grid(axis="y")
+    return figure
+
+
+@styled
+def plot_cumulative_error(
+    frames: Mapping[str, Any], unit: str = "mm", limits: Sequence[float] = (2, 4, 10), ax: Axes | None = None
+) -> Axes:
+    """Share of landmarks (%) whose error is at most x: one curve a method, ticks at the usual limits.
+
+    frames: method name -> errors of any shape, in `unit`. NaN (missing or failed) stays in the
+        denominator: it never counts as found.
+    """
+    ax = new_axes(ax)
+    right = max([*limits, *(float(np.nanquantile(np.asarray(errors), 0.99)) for errors in frames.values())])
+    for (name, errors), colour in zip(frames.items(), BRIGHT * 3, strict=False):
+        flat = np.asarray(errors, dtype=float).ravel()
+        found = np.sort(flat[np.isfinite(flat)])
+        share = 100 * np.arange(1, len(found) + 1) / len(flat)
+        ax.step(np.r_[0, found, max(right, found[-1])], np.r_[0, share, share[-1]], where="post", label=name, color=colour)
+    for limit in limits:
+        ax.axvline(limit, color="#bbbbbb", linewidth=0.8, linestyle=":", zorder=0)
+    ax.set(xlabel=f"landmark error ({unit})", ylabel="landmarks with at most this error (%)", xlim=(0, right), ylim=(0, 101))
+    ax.set_title("cumulative error")
+    ax.grid(axis="y")
+    ax.legend(loc="lower right")
+    return ax
+
+
+@styled
+def plot_error_by_structure(
+    frames: pd.DataFrame | Mapping[str, pd.DataFrame], metric: str = "tre", by: str = "group", ax: Axes | None = None
+) -> Axes:
+    """Distribution of a metric over cases: for each group a box for each method, and every value as a dot.
+
+    frames: a table of `evaluation.benchmark.evaluate`, or several by method name. by: "group" or "structure".
+    Boxes show the quartiles and the median; whiskers reach 1.5 interquartile ranges.
+    """
+    named = {"": frames} if isinstance(frames, pd.DataFrame) else dict(frames)
+    rows = {name: frame[frame["metric"] == metric] for name, frame in named.items()}
+    together = pd.concat(rows.values())
+    unit, ax = one_unit(together), new_axes(ax)
+    groups, step, rng = list(dict.fromkeys(together[by])), 0.8 / len(rows), np.random.default_rng(0)
+    for m, ((name, frame), colour) in enumerate(zip(rows.items(), BRIGHT * 3, strict=False)):
+        values = [frame.loc[frame[by] == group, "value"].dropna().to_numpy() for group in groups]
+        places = np.arange(len(groups)) + (m - (len(rows) - 1) / 2) * step
+        line = {"color": colour}
+        ax.boxplot(
+            values,
+            positions=places,
+            widths=0.7 * step,
+            showfliers=False,
+            patch_artist=True,
+            boxprops={"facecolor": (*to_rgb(colour), 0.25), "edgecolor": colour},
+            medianprops={"color": colour, "linewidth": 2},
+            whiskerprops=line,
+            capprops=line,
+        )
+        for place, own in zip(places, values, strict=True):
+            ax.scatter(place + rng.uniform(-0.18, 0.18, len(own)) * step, own, s=5, color=colour, alpha=0.5, linewidths=0)
+        ax.plot([], [], "s", color=colour, label=name)
+    turn = 30 if len(groups) > 5 else 0
+    ax.set_xticks(range(len(groups)), groups, rotation=turn, ha="right" if turn else "center")
+    title = METRIC_NAMES.get(metric, metric)
+    ax.set(
+        ylabel=f"{title} ({unit})",
+        ylim=(0, None),
+        title=f"{title} by {by}, each dot a {'case' if by == 'structure' else 'structure of a case'}",
+    )
+    ax.grid(axis="y")
+    if len(rows) > 1:
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1 if not turn else -0.3), ncols=3)
+    return ax
+
+
+@styled
+def plot_intervals(
+    table: pd.DataFrame,
+    label: str = "method",
+    value: str = "mean",
+    unit: str | None = None,
+    title: str = "mean with 95 % bootstrap interval",
+    reference: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """A forest plot: one row each with its value and interval, from the columns `label`, `value`, `low` and `high`.
+
+    table: rows of `evaluation.tables.results_table` or `benchmark.summarise` for one metric, or all of
+        `benchmark.compare_methods` (then value="difference", a unit, and reference=0).
+    unit: by default what the column `unit` says. reference: where to draw a line to compare with, such as 0 for a difference.
+    """
+    ax = new_axes(ax, 6.4, 1.3 + 0.34 * len(table))
+    rows = np.arange(len(table))
+    ax.hlines(rows, table["low"], table["high"], color=BRIGHT[0], linewidth=2.5)
+    ax.plot(table[value], rows, "o", color=BRIGHT[0], markersize=6, markeredgecolor="white")
+    for row, (middle, high) in enumerate(zip(table[value], table["high"], strict=True)):
+        ax.annotate(f"{middle:.2f}", (high, row), xytext=(6, 0), textcoords="offset points", va="center", fontsize=9)
+    if reference is not None:
+        ax.axvline(reference, color="#999999", linewidth=1, linestyle="--", zorder=0)
+    ax.set_yticks(rows, [str(name) for name in table[label]])
+    ax.set(xlabel=f"{value} ({unit or one_unit(table)})", ylim=(len(table) - 0.5, -0.5), title=title)
+    ax.margins(x=0.15)
+    ax.grid(axis="x")
+    return ax

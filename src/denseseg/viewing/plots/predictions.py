@@ -1,0 +1,91 @@
+"""Pictures of predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.lines import Line2D
+from matplotlib.patches import Ellipse
+
+from denseseg.anatomy import Anatomy
+from denseseg.cases.case import Case
+from denseseg.errors import DataError
+from denseseg.prediction import Prediction
+from denseseg.viewing.plots.style import (
+    BRIGHT,
+    TRUTH,
+    draw_landmarks,
+    draw_masks,
+    image_axes,
+    radiograph,
+    structure_colours,
+    structure_legend,
+    styled,
+)
+
+
+@styled
+def show_prediction(
+    image: Any,
+    prediction: Prediction,
+    case: Case | None = None,
+    spacing: float | None = None,
+    ellipses: bool = False,
+    ax: Axes | None = None,
+) -> Axes:
+    """Predicted masks and landmarks over the image; with `case`, the truth as white dots, joined to what was predicted.
+
+    image: (H, W); the prediction is in its pixels. spacing: mm per pixel, by default that of the case.
+    ellipses: draw the region that should hold 95 % of the truth, from the covariance.
+    The title names structures that were not found.
+    """
+    image, points, anatomy = np.asarray(image), np.asarray(prediction.landmarks), prediction.anatomy
+    spacing = spacing or (case.spacing if case else None)
+    ax = image_axes(ax, image.shape, spacing)
+    radiograph(ax, image, dim=0.9)
+    if prediction.masks is not None:
+        draw_masks(ax, prediction.masks, anatomy, alpha=0.25)
+    if case is not None:
+        sticks = np.stack([case.landmarks, points], axis=1)
+        ax.add_collection(LineCollection(list(sticks), colors=TRUTH, linewidths=1.0, zorder=3))
+        ax.scatter(case.landmarks[:, 0], case.landmarks[:, 1], s=5, color=TRUTH, linewidths=0, zorder=4)
+    if ellipses and getattr(prediction, "covariance", None) is not None:
+        _draw_ellipses(ax, points, np.asarray(prediction.covariance), anatomy)
+    draw_landmarks(ax, points, anatomy, size=10, line=prediction.masks is None)
+    if len(anatomy) <= len(BRIGHT):
+        truth = Line2D([], [], color="white", marker="o", markersize=4, markeredgecolor="#666666", label="truth, error")
+        structure_legend(ax, anatomy, [truth] if case else [])
+    title = "prediction" if case is None else f"prediction and truth, case {case.id}"
+    ax.set_title(title + (f"; not found: {', '.join(prediction.failed)}" if prediction.failed else ""))
+    return ax
+
+
+def _draw_ellipses(ax: Axes, points: np.ndarray, covariance: np.ndarray, anatomy: Anatomy) -> None:
+    """Ellipses that hold 95 % of a 2-D normal distribution: radius sqrt(5.991) standard deviations."""
+    colours = list(structure_colours(anatomy).values())
+    for point, matrix, member in zip(points, covariance, anatomy.membership, strict=True):
+        if not (np.isfinite(matrix).all() and np.isfinite(point).all()):
+            continue
+        variance, axes = np.linalg.eigh(matrix)
+        width, height = 2 * np.sqrt(5.991 * np.clip(variance, 0, None))
+        angle = np.degrees(np.arctan2(axes[1, 0], axes[0, 0]))
+        ax.add_patch(Ellipse(point, width, height, angle=angle, fill=False, edgecolor=colours[member], linewidth=0.8, zorder=3))
+
+
+def overlay(image: Any, prediction: Prediction, path: str | Path, spacing: float | None = None) -> Path:
+    """Write the picture of `show_prediction` to a PNG. Raises DataError where the file cannot be written."""
+    path = Path(path)
+    figure = plt.figure(figsize=(5.4, 5.4), layout="constrained")
+    show_prediction(image, prediction, spacing=spacing, ax=figure.add_subplot())
+    try:
+        figure.savefig(path, dpi=160, facecolor="white")
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}; choose a folder that exists and is writable") from error
+    finally:
+        plt.close(figure)
+    return path

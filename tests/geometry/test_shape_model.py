@@ -1,0 +1,112 @@
+"""The shape model: a Gaussian posterior with its known answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from denseseg.geometry.shape_model import MODES, fit_shape_model, principal_components
+from denseseg.phantom.chest.phantom import chest_phantom
+
+SHAPES = chest_phantom(60, (64, 64), seed=5).landmarks
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 1000), st.floats(0.2, 4))
+def test_the_posterior_is_the_textbook_formula(seed, noise):
+    """mean + S (S + noise^2 I)^-1 (z - mean) with the full covariance S, also with missing points."""
+    model = fit_shape_model(SHAPES[:20])
+    size = len(model.mean)
+    covariance = model.modes @ np.diag(model.variances - model.residual) @ model.modes.T + model.residual * np.eye(size)
+    rng = np.random.default_rng(seed)
+    points = SHAPES[30] + rng.normal(size=(166, 2)) * noise
+    points[rng.choice(166, 10)] = np.nan
+    seen = np.isfinite(points.ravel())
+    gain = covariance[np.ix_(seen, seen)]
+    expected = points.ravel().copy()
+    deviation = points.ravel()[seen] - model.mean[seen]
+    expected[seen] = model.mean[seen] + gain @ np.linalg.solve(gain + noise**2 * np.eye(seen.sum()), deviation)
+    np.testing.assert_allclose(model.posterior(points, noise).ravel(), expected, atol=1e-6)
+
+
+def test_it_removes_noise_from_shapes_that_it_has_not_seen():
+    model = fit_shape_model(SHAPES[:40])
+    rng = np.random.default_rng(0)
+    before, after = [], []
+    for shape in SHAPES[40:]:
+        noisy = shape + rng.normal(size=shape.shape)
+        before.append(np.linalg.norm(noisy - shape, axis=1).mean())
+        after.append(np.linalg.norm(model.posterior(noisy, 1.0) - shape, axis=1).mean())
+    assert np.mean(after) < 0.7 * np.mean(before)
+
+
+def test_without_noise_the_image_is_trusted_and_with_endless_noise_the_mean():
+    model = fit_shape_model(SHAPES[:40])
+    np.testing.assert_allclose(model.posterior(SHAPES[50], 1e-6), SHAPES[50], atol=1e-3)
+    np.testing.assert_allclose(model.posterior(SHAPES[50], 1e6).ravel(), model.mean, atol=1e-3)
+
+
+def test_few_shapes_make_a_careful_model():
+    assert fit_shape_model(SHAPES[:4]).residual > 3 * fit_shape_model(SHAPES).residual
+
+
+def test_missing_landmarks():
+    landmarks = SHAPES[:20].copy()
+    landmarks[3, 7] = np.nan
+    model = fit_shape_model(landmarks)
+    assert np.isfinite(model.modes).all()
+    nothing = np.full((166, 2), np.nan)
+    assert np.isnan(model.posterior(nothing, 1.0)).all()
+    whole = SHAPES[:20, 7].mean(0)
+    assert np.linalg.norm(model.mean.reshape(-1, 2)[7] - whole) < np.linalg.norm(np.nanmean(landmarks[:, 7], axis=0) - whole)
+
+
+def test_shapes_that_are_all_alike_complete_each_other():
+    alike = np.repeat(SHAPES[:1], 5, axis=0)
+    alike[0, 7] = np.nan
+    np.testing.assert_allclose(fit_shape_model(alike).mean, SHAPES[0].ravel(), atol=1e-6)
+
+
+def test_unseen_points_are_inferred_from_the_others():
+    """mean + S_uo (S_oo + noise^2 I)^-1 (z - mean), whatever value the unseen points come with."""
+    model = fit_shape_model(SHAPES[:20])
+    covariance = model.modes @ np.diag(model.variances - model.residual) @ model.modes.T + model.residual * np.eye(332)
+    unseen = np.zeros(166, bool)
+    unseen[40:60] = True
+    wild = np.where(unseen[:, None], 1e6, SHAPES[30])
+    got = model.posterior(wild, 0.7, unseen)
+    u, o = np.repeat(unseen, 2), np.repeat(~unseen, 2)
+    gain = covariance[np.ix_(u, o)] @ np.linalg.inv(covariance[np.ix_(o, o)] + 0.49 * np.eye(o.sum()))
+    expected = model.mean[u] + gain @ (SHAPES[30].ravel() - model.mean)[o]
+    np.testing.assert_allclose(got[unseen].ravel(), expected, atol=1e-6)
+    np.testing.assert_array_equal(got, model.posterior(np.where(unseen[:, None], np.nan, SHAPES[30]), 0.7, unseen))
+
+
+def test_a_structure_that_many_cases_lack_is_learned_from_its_neighbours():
+    """A heart missing in every third case: inferred hearts beat the mean heart, and the model of the others stays as good."""
+    landmarks, heart = SHAPES[:45].copy(), np.arange(94, 120)
+    landmarks[::3, heart] = np.nan
+    unseen = np.isin(np.arange(166), heart)
+    model = fit_shape_model(landmarks)
+    mean = np.nanmean(landmarks, axis=0)[heart]
+    inferred = [model.posterior(shape, 0.5, unseen)[heart] for shape in SHAPES[45:]]
+    error = np.linalg.norm(np.array(inferred) - SHAPES[45:, heart], axis=-1).mean()
+    assert error < 0.85 * np.linalg.norm(mean - SHAPES[45:, heart], axis=-1).mean()
+
+
+def test_more_shapes_than_coordinates_give_the_same_model():
+    """Both ways to the principal directions: of the data, and of their covariance."""
+    few = SHAPES[:, :25]  # 50 coordinates of 60 shapes
+    mean, modes, variances = principal_components(few.reshape(60, 50))
+    _, singular, directions = np.linalg.svd(few.reshape(60, 50) - mean, full_matrices=False)
+    np.testing.assert_allclose(variances[:30], singular[:30] ** 2 / 59, rtol=1e-6)
+    np.testing.assert_allclose(np.abs((modes * directions.T[:, : modes.shape[1]]).sum(0))[:20], 1, atol=1e-6)
+
+
+def test_thousands_of_cases_keep_a_few_hundred_modes():
+    shapes = np.random.default_rng(0).normal(size=(700, 320, 2))
+    model = fit_shape_model(shapes, folds=2)
+    assert model.modes.shape == (640, MODES)
+    assert model.residual == pytest.approx(1, rel=0.15)  # white noise: as much variance in every direction
