@@ -150,7 +150,7 @@ BROKEN = {
     "unknown anatomy": (
         lambda f: spoil(f / "data/dataset.toml", '"chest"', '"chesst"'),
         lambda f: read_cases(f / "data"),
-        "dataset.toml: unknown anatomy 'chesst'; known: chest, wrist, hand",
+        "dataset.toml: unknown anatomy 'chesst'; built in are: chest, wrist, hand",
     ),
     "landmark file missing": (
         lambda f: (f / "data/landmarks.csv").unlink(),

@@ -6,35 +6,99 @@ It knows nothing of pixels.
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from enum import StrEnum
 from functools import cached_property
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field, StringConstraints, model_validator
+from pydantic.dataclasses import dataclass
+
+from denseseg.errors import STRICT, DataError, validated
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
-@dataclass(frozen=True)
+class Kind(StrEnum):
+    """What the landmarks of a structure are.
+
+    OUTLINE: they run once round its closed outline, in order, so that they bound a mask.
+    CURVE: they run along an open curve, in order.
+    POINTS: single landmarks in no order.
+    """
+
+    OUTLINE = "outline"
+    CURVE = "curve"
+    POINTS = "points"
+
+
+@dataclass(frozen=True, config=STRICT)
 class Structure:
     """One anatomical structure.
 
     name: as shown to people, such as "right lung" (the patient's right).
     count: number of landmarks.
     group: the row under which tables pool it, such as "lungs".
-    contour: True where the landmarks run once round the outline, in order, so that they bound a mask.
+    kind: what the landmarks are.
+    labels: a name for each landmark, such as "sella", or none.
+    region: "hull" where the convex hull of single landmarks, with a margin, shall count as the region they cover.
     """
 
-    name: str
-    count: int
-    group: str
-    contour: bool = True
+    name: Name
+    count: Annotated[int, Field(ge=1)]
+    group: Name
+    kind: Kind = Kind.OUTLINE
+    labels: tuple[str, ...] = ()
+    region: Literal["hull"] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Structure:
+        if self.labels and len(self.labels) != self.count:
+            raise ValueError(f"{self.name} has {self.count} landmarks but {len(self.labels)} labels; give one a landmark, or none")
+        if self.region is not None and self.kind is not Kind.POINTS:
+            raise ValueError(f"{self.name}: region = {self.region!r} is for kind = 'points' only")
+        return self
+
+    @property
+    def outlined(self) -> bool:
+        """Whether the landmarks are a closed outline."""
+        return self.kind is Kind.OUTLINE
+
+    @property
+    def covers(self) -> bool:
+        """Whether the structure covers a region of the image, so that it has a mask and can have a uv map."""
+        return self.outlined or self.region is not None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Anatomy:
     """An ordered set of structures; landmark arrays have shape (N, 2) with N = `n_landmarks`."""
 
-    name: str
-    structures: tuple[Structure, ...]
+    name: Name
+    structures: Annotated[tuple[Structure, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _check(self) -> Anatomy:
+        twice = {name for name in self.names if self.names.count(name) > 1}
+        if twice:
+            raise ValueError(f"two structures are called {min(twice)!r}; give each a name of its own")
+        return self
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any], source: str = "anatomy") -> Anatomy:
+        """The anatomy that `to_dict` wrote. Raises DataError that names `source`, the field and what was expected."""
+        return validated(cls, content, source)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: name, and structures as a list of dicts without the fields that have their default."""
+        structures = []
+        for s in self.structures:
+            row: dict[str, Any] = {"name": s.name, "count": s.count, "group": s.group}
+            row |= {} if s.outlined else {"kind": s.kind.value}
+            row |= {"labels": list(s.labels)} if s.labels else {}
+            structures.append(row | ({"region": s.region} if s.region else {}))
+        return {"name": self.name, "structures": structures}
 
     def __len__(self) -> int:
         return len(self.structures)
@@ -76,15 +140,23 @@ class Anatomy:
             raise KeyError(f"{self.name} has no structure {name!r}; it has: {', '.join(self.names)}")
         return self.names.index(name)
 
+    @cached_property
+    def padded(self) -> np.ndarray:
+        """(C, n) integers: the landmarks of each structure as positions in an (N, 2) array, -1 beyond a structure's count."""
+        places = np.full((len(self), max(self.counts)), -1)
+        for row, where in zip(places, self.slices.values(), strict=True):
+            row[: where.stop - where.start] = np.arange(where.start, where.stop)
+        return places
+
     def reduced(self, percent: int) -> Anatomy:
         """The anatomy with this share of each structure's landmarks, rounded as Python rounds, but at least 4 where it has them.
 
-        Its name, such as "wrist 25 %", says all that `get_anatomy` needs to make it again. Raises ValueError beyond 1..99.
+        Labels are dropped. Raises DataError beyond 1..99.
         """
         if not 1 <= percent <= 99:
-            raise ValueError(f"{percent} % of the landmarks: give a whole number from 1 to 99")
+            raise DataError(f"{percent} % of the landmarks: give a whole number from 1 to 99")
         counts = [min(n, max(4, round(n * percent / 100))) for n in self.counts]
-        structures = tuple(replace(s, count=n) for s, n in zip(self.structures, counts, strict=True))
+        structures = tuple(replace(s, count=n, labels=()) for s, n in zip(self.structures, counts, strict=True))
         return Anatomy(f"{self.name} {percent} %", structures)
 
 
@@ -118,15 +190,13 @@ WRIST = Anatomy(
     ),
 )
 
-HAND = Anatomy("hand", (Structure("hand", 37, "hand", contour=False),))
+HAND = Anatomy("hand", (Structure("hand", 37, "hand", Kind.POINTS),))
 
 ANATOMIES = {anatomy.name: anatomy for anatomy in (CHEST, WRIST, HAND)}
 
 
 def get_anatomy(name: str) -> Anatomy:
-    """The anatomy called `name`, or its reduction such as "wrist 25 %". Raises KeyError that lists the known ones."""
-    if reduction := re.fullmatch(r"(.+) ([1-9]\d?) %", name):
-        return get_anatomy(reduction[1]).reduced(int(reduction[2]))
+    """The built-in anatomy called `name`. Raises DataError that lists the known ones."""
     if name not in ANATOMIES:
-        raise KeyError(f"unknown anatomy {name!r}; known: {', '.join(ANATOMIES)}")
+        raise DataError(f"unknown anatomy {name!r}; built in are: {', '.join(ANATOMIES)}")
     return ANATOMIES[name]

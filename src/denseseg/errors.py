@@ -4,10 +4,40 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Any
+
+import pydantic_core
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)  # of every model: an unknown field is an error, and so is NaN
 
 
 class DataError(ValueError):
-    """Bad input. The message names the file or case, what is wrong, and the mend."""
+    """Bad input. The message names the file or case, what is wrong, and how to fix it."""
+
+
+def validated(kind: Any, content: Any, source: str) -> Any:
+    """`content` from outside, in plain values, as an instance of `kind` (a model, a dataclass or any type that pydantic knows).
+
+    Nothing is converted silently: the text "3" is no number. Raises DataError with one line: source, field, what was expected.
+    """
+    try:
+        return TypeAdapter(kind).validate_json(pydantic_core.to_json(content), strict=True)
+    except ValidationError as error:
+        raise DataError(f"{source}: {told(error)}") from None
+
+
+def told(error: ValidationError) -> str:
+    """The first of pydantic's complaints in one line: field, what was expected, what was found."""
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    expected = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    expected = {"missing": "is missing; add it", "extra_forbidden": "is unknown; correct the name or remove it"}.get(
+        first["type"], expected
+    )
+    found = "" if first["type"] in ("missing", "extra_forbidden", "value_error") else f", got {str(first['input'])[:80]!r}"
+    more = len(error.errors()) - 1
+    return f"{field} {expected}{found}".strip() + (f" (and {more} more)" if more else "")
 
 
 def exit_status(prepare: Callable[[], None]) -> int:

@@ -69,7 +69,7 @@ def test_anatomies_have_the_published_counts():
 
 
 def test_unknown_names_list_the_known_ones():
-    with pytest.raises(KeyError, match="known: chest, wrist, hand"):
+    with pytest.raises(DataError, match="built in are: chest, wrist, hand"):
         get_anatomy("knee")
     with pytest.raises(KeyError, match="left clavicle"):
         CHEST.index("spleen")
@@ -471,7 +471,7 @@ def test_a_missing_file_is_named(folder, file):
     [
         ("name = toy", "not valid TOML"),
         ('name = "toy"', "does not name an anatomy"),
-        ('anatomy = "knee"', "unknown anatomy 'knee'; known: chest, wrist, hand"),
+        ('anatomy = "knee"', "unknown anatomy 'knee'; built in are: chest, wrist, hand"),
     ],
 )
 def test_a_bad_description_is_explained(folder, text, message):

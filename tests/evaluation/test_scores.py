@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from denseseg.anatomy import Anatomy, Structure
+from denseseg.anatomy import Anatomy, Kind, Structure
 from denseseg.cases.case import Case
 from denseseg.cases.masks import polygon_masks
 from denseseg.errors import DataError
@@ -206,7 +206,7 @@ def test_a_method_without_landmarks_starts_from_its_contour():
 
 
 def test_landmarks_that_are_no_contour_have_only_point_metrics():
-    anatomy = Anatomy("points", (Structure("points", 3, "points", contour=False),))
+    anatomy = Anatomy("points", (Structure("points", 3, "points", Kind.POINTS),))
     case = Case("a", np.zeros(SIZE), LANDMARKS[:3], anatomy)
     assert set(evaluate([make_prediction(LANDMARKS[:3])], [case])["metric"]) == {"tre", "sdr_2", "sdr_4", "sdr_10"}
 

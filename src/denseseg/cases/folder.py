@@ -18,23 +18,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import tomli_w
+from pydantic import BaseModel, ConfigDict
 
-from denseseg.anatomy import Anatomy, get_anatomy
+from denseseg.anatomy import ANATOMIES, Anatomy, Name, Structure, get_anatomy
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet, distinct
-from denseseg.errors import DataError
+from denseseg.errors import DataError, validated
 from denseseg.files import read_png, staged, write_png
 
 
 def read_cases(folder: str | Path) -> CaseSet:
     """Read a data-set folder. Raises DataError that names the file, the case and how to fix it."""
     folder = Path(folder)
-    info = _read_description(folder)
-    name = info.pop("name", folder.name)
-    try:
-        anatomy = get_anatomy(info.pop("anatomy"))
-    except KeyError as error:
-        raise DataError(f"{folder / 'dataset.toml'}: {error.args[0]}; correct the line `anatomy = ...`") from None
+    name, anatomy, info = _read_description(folder / "dataset.toml")
     table = _read_table(folder / "cases.csv", {"case"})
     if table["case"].isna().any():
         raise DataError(f"{folder / 'cases.csv'}: line {table['case'].isna().argmax() + 2} names no case; fill it in or remove it")
@@ -72,9 +69,7 @@ def write_cases(
         if not rows:
             raise DataError(f"{name} has no cases to write; check how it was selected")
         pd.DataFrame(rows).to_csv(staging / "cases.csv", index=False)
-        lines = {"name": name, "anatomy": anatomy.name, **(info or {})}
-        text = "".join(f"{key} = {_toml_string(value)}\n" for key, value in lines.items())
-        (staging / "dataset.toml").write_text(text, encoding="utf-8")
+        _write_description(staging / "dataset.toml", name, anatomy, info or {})
         new_masks = {path.name for path in staging.glob("masks/*.npz")}
     for file in {f"{row['case']}.npz" for row in rows} - new_masks:  # those of an earlier set would be read back as this one's
         (folder / "masks" / file).unlink(missing_ok=True)
@@ -105,22 +100,44 @@ def _landmark_rows(case: Case) -> pd.DataFrame:
     return pd.DataFrame(columns).dropna(subset=["x", "y"])
 
 
-def _toml_string(value: str) -> str:
-    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+class _Description(BaseModel):
+    """What dataset.toml holds. Further keys are free text about the set."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, str | int | float | bool]
+
+    name: Name
+    anatomy: Name
+    structures: tuple[Structure, ...] | None = None
 
 
-def _read_description(folder: Path) -> dict[str, str]:
-    path = folder / "dataset.toml"
+def _read_description(path: Path) -> tuple[str, Anatomy, dict[str, str]]:
+    """Name, anatomy and further information of dataset.toml."""
     if not path.exists():
         raise DataError(f"{path} is missing: not a finished data-set folder; run the script that prepares it (again)")
     try:
-        info = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not valid TOML ({error}); mend that line") from None
-    if "anatomy" not in info:
+        raise DataError(f"{path} is not valid TOML ({error}); correct that line") from None
+    if "anatomy" not in content:
         raise DataError(f'{path} does not name an anatomy; add a line such as: anatomy = "chest"')
-    return {key: str(value) for key, value in info.items()}
+    found = validated(_Description, {"name": path.parent.name, **content}, str(path))
+    if found.structures is not None:
+        anatomy = Anatomy.from_dict({"name": found.anatomy, "structures": content["structures"]}, str(path))
+    else:
+        try:
+            anatomy = get_anatomy(found.anatomy)
+        except DataError as error:
+            raise DataError(f"{path}: {error}; correct the line `anatomy = ...`, or describe each part in [[structures]]") from None
+    return found.name, anatomy, {key: str(value) for key, value in (found.__pydantic_extra__ or {}).items()}
+
+
+def _write_description(path: Path, name: str, anatomy: Anatomy, info: dict[str, str]) -> None:
+    """dataset.toml: a built-in anatomy by its name, any other written out."""
+    content: dict[str, Any] = {"name": name, "anatomy": anatomy.name, **info}
+    if ANATOMIES.get(anatomy.name) != anatomy:
+        content["structures"] = anatomy.to_dict()["structures"]
+    path.write_text(tomli_w.dumps(content), encoding="utf-8")
 
 
 def _read_table(path: Path, columns: set[str]) -> pd.DataFrame:

@@ -22,7 +22,7 @@ def polygon_masks(landmarks: np.ndarray, case: Case) -> np.ndarray:
     masks = np.zeros((len(case.anatomy), *case.size), bool)
     for c, structure in enumerate(case.anatomy.structures):
         points = _known(landmarks[case.anatomy.slices[structure.name]])
-        if structure.contour and len(points) >= 3:
+        if structure.outlined and len(points) >= 3:
             masks[c] = polygon2mask(case.size, points[:, ::-1])
     return masks
 

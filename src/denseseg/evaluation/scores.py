@@ -122,9 +122,9 @@ def _case_rows(prediction: Any, case: Case, lacking: bool) -> Iterator[tuple]:
         if lacking:
             found = masks[c].any() if landmarks is None else np.isfinite(landmarks[where]).any()
             scores["presence"] = Score(100.0 * (found != absent[c]), 1, False)
-        if structure.contour or (points is None and case.masks is not None):
+        if structure.outlined or (points is None and case.masks is not None):
             scores |= outline_scores(points, outline, true_outline(case, c), true_masks[c], case)
-        if structure.contour or (prediction.masks is not None and case.masks is not None):
+        if structure.outlined or (prediction.masks is not None and case.masks is not None):
             scores |= mask_scores(masks[c], outline, true_masks[c], case)
         for metric, score in scores.items():
             kind = "%" if metric.startswith(("dsc", "sdr", "presence")) else unit

@@ -126,7 +126,7 @@ def contour_masks(landmarks: Tensor, anatomy: Anatomy, size: Size, soft: bool = 
     batch = len(landmarks)
     masks = torch.zeros(batch, len(anatomy), *size, device=landmarks.device)
     for c, structure in enumerate(anatomy.structures):
-        if not structure.contour:
+        if not structure.outlined:
             continue
         polygon = fill_missing(landmarks[:, anatomy.slices[structure.name]].float())
         known = torch.isfinite(polygon).flatten(1).all(1)

@@ -104,7 +104,7 @@ def snap_all(points: np.ndarray, uv: np.ndarray, probability: np.ndarray, templa
     anatomy: Anatomy = template.anatomy
     snapped = points.copy()
     for c, structure in enumerate(anatomy.structures):
-        if structure.contour:
+        if structure.outlined:
             where = anatomy.slices[structure.name]
             targets, extent = template.uv[where], template.half_extent[c]
             snapped[where] = snap_to_contour(points[where], uv[c], probability[c], targets, extent, uv_weight)

@@ -51,7 +51,7 @@ class Registry:
         except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
             raise DataError(f"{path} holds no denseseg weights or is damaged ({error}); copy or train it again") from None
         recipe: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in header["recipe"].items()}
-        method = self.create(header["method"], get_anatomy(header["anatomy"]), tuple(header["size"]), **recipe)
+        method = self.create(header["method"], _anatomy(header["anatomy"]), tuple(header["size"]), **recipe)
         try:
             method.set_state(_with_prefix(tensors, "state."))
         except KeyError as error:
@@ -60,6 +60,12 @@ class Registry:
             method.network.load_state_dict(_with_prefix(tensors, "network."))
             method.network.to(device).eval()
         return method
+
+
+def _anatomy(name: str) -> Anatomy:
+    """The anatomy of weights of version 1, which knew it by its name alone, such as "wrist" or "wrist 25 %"."""
+    base, _, percent = name.removesuffix(" %").partition(" ")
+    return get_anatomy(base).reduced(int(percent)) if percent else get_anatomy(base)
 
 
 def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -110,7 +110,7 @@ def explorer_data(sides: list[dict[str, Any]], template: Template) -> dict[str, 
     anatomy, colours = template.anatomy, structure_colours(template.anatomy)
     members = anatomy.membership.tolist()
     return {
-        "structures": [{"name": s.name, "colour": to_hex(colours[s.name]), "contour": s.contour} for s in anatomy.structures],
+        "structures": [{"name": s.name, "colour": to_hex(colours[s.name]), "contour": s.outlined} for s in anatomy.structures],
         "landmarks": [[c, round(u, 5), round(v, 5)] for c, (u, v) in zip(members, template.uv.tolist(), strict=True)],
         "corners": UV_CORNERS.tolist(),
         "sides": sides,
@@ -140,7 +140,7 @@ def template_side(template: Template, band: int = 3) -> dict[str, Any]:
     charts = []
     for index, (structure, mask) in enumerate(zip(template.anatomy.structures, masks, strict=True)):
         uv = template.identity_map(index)
-        within = mask if structure.contour else (np.abs(uv) <= 1).all(0)
+        within = mask if structure.outlined else (np.abs(uv) <= 1).all(0)
         charts.append(pack_chart(uv, binary_dilation(within, iterations=band)))
     height, width = template.size
     return {"title": "template", "width": width, "height": height, "spacing": None, "image": None, "charts": charts}

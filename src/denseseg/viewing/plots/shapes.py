@@ -99,13 +99,13 @@ def show_shapes(landmarks: Any, template: Template, ax: Axes | None = None) -> A
     landmarks, anatomy = np.asarray(landmarks), template.anatomy
     for structure, (name, colour) in zip(anatomy.structures, structure_colours(anatomy).items(), strict=True):
         own = landmarks[:, anatomy.slices[name]]
-        if structure.contour:
+        if structure.outlined:
             lines = [closed(shape) for shape in own]
             ax.add_collection(LineCollection(lines, colors=[colour], linewidths=0.6, alpha=max(0.08, min(0.5, 8 / len(lines)))))
         else:
             ax.scatter(own[..., 0], own[..., 1], s=2, color=colour, alpha=0.3, linewidths=0)
         mean = np.asarray(template.points)[anatomy.slices[name]]
-        ax.plot(*closed(mean).T, "-" if structure.contour else "o", color="black", linewidth=1.2)
+        ax.plot(*closed(mean).T, "-" if structure.outlined else "o", color="black", linewidth=1.2)
     if len(anatomy) <= len(BRIGHT):
         structure_legend(ax, anatomy, [Line2D([], [], color="black", label="mean shape")])
     ax.set_title(f"{len(landmarks)} shapes and their mean")
@@ -120,7 +120,7 @@ def plot_error_map(template: Template, errors: Any, unit: str = "mm", ax: Axes |
     ax = image_axes(ax, template.size, None)
     points, anatomy = np.asarray(template.points), template.anatomy
     for structure in anatomy.structures:
-        if structure.contour:
+        if structure.outlined:
             ax.plot(*closed(points[anatomy.slices[structure.name]]).T, color="#cccccc", linewidth=1, zorder=1)
     top = float(np.nanmax(errors)) if highest is None else highest
     shown = ax.scatter(points[:, 0], points[:, 1], c=errors, cmap="viridis_r", vmin=0, vmax=top, s=18, linewidths=0, zorder=2)

@@ -159,7 +159,7 @@ def draw_landmarks(ax: Axes, points: np.ndarray, anatomy: Anatomy, size: float =
     """Landmarks coloured by structure, joined to an outline where the anatomy says so."""
     for structure, (name, colour) in zip(anatomy.structures, structure_colours(anatomy).items(), strict=True):
         own = points[anatomy.slices[name]]
-        if line and structure.contour:
+        if line and structure.outlined:
             ax.plot(*closed(own).T, color=colour, linewidth=1.0, alpha=0.9)
         ax.scatter(own[:, 0], own[:, 1], s=size, color=colour, linewidths=0, label=name, zorder=3)
 
