@@ -7,64 +7,83 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
-from torch.nn import functional as F
 
 from denseseg.anatomy import Anatomy
-from denseseg.geometry.frame import Size, scale_points
+from denseseg.errors import DataError
+from denseseg.geometry.frame import Frame
 
 
 @dataclass
 class Prediction:
-    """What a method says of one image.
+    """What a method says of one image. None: this method has none of it; NaN: it could not be placed in this image.
 
-    landmarks: (N, 2) pixels (x, y); NaN where the method failed, or says that a structure is absent.
-    masks: (C, H, W) bool, or None for a method without masks (its contours are its masks).
-    probabilities: (C, H, W) in [0, 1], or None.
-    uv: (C, 2, H, W), or None; meaningful inside the masks.
-    covariance: (N, 2, 2) pixels squared, or None.
+    landmarks: (N, 2) pixels (x, y); NaN where a landmark was not found, or where its structure is absent.
+    masks: (C, H, W) bool. Where a method has landmarks only, their outlines stand for masks.
+    probabilities: (C, H, W) in [0, 1]. uv: (C, 2, H, W), meaningful inside the masks.
+    presence: (C,) in [0, 1]. A structure below 0.5 is absent from the image, and that is knowledge, not failure.
+    covariance: (N, 2, 2) pixels squared, of the landmarks as they are given here.
+
+    Raises DataError where both landmarks and masks are None.
     """
 
     anatomy: Anatomy
-    landmarks: np.ndarray
+    landmarks: np.ndarray | None
     masks: np.ndarray | None = None
     probabilities: np.ndarray | None = None
     uv: np.ndarray | None = None
+    presence: np.ndarray | None = None
     covariance: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.landmarks is None and self.masks is None:
+            raise DataError("a prediction needs landmarks or masks; mark landmarks that were not found with NaN")
+
+    @property
+    def absent(self) -> np.ndarray:
+        """(C,) bool: structures that the method knows not to be there."""
+        return np.zeros(len(self.anatomy), bool) if self.presence is None else self.presence < 0.5
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """Names of structures with a landmark that was not found."""
-        lost = np.isnan(self.landmarks).any(1)
-        return tuple(name for name, where in self.anatomy.slices.items() if lost[where].any())
+        """Names of structures that should be there, but have a landmark that was not found, or where there are none an empty mask."""
+        if self.landmarks is not None:
+            gone = np.isnan(self.landmarks).any(1)
+            lost = np.array([gone[where].any() for where in self.anatomy.slices.values()])
+        else:
+            assert self.masks is not None
+            lost = ~self.masks.any((1, 2))
+        return tuple(name for name, one in zip(self.anatomy.names, lost & ~self.absent, strict=True) if one)
 
     def table(self) -> pd.DataFrame:
-        """One row a landmark: structure, index, x, y in pixels."""
-        rows = [(name, i) for name, count in zip(self.anatomy.names, self.anatomy.counts, strict=True) for i in range(count)]
-        table = pd.DataFrame(rows, columns=["structure", "index"])
+        """One row a landmark: structure, index, label where the anatomy has some, x, y in pixels. Raises DataError without landmarks."""
+        if self.landmarks is None:
+            raise DataError("this method predicts masks alone; there are no landmarks to list")
+        structures = self.anatomy.structures
+        rows = [(s.name, i, s.labels[i] if s.labels else "") for s in structures for i in range(s.count)]
+        table = pd.DataFrame(rows, columns=["structure", "index", "label"])
+        if not any(s.labels for s in structures):
+            table = table.drop(columns="label")
         return table.assign(x=self.landmarks[:, 0], y=self.landmarks[:, 1])
 
     def to_csv(self, path: str | Path) -> Path:
-        """Write `table` to a CSV file; coordinates to 1e-3 pixel, empty where the method failed."""
+        """Write `table` to a CSV file; coordinates to 1e-3 pixel, empty where a landmark was not found."""
         self.table().to_csv(path, index=False, float_format="%.3f")
         return Path(path)
 
-    def resized(self, old: Size, new: Size) -> Prediction:
-        """The prediction in an image of another (H, W). Points move exactly, maps bilinearly."""
-        if old == new:
+    def restored(self, frame: Frame) -> Prediction:
+        """The prediction in the original image, of which the method saw the fitted one. Points move exactly, maps bilinearly."""
+        if frame.original == frame.fitted:
             return self
-        ratio = np.array([new[1] / old[1], new[0] / old[0]])
+
+        def back(maps: np.ndarray | None) -> np.ndarray | None:
+            return None if maps is None else frame.maps_to_original(np.asarray(maps, np.float32))
+
+        masks = back(self.masks)
         return replace(
             self,
-            landmarks=scale_points(self.landmarks, old, new),
-            masks=None if self.masks is None else _resize_maps(self.masks.astype(np.float32), new) >= 0.5,
-            probabilities=None if self.probabilities is None else _resize_maps(self.probabilities, new),
-            uv=None if self.uv is None else _resize_maps(self.uv, new),
-            covariance=None if self.covariance is None else self.covariance * np.outer(ratio, ratio),
+            landmarks=None if self.landmarks is None else frame.to_original(self.landmarks),
+            masks=None if masks is None else masks >= 0.5,
+            probabilities=back(self.probabilities),
+            uv=back(self.uv),
+            covariance=None if self.covariance is None else self.covariance / frame.scale**2,
         )
-
-
-def _resize_maps(maps: np.ndarray, size: Size) -> np.ndarray:
-    tensor = torch.as_tensor(maps).float().flatten(0, -3)[:, None]
-    resized = F.interpolate(tensor, size, mode="bilinear", align_corners=False)
-    return resized.view(*maps.shape[:-2], *size).numpy()

@@ -1,7 +1,8 @@
-"""Profiles: how large a run is. The code is the same in all of them; only sizes differ."""
+"""Profiles: how much smaller than at full size a run is. The code is the same in all of them; only sizes differ."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,15 +10,15 @@ from denseseg.cases.case_set import CaseSet
 from denseseg.cases.folder import read_cases
 from denseseg.errors import DataError
 from denseseg.geometry.frame import Size
-from denseseg.phantom import chest_phantom, wrist_phantom
+from denseseg.phantom import PHANTOMS
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Sizes of a run.
+    """Sizes of a run; a recipe says what full size is.
 
-    square, tall: (H, W) of the images, for those about as wide as high and for those clearly higher. n_cases: phantom cases to
-    draw (ignored for a data-set folder). channels: features of the network's levels. epochs, batch_size: of training.
+    square, tall: (H, W) of images as wide as high, and of wrists (12 to 7). n_cases: phantom cases to draw (ignored for a data-set
+    folder). length, width: shares of a recipe's epochs or steps, and of its network's features. batch_size: the largest allowed.
     purpose: one line for people.
     """
 
@@ -25,23 +26,32 @@ class Profile:
     square: Size
     tall: Size
     n_cases: int
-    channels: tuple[int, ...]
-    epochs: int
+    length: float
+    width: float
     batch_size: int
     purpose: str
 
     def size_like(self, size: Size) -> Size:
-        """The size of this profile whose aspect ratio is nearest that of an image of this (H, W)."""
-        return min((self.square, self.tall), key=lambda own: abs(own[0] / own[1] - size[0] / size[1]))
+        """The size of images in this profile for originals of this (H, W).
+
+        `square` or `tall` for their aspect ratios, to within 5 %; for others about as many pixels as `square` has, both sides
+        multiples of 8.
+        """
+        aspect = size[0] / size[1]
+        for own in (self.square, self.tall):
+            if abs(math.log(aspect * own[1] / own[0])) < 0.05:
+                return own
+        side = math.sqrt(self.square[0] * self.square[1])
+        return 8 * max(1, round(side * math.sqrt(aspect) / 8)), 8 * max(1, round(side / math.sqrt(aspect) / 8))
 
 
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("smoke", (64, 64), (96, 56), 12, (8, 16, 32), 2, 4, "proves that everything runs; its numbers mean nothing"),
-        Profile("course", (96, 96), (136, 80), 160, (16, 32, 64, 128), 25, 4, "results that teach, on a laptop, in minutes"),
-        Profile("compact", (128, 128), (192, 112), 246, (32, 64, 128, 256), 60, 4, "real data without a GPU, in about an hour"),
-        Profile("full", (256, 256), (384, 224), 246, (64, 128, 256, 512), 100, 8, "the paper's sizes; meant for a GPU"),
+        Profile("smoke", (64, 64), (96, 56), 12, 0.02, 1 / 8, 4, "proves that everything runs; its numbers mean nothing"),
+        Profile("course", (96, 96), (136, 80), 160, 0.25, 1 / 4, 4, "results that teach, on a laptop, in minutes"),
+        Profile("compact", (128, 128), (192, 112), 246, 0.6, 1 / 2, 4, "real data without a GPU, in about an hour"),
+        Profile("full", (256, 256), (384, 224), 246, 1.0, 1.0, 8, "the paper's sizes; meant for a GPU"),
     )
 }
 
@@ -56,15 +66,14 @@ def get_profile(name: str) -> Profile:
 def load_cases(profile: Profile, data: str = "phantom", seed: int = 0) -> CaseSet:
     """The cases of a run at the profile's size.
 
-    data: "phantom" (the chest), "wrist phantom", or the path of a data-set folder.
+    data: "phantom" (the chest), another phantom such as "wrist phantom", or the path of a data-set folder.
     """
-    if data == "phantom":
-        return chest_phantom(profile.n_cases, profile.square, seed)
-    if data == "wrist phantom":
-        return wrist_phantom(profile.n_cases, profile.tall, seed)
+    name = "chest" if data == "phantom" else data.removesuffix(" phantom")
+    if name in PHANTOMS and data.endswith("phantom"):
+        make = PHANTOMS[name]
+        return make(profile.n_cases, profile.square if name == "chest" else profile.tall, seed)
     if not Path(data).is_dir():
-        raise DataError(
-            f'data = {data!r} is no folder; give "phantom", "wrist phantom" or the path of a data-set folder (see data_scripts/)'
-        )
+        known = ", ".join(f'"{phantom} phantom"' for phantom in PHANTOMS)
+        raise DataError(f'data = {data!r} is no folder; give "phantom", {known} or the path of a data-set folder (see data_scripts/)')
     cases = read_cases(data)
-    return cases.resized(profile.size_like(cases[0].size))
+    return cases.fitted(profile.size_like(cases[0].size))

@@ -1,16 +1,17 @@
-"""The registry of methods: a new one is a new file and one line here."""
+"""The methods: a new one is a new file and one line here."""
 
 from denseseg.methods.denseseg import DenseSeg
 from denseseg.methods.heatmap_regression import HeatmapRegression
 from denseseg.methods.mean_shape import MeanShape
-from denseseg.methods.method import Method
-from denseseg.methods.registry import Registry
-from denseseg.prediction import Prediction
+from denseseg.methods.method import Method, Recipe
+from denseseg.methods.network_method import NetworkMethod, NetworkRecipe
+from denseseg.methods.registry import METHODS, create, get_method, get_recipe, load_method, register, save_method
 
-REGISTRY = Registry({cls.name: cls for cls in (MeanShape, DenseSeg, HeatmapRegression)})
-METHODS = REGISTRY.classes
-create = REGISTRY.create
-options = REGISTRY.options
-load_method = REGISTRY.load
+register(MeanShape)
+register(DenseSeg)
+register(HeatmapRegression)
 
-__all__ = ["METHODS", "DenseSeg", "HeatmapRegression", "MeanShape", "Method", "Prediction", "create", "load_method", "options"]
+__all__ = [
+    "METHODS", "DenseSeg", "HeatmapRegression", "MeanShape", "Method", "NetworkMethod", "NetworkRecipe", "Recipe", "create",
+    "get_method", "get_recipe", "load_method", "register", "save_method",
+]  # fmt: skip

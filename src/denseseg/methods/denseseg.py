@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from enum import StrEnum
 from typing import ClassVar
 
 import numpy as np
 import torch
+from pydantic import NonNegativeInt, PositiveInt
+from pydantic.dataclasses import dataclass
 from skimage.measure import label
 from torch import Tensor
 
@@ -16,122 +18,149 @@ from denseseg.anatomy import Anatomy
 from denseseg.augment import similarity_views
 from denseseg.batch import Batch
 from denseseg.cases.case_set import CaseSet
+from denseseg.cases.masks import negative_to_positive
+from denseseg.errors import STRICT
 from denseseg.geometry.contour import contour_masks
 from denseseg.geometry.decode import decode_affine, decode_published, uv_targets
 from denseseg.geometry.frame import Size, inside_image
 from denseseg.geometry.outline_projection import snap_all
-from denseseg.geometry.uvmap import uv_maps
+from denseseg.geometry.uvmap import Generator, uv_maps
 from denseseg.geometry.warp import unwarp, warp
-from denseseg.methods.method import Method, Recipe
+from denseseg.methods.method import Recipe
+from denseseg.methods.network_method import MANY_STRUCTURES, OURS, NetworkMethod, NetworkRecipe
 from denseseg.networks.unet import TwoHeadUNet
 from denseseg.prediction import Prediction
 
 
-@dataclass(frozen=True)
-class DenseSegRecipe(Recipe):
+class Segmentation(StrEnum):
+    """The loss of the masks: Dice with cross entropy, or the paper's cross entropy weighted by class."""
+
+    DICE_BCE = "dice_bce"
+    WEIGHTED_BCE = "weighted_bce"
+
+
+class Decoder(StrEnum):
+    """How landmarks are read from uv maps: inversion of a local affine fit, or the paper's Eq. 3."""
+
+    AFFINE = "affine"
+    PUBLISHED = "published"
+
+
+@dataclass(frozen=True, config=STRICT)
+class DenseSegRecipe(NetworkRecipe):
     """Options of DenseSeg.
 
-    channels: features of the U-Net's levels. uv_method: generator of the uv targets (see `uv_maps`), on the augmented landmarks.
-    band: pixels beyond the mask that are supervised too (tps only). soft_masks: train on covered shares of pixels.
-    segmentation: "dice_bce" or "weighted_bce" (the paper's). decoder: "affine" or "published" (Eq. 3).
-    shape_noise: before the contour step, the most probable shape under this noise of the landmarks (see `Method.plausible`).
-    contour_step: move contour landmarks to the predicted outline. largest_part: keep one connected part of each mask.
-    views: of each image, whose maps are averaged; 1 is the image alone.
-    weight_*: of the segmentation, dense uv, landmark uv and total variation terms; weight_uv = 0 is the paper's sparse ablation.
+    generator: of the uv targets (see `uv_maps`), on the augmented landmarks. band: pixels beyond the mask that are supervised too
+    (thin-plate splines only). soft_masks: train on covered shares of pixels. segmentation, decoder: see there.
+    project_onto_outline: move landmarks of outlines to the predicted outline. largest_component: keep one connected component of
+    each mask. test_time_views: of each image, whose maps are averaged; 1 is the image alone.
+    Loss terms: segmentation, uv, landmarks, variation; without uv it is the paper's sparse ablation.
     """
 
-    channels: tuple[int, ...] = (64, 128, 256, 512)
-    uv_method: str = "tps"
-    band: int = 4
+    generator: Generator = Generator.TPS
+    band: NonNegativeInt = 4
     soft_masks: bool = True
-    segmentation: str = "dice_bce"
-    decoder: str = "affine"
-    shape_noise: float = 1 / 128
-    contour_step: bool = True
-    views: int = 8
-    largest_part: bool = True
-    weight_segmentation: float = 1.0
-    weight_uv: float = 2.5
-    weight_landmarks: float = 2.5
-    weight_variation: float = 0.0
+    segmentation: Segmentation = Segmentation.DICE_BCE
+    decoder: Decoder = Decoder.AFFINE
+    project_onto_outline: bool = True
+    largest_component: bool = True
+    test_time_views: PositiveInt = 8
 
 
 EXTRAPOLATED = 6.0  # pixels from the mask at which a landmark is no longer read from the map
 
-DEFAULT = DenseSegRecipe()
+DEFAULT = DenseSegRecipe(
+    training=OURS,
+    loss_weights={"segmentation": 1.0, "uv": 2.5, "landmarks": 2.5},
+    shape_prior=1 / 128,
+)
 
 # The paper as it describes itself: linear maps, weighted cross entropy, Eq. 3, and the weights of its search.
 PAPER = DenseSegRecipe(
-    uv_method="linear",
+    generator=Generator.LINEAR,
     soft_masks=False,
-    segmentation="weighted_bce",
-    decoder="published",
-    shape_noise=0.0,
-    contour_step=False,
-    views=1,
-    largest_part=False,
-    weight_segmentation=0.1333,
-    weight_uv=0.6667 / 2,
-    weight_landmarks=0.6667 / 2,
-    weight_variation=0.2,
+    segmentation=Segmentation.WEIGHTED_BCE,
+    decoder=Decoder.PUBLISHED,
+    project_onto_outline=False,
+    largest_component=False,
+    test_time_views=1,
+    loss_weights={"segmentation": 0.1333, "uv": 0.6667 / 2, "landmarks": 0.6667 / 2, "variation": 0.2},
 )
 
 
-class DenseSeg(Method):
-    """The book's method. `recipes`: "default" (ours), "paper", "sparse" (paper without L_phi), "released" (with the maps' bug)."""
+class DenseSeg(NetworkMethod):
+    """The book's method.
+
+    Recipes: "default" (ours), "many_structures" (ours, trained longer and with larger steps: more than ten structures take longer to
+    tell apart, chapter 12), "paper", "sparse" (the paper's without the dense uv loss), "released" (with the bug of its maps).
+    """
 
     name = "denseseg"
+    title = "DenseSeg"
     recipes: ClassVar[Mapping[str, Recipe]] = {
         "default": DEFAULT,
+        "many_structures": DEFAULT.changed(training=MANY_STRUCTURES),
         "paper": PAPER,
-        "sparse": PAPER.changed(weight_uv=0.0, weight_landmarks=0.6667),
-        "released": PAPER.changed(uv_method="published"),
+        "sparse": PAPER.changed(loss_weights={"segmentation": 0.1333, "landmarks": 0.6667, "variation": 0.2}),
+        "released": PAPER.changed(generator=Generator.PUBLISHED),
     }
+    recipe: DenseSegRecipe
 
     def __init__(self, anatomy: Anatomy, size: Size, recipe: DenseSegRecipe):
         super().__init__(anatomy, size, recipe)
-        self.recipe: DenseSegRecipe = recipe
-        self.network: TwoHeadUNet = TwoHeadUNet(len(anatomy), recipe.channels)
         self.positive_weights = torch.ones(len(anatomy))
+
+    @classmethod
+    def unsupported(cls, anatomy: Anatomy) -> str | None:
+        bare = [s.name for s in anatomy.structures if not s.covers]
+        if not bare:
+            return None
+        return (
+            f"{', '.join(bare[:3])} covers no region, so there is no place for a uv map; single landmarks get one by "
+            'region = "hull" in dataset.toml'
+        )
+
+    def build(self) -> TwoHeadUNet:
+        return TwoHeadUNet(len(self.anatomy), self.recipe.channels)
 
     def prepare(self, train: CaseSet) -> None:
         super().prepare(train)
-        if self.recipe.segmentation == "weighted_bce":
-            masks = contour_masks(torch.as_tensor(train.landmarks, dtype=torch.float32), self.anatomy, self.size)
-            self.positive_weights = losses.positive_weights(masks)
+        if self.recipe.segmentation is Segmentation.WEIGHTED_BCE:
+            self.positive_weights = torch.as_tensor(negative_to_positive(train), dtype=torch.float32)
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:
         masks = batch.masks
         if masks is None:
             masks = contour_masks(batch.landmarks, self.anatomy, self.size, soft=self.recipe.soft_masks)
-        maps = uv_maps(batch.landmarks, self.fitted_template, self.size, self.recipe.uv_method, self.recipe.band)
+        maps = uv_maps(batch.landmarks, self.fitted_template, self.size, self.recipe.generator, self.recipe.band)
         return {"landmarks": batch.landmarks, "masks": masks, "uv": maps.uv, "valid": maps.valid}
 
     def losses(self, outputs: tuple[Tensor, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:
         logits, uv = (output.float() for output in outputs)
         masks = targets["masks"]
-        if self.recipe.segmentation == "weighted_bce":
-            segmentation = losses.weighted_bce(logits, masks, self.positive_weights.to(logits))
-        else:
-            segmentation = losses.bce(logits, masks) + losses.dice(logits, masks)
-        return {
-            "segmentation": segmentation,
-            "uv": losses.uv_l1(uv, targets["uv"], targets["valid"]),
-            "landmarks": losses.landmark_uv(uv, targets["landmarks"], uv_targets(self.fitted_template, uv), self.anatomy),
-            "variation": losses.total_variation(uv, masks > 0.5),
-        }
 
-    @property
-    def weights(self) -> dict[str, float]:
-        return {term: getattr(self.recipe, f"weight_{term}") for term in ("segmentation", "uv", "landmarks", "variation")}
+        def segmentation() -> Tensor:
+            if self.recipe.segmentation is Segmentation.WEIGHTED_BCE:
+                return losses.weighted_bce(logits, masks, self.positive_weights.to(logits))
+            return losses.bce(logits, masks) + losses.dice(logits, masks)
+
+        terms = {
+            "segmentation": segmentation,
+            "uv": lambda: losses.uv_l1(uv, targets["uv"], targets["valid"]),
+            "landmarks": lambda: losses.landmark_uv(
+                uv, targets["landmarks"], uv_targets(self.fitted_template, uv), self.anatomy
+            ),
+            "variation": lambda: losses.total_variation(uv, masks > 0.5),
+        }
+        return {name: terms[name]() for name in self.terms}
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> list[Prediction]:
         probabilities, uv = self._averaged(images)
         masks = probabilities > 0.5
-        if self.recipe.largest_part:
+        if self.recipe.largest_component:
             masks = largest_parts(masks)
-        if self.recipe.decoder == "published":
+        if self.recipe.decoder is Decoder.PUBLISHED:
             points = decode_published(uv, masks, self.fitted_template)
             unseen, spreads = torch.zeros_like(points[..., 0], dtype=torch.bool), [None] * len(images)
         else:
@@ -148,7 +177,7 @@ class DenseSeg(Method):
         batch, _, height, width = images.shape
         count = 3 * len(self.anatomy)
         total = images.new_zeros(batch, count + 1, height, width)
-        for matrix, shift in similarity_views(self.recipe.views, (height, width), images):
+        for matrix, shift in similarity_views(self.recipe.test_time_views, (height, width), images):
             logits, uv = self.network(self.normalise(warp(images, matrix, shift)))
             maps = torch.cat([torch.sigmoid(logits), uv.flatten(1, 2), torch.ones_like(images)], dim=1).to(total)
             total += unwarp(maps, matrix, shift)
@@ -165,11 +194,11 @@ class DenseSeg(Method):
         covariance: np.ndarray | None,
     ) -> Prediction:
         unseen = unseen | (np.isfinite(points).all(-1) & ~inside_image(points, self.size))
-        points = self.plausible(points, self.recipe.shape_noise, unseen)
-        if self.recipe.contour_step:
+        points = self.plausible(points, self.recipe.shape_prior, unseen)
+        if self.recipe.project_onto_outline:
             kept = np.where(masks, probabilities, np.minimum(probabilities, 0.49))  # no outline round a part that was left out
             # the shape model has placed the landmarks along the outline; the map's own word on that would add its noise again
-            points = snap_all(points, uv, kept, self.fitted_template, uv_weight=0.0 if self.recipe.shape_noise else 1.0)
+            points = snap_all(points, uv, kept, self.fitted_template, uv_weight=0.0 if self.recipe.shape_prior else 1.0)
         return Prediction(self.anatomy, points, masks, probabilities, uv, covariance)
 
     def state(self) -> dict[str, Tensor]:

@@ -3,58 +3,79 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from enum import StrEnum
 from typing import ClassVar
 
 import numpy as np
 import torch
+from pydantic import NonNegativeFloat, PositiveFloat
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
 from denseseg.anatomy import Anatomy
 from denseseg.batch import Batch
 from denseseg.cases.case_set import CaseSet
+from denseseg.errors import STRICT
 from denseseg.geometry.frame import Size, inside_image
 from denseseg.heatmaps import argmax_landmarks, gaussian_heatmaps, subpixel_landmarks
-from denseseg.methods.method import Method, Recipe
+from denseseg.methods.method import Recipe
+from denseseg.methods.network_method import MANY_STRUCTURES, OURS, NetworkMethod, NetworkRecipe
 from denseseg.networks.unet import HeatmapUNet
 from denseseg.prediction import Prediction
 
 
-@dataclass(frozen=True)
-class HeatmapRecipe(Recipe):
+class Decoder(StrEnum):
+    """How a landmark is read from its heatmap: the brightest pixel, or the peak of a parabola round it."""
+
+    ARGMAX = "argmax"
+    SUBPIXEL = "subpixel"
+
+
+@dataclass(frozen=True, config=STRICT)
+class HeatmapRecipe(NetworkRecipe):
     """Options of heatmap regression.
 
-    channels: features of the U-Net's levels. sigma: of the Gaussian, as a share of the image height, so that it means the same
-    at every size (the paper's 8 pixels at 256). height: its peak value (alpha). decoder: "argmax" or "subpixel".
-    shape_noise: see `Method.plausible`. seen: share of `height` below which a peak says that its landmark is not in the image.
-    present: the same for the median peak of a structure, below which all of it is absent. Both judge only landmarks that some
-        training image lacks, so they change nothing where all are always there.
+    sigma: of the Gaussian, as a share of the image height, so that it means the same at every size (the paper's 8 pixels at 256).
+    amplitude: its peak value (the paper's alpha). visibility_threshold: share of `amplitude` below which a peak says that its
+    landmark is not in the image. presence_threshold: the same for the median peak of a structure, below which all of it is absent.
+    Both judge only landmarks that some training image lacks, so they change nothing where all are always there.
     """
 
-    channels: tuple[int, ...] = (64, 128, 256, 512)
-    sigma: float = 8 / 256
-    height: float = 44.0
-    decoder: str = "subpixel"
-    shape_noise: float = 1 / 128
-    seen: float = 0.2
-    present: float = 0.4
+    sigma: PositiveFloat = 8 / 256
+    amplitude: PositiveFloat = 44.0
+    decoder: Decoder = Decoder.SUBPIXEL
+    visibility_threshold: NonNegativeFloat = 0.2
+    presence_threshold: NonNegativeFloat = 0.4
 
 
-class HeatmapRegression(Method):
-    """`recipes`: "paper" (integer argmax) and "default" (the same training; sub-pixel decoding, then the shape model)."""
+DEFAULT = HeatmapRecipe(
+    training=OURS, loss_weights={"heatmap": 1.0}, shape_prior=1 / 128
+)
+PAPER = HeatmapRecipe(
+    decoder=Decoder.ARGMAX, visibility_threshold=0.0, presence_threshold=0.0, loss_weights={"heatmap": 1.0}
+)
+
+
+class HeatmapRegression(NetworkMethod):
+    """Recipes: "default" (sub-pixel decoding, then the shape prior), "many_structures" (trained longer, with larger steps), "paper"
+    (integer argmax)."""
 
     name = "heatmap_regression"
+    title = "Heatmap regression"
     recipes: ClassVar[Mapping[str, Recipe]] = {
-        "default": HeatmapRecipe(),
-        "paper": HeatmapRecipe(decoder="argmax", shape_noise=0.0, seen=0.0, present=0.0),
+        "default": DEFAULT,
+        "many_structures": DEFAULT.changed(training=MANY_STRUCTURES),
+        "paper": PAPER,
     }
+    recipe: HeatmapRecipe
 
     def __init__(self, anatomy: Anatomy, size: Size, recipe: HeatmapRecipe):
         super().__init__(anatomy, size, recipe)
-        self.recipe: HeatmapRecipe = recipe
-        self.network: HeatmapUNet = HeatmapUNet(anatomy.n_landmarks, recipe.channels)
-        self.optional = torch.zeros(anatomy.n_landmarks, dtype=torch.bool)
+        self.optional = torch.zeros(anatomy.n_landmarks, dtype=torch.bool)  # landmarks that some training image lacks
+
+    def build(self) -> HeatmapUNet:
+        return HeatmapUNet(self.anatomy.n_landmarks, self.recipe.channels)
 
     def prepare(self, train: CaseSet) -> None:
         super().prepare(train)
@@ -63,7 +84,7 @@ class HeatmapRegression(Method):
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:
         sigma = self.recipe.sigma * self.size[0]
-        heatmaps = gaussian_heatmaps(batch.landmarks, self.size, sigma, self.recipe.height)
+        heatmaps = gaussian_heatmaps(batch.landmarks, self.size, sigma, self.recipe.amplitude)
         return {"heatmaps": heatmaps, "known": self._known(batch.landmarks)}
 
     def _known(self, landmarks: Tensor) -> Tensor:
@@ -78,26 +99,22 @@ class HeatmapRegression(Method):
         known = targets["known"].to(error)
         return {"heatmap": (error * known).sum() / known.sum().clamp_min(1)}
 
-    @property
-    def weights(self) -> dict[str, float]:
-        return {"heatmap": 1.0}
-
     @torch.no_grad()
     def predict(self, images: Tensor) -> list[Prediction]:
-        decode = argmax_landmarks if self.recipe.decoder == "argmax" else subpixel_landmarks
-        heatmaps = self.network(self.normalise(images)).float()
+        decode = argmax_landmarks if self.recipe.decoder is Decoder.ARGMAX else subpixel_landmarks
+        heatmaps = self.network(self.normalise(images.to(self.device))).float()
         points = decode(heatmaps).double().cpu().numpy()
-        peaks = (heatmaps.amax((2, 3)).clamp_min(0) / self.recipe.height).cpu().numpy()  # a level of 0 judges nothing
+        peaks = (heatmaps.amax((2, 3)).clamp_min(0) / self.recipe.amplitude).cpu().numpy()  # a level of 0 judges nothing
         return [self._prediction(*parts) for parts in zip(points, peaks, strict=True)]
 
     def _prediction(self, points: np.ndarray, peaks: np.ndarray) -> Prediction:
         """A structure with faint heatmaps is absent; in the others, the landmarks that are seen tell where the unseen ones are."""
         optional = self.optional.numpy()
-        unseen = optional & (peaks < self.recipe.seen)
-        for where in self.anatomy.slices.values():
-            if optional[where].all() and np.median(peaks[where]) < self.recipe.present:
-                points[where], unseen[where] = np.nan, False
-        return Prediction(self.anatomy, self.plausible(points, self.recipe.shape_noise, unseen))
+        unseen, presence = optional & (peaks < self.recipe.visibility_threshold), np.ones(len(self.anatomy))
+        for c, where in enumerate(self.anatomy.slices.values()):
+            if optional[where].all() and np.median(peaks[where]) < self.recipe.presence_threshold:
+                points[where], unseen[where], presence[c] = np.nan, False, 0.0
+        return Prediction(self.anatomy, self.plausible(points, self.recipe.shape_prior, unseen), presence=presence)
 
     def state(self) -> dict[str, Tensor]:
         return super().state() | {"optional": self.optional}

@@ -1,160 +1,123 @@
 """What it is to be a method.
 
-A method learns what it needs from the training cases (`prepare`), turns a batch into targets, its network's outputs and these
-targets into named loss terms, and images into predictions. Training, evaluation, tables and notebooks use nothing else, so they
-never ask which method they have.
+A method learns from training cases (`fit`), turns images into predictions, and gives what it learned as tensors (`state`). Evaluation,
+tables, studies and notebooks use nothing else, so they never ask which method they have. How it learns is its own business: most
+methods train a network with the loop of this package (`NetworkMethod`), another may call another program.
 """
 
 from __future__ import annotations
 
-import json
-import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
+import pandas as pd
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
-from skimage.transform import resize
-from torch import Tensor, nn
+from pydantic import NonNegativeFloat, ValidationError
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+from tqdm.auto import tqdm
 
 from denseseg.anatomy import Anatomy
-from denseseg.batch import Batch
+from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
-from denseseg.errors import DataError
-from denseseg.geometry.frame import Size
+from denseseg.errors import STRICT, DataError, told
+from denseseg.geometry.frame import Frame, Size
 from denseseg.geometry.shape_model import ShapeModel, fit_shape_model
 from denseseg.geometry.template import Template
 from denseseg.prediction import Prediction
+from denseseg.training.settings import Run
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Recipe:
-    """The options of a method, plain values only. Each method has its own subclass and named instances of it."""
+    """The options of a method, plain values only, at full size. Each method has its own subclass and named instances of it.
 
-    def changed(self, **changes: Any) -> Recipe:
-        """This recipe with some options changed. Raises DataError that lists the options where a name is unknown."""
+    shape_prior: standard deviation of the noise that landmarks read from an image are taken to carry, as a share of the image
+        height. The most probable shape under it and the shape model of the training cases is predicted; 0 switches it off.
+    """
+
+    shape_prior: NonNegativeFloat = 0.0
+
+    def changed(self, **changes: Any) -> Self:
+        """This recipe with some options changed. Raises DataError that names the option that is unknown or wrong."""
         known = [f.name for f in fields(self)]
         for name in changes:
             if name not in known:
                 raise DataError(f"{type(self).__name__} has no option {name!r}; it has: {', '.join(known)}")
-        return replace(self, **changes)
+        try:
+            return replace(self, **changes)
+        except ValidationError as error:
+            raise DataError(f"{type(self).__name__}: {told(error)}") from None
+
+    def scaled(self, length: float, width: float, largest_batch: int) -> Self:
+        """The recipe for a smaller run: shares of its training and of its network's features, and the largest batch allowed."""
+        return self
 
 
 class Method(ABC):
-    """Base class of all methods. A new method is a new file and one line in the registry (`methods/__init__.py`)."""
+    """Base class of all methods. A new one is a file and a line in `methods/__init__.py`, or `register(cls)` in another package.
+
+    name: in records and files; title: in tables; recipes: its named recipes, "default" among them.
+
+    A whole method, which predicts the median instead of the mean of the training shapes:
+
+    >>> class MedianShape(Method):
+    ...     name, title, recipes = "median_shape", "Median shape", {"default": Recipe()}
+    ...
+    ...     def fit(self, train, validation=None, run=Run()):
+    ...         self.prepare(train)  # template and shape model, which every method has
+    ...         self.median = torch.as_tensor(np.nanmedian(train.landmarks, axis=0))
+    ...         return pd.DataFrame()  # nothing was trained, so there is no history
+    ...
+    ...     def predict(self, images):
+    ...         return [Prediction(self.anatomy, self.median.numpy()) for _ in images]
+    ...
+    ...     def state(self):
+    ...         return super().state() | {"median": self.median}
+    ...
+    ...     def set_state(self, state):
+    ...         super().set_state(state)
+    ...         self.median = state["median"]
+    >>> from denseseg import chest_phantom
+    >>> cases = chest_phantom(3, (64, 64))
+    >>> method = MedianShape(cases.anatomy, (64, 64), Recipe())
+    >>> history = method.fit(cases)
+    >>> method.predict_cases(cases)[0].landmarks.shape
+    (166, 2)
+    """
 
     name: ClassVar[str]
+    title: ClassVar[str]
     recipes: ClassVar[Mapping[str, Recipe]]
-    network: nn.Module | None = None
 
     def __init__(self, anatomy: Anatomy, size: Size, recipe: Recipe):
-        self.anatomy = anatomy
-        self.size = size
-        self.recipe = recipe
+        self.anatomy, self.size, self.recipe = anatomy, size, recipe
         self.template: Template | None = None
         self.shape_model: ShapeModel | None = None
 
     # ---- what a method must say ---------------------------------------------------------------------------------
 
-    def prepare(self, train: CaseSet) -> None:
-        """Learn what is no network weight: here the template and the shape model of the training landmarks."""
-        self.template = Template.from_landmarks(train.landmarks, self.anatomy, self.size)
-        self.shape_model = fit_shape_model(train.landmarks)
+    @classmethod
+    def unsupported(cls, anatomy: Anatomy) -> str | None:
+        """Why the method cannot work on an anatomy, in words that go on after its title; None where it can."""
+        return None
 
-    def normalise(self, images: Tensor) -> Tensor:
-        """(B, 1, H, W) images in [0, 1] as the network wants them: zero mean and unit standard deviation each."""
-        mean, sd = images.mean((1, 2, 3), keepdim=True), images.std((1, 2, 3), keepdim=True)
-        return (images - mean) / sd.clamp_min(1e-6)
+    @abstractmethod
+    def fit(self, train: CaseSet, validation: CaseSet | None = None, run: Run = Run()) -> pd.DataFrame:
+        """Learn from cases of the method's anatomy and size; `validation` may be None or empty.
 
-    def targets(self, batch: Batch) -> dict[str, Tensor]:
-        """What the network is to produce for this (already augmented) batch."""
-        return {}
-
-    def losses(self, outputs: Any, targets: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Named loss terms, unweighted scalars."""
-        return {}
-
-    @property
-    def weights(self) -> dict[str, float]:
-        """The weight of each loss term; training minimises the weighted sum."""
-        return {}
+        Returns the history, a row an epoch, or an empty table where nothing is trained in epochs.
+        """
 
     @abstractmethod
     def predict(self, images: Tensor) -> list[Prediction]:
-        """Predictions for (B, 1, H, W) images in [0, 1] of the method's `size`."""
-
-    # ---- what every method has ----------------------------------------------------------------------------------
-
-    @property
-    def device(self) -> torch.device:
-        parameter = None if self.network is None else next(self.network.parameters(), None)
-        return torch.device("cpu") if parameter is None else parameter.device
-
-    @property
-    def fitted_template(self) -> Template:
-        """The template. Raises DataError before `prepare` or loading."""
-        if self.template is None:
-            raise DataError(f"{self.name} has no template yet; train it or load its weights first")
-        return self.template
-
-    def plausible(self, points: np.ndarray, noise: float, unseen: np.ndarray | None = None) -> np.ndarray:
-        """(N, 2) pixels -> the most probable shape if each point carries noise of this standard deviation.
-
-        noise: as a share of the image height; 0 leaves the points as they are. unseen: (N,) bool, points that the image does not
-        show, such as those beyond its border: the shape of the others tells where they are.
-        """
-        if not noise:
-            return points
-        assert self.shape_model is not None  # prepare() or loading has set it
-        return self.shape_model.posterior(points, noise * self.size[0], unseen)
-
-    def predict_image(self, image: np.ndarray) -> Prediction:
-        """Prediction for one (H, W) image in [0, 1] of any size of about the method's aspect ratio, in that image's own pixels."""
-        image = np.asarray(image, dtype=np.float32)
-        if image.ndim != 2 or not np.isfinite(image).all() or image.min() < 0 or image.max() > 1:
-            raise DataError(
-                f"predict_image takes one (H, W) image of grey values in 0..1 without NaN, got shape {image.shape} "
-                f"with values {np.nanmin(image):g}..{np.nanmax(image):g}; read it with denseseg.read_image"
-            )
-        old = (image.shape[0], image.shape[1])
-        aspect = old[0] / old[1] * self.size[1] / self.size[0]
-        if not 0.8 < aspect < 1.25:
-            raise DataError(
-                f"the image is {old[0]} x {old[1]} pixels (H x W), the method was made for {self.size[0]} x {self.size[1]}; "
-                "crop or pad it to about the same aspect ratio"
-            )
-        small = image if old == self.size else resize(image, self.size, order=1, anti_aliasing=True)
-        tensor = torch.as_tensor(np.clip(small, 0, 1), dtype=torch.float32, device=self.device)[None, None]
-        return self.predict(tensor)[0].resized(self.size, old)
-
-    def save(self, path: str | Path) -> Path:
-        """Write the method as safetensors with a JSON header that rebuilds it; atomic, nothing is pickled."""
-        path = Path(path)
-        tensors = {f"network.{k}": v.contiguous().cpu() for k, v in (self.network.state_dict() if self.network else {}).items()}
-        tensors |= {f"state.{k}": v.contiguous().cpu() for k, v in self.state().items()}
-        header = {
-            "method": self.name,
-            "anatomy": self.anatomy.name,
-            "size": list(self.size),
-            "recipe": asdict(self.recipe),
-        }
-        partial = path.with_name(path.name + ".part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_file(tensors, partial, metadata={"denseseg": json.dumps(header)})
-            os.replace(partial, path)
-        except (OSError, SafetensorError) as error:
-            partial.unlink(missing_ok=True)
-            raise DataError(f"{path} could not be written ({error}); free space or choose another folder") from None
-        return path
+        """Predictions for (B, 1, H, W) images in [0, 1] of the method's `size`, on any device, in their pixels."""
 
     def state(self) -> dict[str, Tensor]:
-        """What was learned beside the network, as tensors."""
+        """What was learned, as tensors: here template and shape model."""
         template = torch.as_tensor(self.fitted_template.points)
         shape = {f"shape.{key}": torch.as_tensor(value) for key, value in vars(self.shape_model).items()}
         return {"template": template, **shape}
@@ -164,3 +127,54 @@ class Method(ABC):
         self.template = Template(self.anatomy, state["template"].double().numpy(), self.size)
         mean, modes, variances, residual = (state[f"shape.{f.name}"].numpy() for f in fields(ShapeModel))
         self.shape_model = ShapeModel(mean, modes, variances, float(residual))
+
+    # ---- what every method has ----------------------------------------------------------------------------------
+
+    def prepare(self, train: CaseSet) -> None:
+        """Learn what is no network weight: here the template and the shape model of the training landmarks."""
+        self.require(train)
+        self.template = Template.from_landmarks(train.landmarks, self.anatomy, self.size)
+        self.shape_model = fit_shape_model(train.landmarks)
+
+    @property
+    def fitted_template(self) -> Template:
+        """The template. Raises DataError before `fit` or loading."""
+        if self.template is None:
+            raise DataError(f"{self.name} has no template yet; train it or load its weights first")
+        return self.template
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained weights."""
+        return 0
+
+    def predict_cases(self, cases: Sequence[Case], batch_size: int = 8, progress: bool = False) -> list[Prediction]:
+        """Predictions for cases of any size, each in its own pixels."""
+        found: list[Prediction] = []
+        for start in tqdm(range(0, len(cases), batch_size), desc="predict", disable=not progress):
+            fitted = [case.fitted(self.size) for case in cases[start : start + batch_size]]
+            images = torch.from_numpy(np.stack([case.image for case, _ in fitted]))[:, None]
+            found += [p.restored(frame) for p, (_, frame) in zip(self.predict(images), fitted, strict=True)]
+        return found
+
+    def predict_image(self, image: np.ndarray) -> Prediction:
+        """Prediction for one (H, W) image in [0, 1] of any size, in its own pixels."""
+        image = np.asarray(image, dtype=np.float32)
+        if image.ndim != 2 or not np.isfinite(image).all() or image.min() < 0 or image.max() > 1:
+            raise DataError(
+                f"predict_image takes one (H, W) image of grey values in 0..1 without NaN, got shape {image.shape} "
+                f"with values {np.nanmin(image):g}..{np.nanmax(image):g}; read it with denseseg.read_image"
+            )
+        frame = Frame.fit((image.shape[0], image.shape[1]), self.size)
+        tensor = torch.from_numpy(frame.image_to_fitted(image))[None, None]
+        return self.predict(tensor)[0].restored(frame)
+
+    def require(self, cases: CaseSet) -> None:
+        """Raise DataError unless there are cases, all of the method's anatomy and size."""
+        if not len(cases):
+            raise DataError(f"{cases.name}: no cases to work on; check the split and the data set")
+        if cases.anatomy != self.anatomy:
+            raise DataError(f"{cases.name} shows the {cases.anatomy.name}, {self.name} was made for the {self.anatomy.name}")
+        wrong = next((case for case in cases if case.size != self.size), None)
+        if wrong is not None:
+            raise DataError(f"case {wrong.id} is {wrong.size}, {self.name} was made for {self.size}; call fitted({self.size})")

@@ -1,72 +1,125 @@
-"""From a name or a file to a method."""
+"""From a name or a file to a method, and from a method to a file."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pydantic_core
 import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from pydantic import BaseModel
 
+import denseseg
 from denseseg.anatomy import Anatomy, get_anatomy
-from denseseg.errors import DataError
+from denseseg.errors import DataError, validated
+from denseseg.files import read_tensors, write_tensors
 from denseseg.geometry.frame import Size
-from denseseg.methods.method import Method
+from denseseg.methods.method import Method, Recipe
+
+METHODS: dict[str, type[Method]] = {}
+VERSION = 2  # of the weights files that `save_method` writes
 
 
-@dataclass
-class Registry:
-    """Name -> method class."""
-
-    classes: dict[str, type[Method]] = field(default_factory=dict)
-
-    def create(self, name: str, anatomy: Anatomy, size: Size, recipe: str = "default", **changes: Any) -> Method:
-        """A method by name and recipe, with single options changed. Raises DataError that lists what is known."""
-        known = self._class(name).recipes
-        if recipe not in known:
-            raise DataError(f"{name} has no recipe {recipe!r}; it has: {', '.join(known)}")
-        return self.classes[name](anatomy, size, known[recipe].changed(**changes))
-
-    def options(self, name: str) -> set[str]:
-        """Names of the options that the recipes of a method have."""
-        return {option.name for recipe in self._class(name).recipes.values() for option in fields(recipe)}
-
-    def _class(self, name: str) -> type[Method]:
-        if name not in self.classes:
-            raise DataError(f"unknown method {name!r}; known: {', '.join(self.classes)}")
-        return self.classes[name]
-
-    def load(self, path: str | Path, device: str | torch.device = "cpu") -> Method:
-        """A method from its weights file. Raises DataError where the file is missing, damaged or of another program."""
-        path = Path(path)
-        if not path.exists():
-            raise DataError(f"{path} is missing; train a method and save it, or correct the path")
-        try:
-            with safe_open(path, framework="pt") as content:
-                header = json.loads((content.metadata() or {})["denseseg"])
-                tensors = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118 (not a mapping)
-        except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
-            raise DataError(f"{path} holds no denseseg weights or is damaged ({error}); copy or train it again") from None
-        recipe: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in header["recipe"].items()}
-        method = self.create(header["method"], _anatomy(header["anatomy"]), tuple(header["size"]), **recipe)
-        try:
-            method.set_state(_with_prefix(tensors, "state."))
-        except KeyError as error:
-            raise DataError(f"{path} lacks {error}: an older version wrote it; train the method again") from None
-        if method.network is not None:
-            method.network.load_state_dict(_with_prefix(tensors, "network."))
-            method.network.to(device).eval()
-        return method
+def register(cls: type[Method]) -> type[Method]:
+    """Make a method known by its name; as a decorator or a call. Raises DataError where another one has the name."""
+    if METHODS.setdefault(cls.name, cls) is not cls:
+        raise DataError(f"there is a method {cls.name!r} already ({METHODS[cls.name].__qualname__}); give yours another name")
+    return cls
 
 
-def _anatomy(name: str) -> Anatomy:
-    """The anatomy of weights of version 1, which knew it by its name alone, such as "wrist" or "wrist 25 %"."""
-    base, _, percent = name.removesuffix(" %").partition(" ")
-    return get_anatomy(base).reduced(int(percent)) if percent else get_anatomy(base)
+def get_method(name: str) -> type[Method]:
+    """The class of the method called `name`. Raises DataError that lists the known ones."""
+    if name not in METHODS:
+        raise DataError(f"unknown method {name!r}; known: {', '.join(METHODS)}")
+    return METHODS[name]
 
 
-def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+def get_recipe(method: str, recipe: str) -> Recipe:
+    """A method's recipe by its name, at full size. Raises DataError that lists what is known."""
+    known = get_method(method).recipes
+    if recipe not in known:
+        raise DataError(f"{method} has no recipe {recipe!r}; it has: {', '.join(known)}")
+    return known[recipe]
+
+
+def create(name: str, anatomy: Anatomy, size: Size, recipe: str | Recipe = "default", **changes: Any) -> Method:
+    """A method for images of an anatomy at this size (H, W), not trained yet.
+
+    recipe: a name, or a recipe of the method; changes: single options of it.
+    Raises DataError where a name is unknown, an option is wrong, or the method cannot work on the anatomy.
+    """
+    cls = get_method(name)
+    if reason := cls.unsupported(anatomy):
+        raise DataError(f"{cls.title} cannot work on the {anatomy.name}: {reason}")
+    chosen = get_recipe(name, recipe) if isinstance(recipe, str) else recipe
+    return cls(anatomy, size, chosen.changed(**changes))
+
+
+class _Header(BaseModel):
+    """What a weights file says besides its tensors; enough to make the method again."""
+
+    version: int
+    package: str
+    method: str
+    anatomy: Anatomy
+    size: tuple[int, int]
+    recipe: dict[str, Any]
+
+
+def save_method(method: Method, path: str | Path) -> Path:
+    """Write a method to a safetensors file with a JSON header that rebuilds it, whole or not at all. Raises DataError."""
+    header = _Header(
+        version=VERSION,
+        package=denseseg.__version__,
+        method=method.name,
+        anatomy=method.anatomy,
+        size=method.size,
+        recipe=pydantic_core.to_jsonable_python(asdict(method.recipe)),  # type: ignore[call-overload]
+    )
+    content = header.model_dump(mode="json") | {"anatomy": method.anatomy.to_dict()}
+    return write_tensors(Path(path), method.state(), content)
+
+
+def load_method(path: str | Path, device: str | torch.device = "cpu") -> Method:
+    """A method from its weights file. Raises DataError where the file is missing, damaged or of another program."""
+    tensors, content = read_tensors(Path(path))
+    version = content.get("version", 1)
+    if not isinstance(version, int) or version > VERSION:
+        raise DataError(f"{path} was written by a later version of this package ({version}); update denseseg to read it")
+    for older in range(version, VERSION):
+        content = MIGRATIONS[older](content)
+        tensors = {key.removeprefix("state."): value for key, value in tensors.items()}  # only version 1 has this prefix
+    header = validated(_Header, content, str(path))
+    cls = get_method(header.method)
+    recipe = validated(type(cls.recipes["default"]), header.recipe, f"{path}: recipe")
+    method = cls(header.anatomy, header.size, recipe)
+    try:
+        method.set_state(tensors)
+    except (KeyError, RuntimeError) as error:
+        raise DataError(f"{path} lacks {str(error).splitlines()[0]}: another version wrote it; train the method again") from None
+    if (network := getattr(method, "network", None)) is not None:
+        network.to(device)
+    return method
+
+
+# ---- files of older versions ------------------------------------------------------------------------------------
+
+
+def _from_version_1(content: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 knew an anatomy by its name alone, such as "wrist" or "wrist 25 %", and a recipe without its training."""
+    base, _, percent = str(content.get("anatomy")).removesuffix(" %").partition(" ")
+    anatomy = get_anatomy(base).reduced(int(percent)) if percent else get_anatomy(base)
+    old = dict(content.get("recipe", {}))
+    names = {
+        "uv_method": "generator", "shape_noise": "shape_prior", "contour_step": "project_onto_outline", "views": "test_time_views",
+        "largest_part": "largest_component", "height": "amplitude", "seen": "visibility_threshold", "present": "presence_threshold",
+    }  # fmt: skip
+    recipe = {names.get(key, key): value for key, value in old.items() if not key.startswith("weight_")}
+    weights = {key.removeprefix("weight_"): value for key, value in old.items() if key.startswith("weight_")}
+    if "channels" in old:
+        recipe["loss_weights"] = weights or {"heatmap": 1.0}
+    return {**content, "version": 2, "package": "0.1.0", "anatomy": anatomy.to_dict(), "recipe": recipe}
+
+
+MIGRATIONS = {1: _from_version_1}  # version -> its header as that of the next one

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from monai.networks.blocks import ResidualUnit
 from monai.networks.nets import UNet
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 NORM = ("instance", {"affine": True})
 ACTIVATION = "leakyrelu"
@@ -45,14 +46,15 @@ class TwoHeadUNet(nn.Module):
 
     def __init__(self, structures: int, channels: Sequence[int] = (64, 128, 256, 512)):
         super().__init__()
-        self.unet = residual_unet(channels)
+        self.unet, self.multiple = residual_unet(channels), 2 ** (len(channels) - 1)
         self.mask_head = residual_head(channels[0], structures)
         self.uv_head = residual_head(channels[0], 2 * structures)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.unet(images)
-        uv = self.uv_head(features)
-        return self.mask_head(features), uv.unflatten(1, (-1, 2))
+        height, width = images.shape[-2:]
+        features = self.unet(padded(images, self.multiple))
+        logits, uv = (head(features)[..., :height, :width] for head in (self.mask_head, self.uv_head))
+        return logits, uv.unflatten(1, (-1, 2))
 
 
 class HeatmapUNet(nn.Module):
@@ -60,13 +62,22 @@ class HeatmapUNet(nn.Module):
 
     def __init__(self, landmarks: int, channels: Sequence[int] = (64, 128, 256, 512)):
         super().__init__()
-        self.unet = residual_unet(channels)
+        self.unet, self.multiple = residual_unet(channels), 2 ** (len(channels) - 1)
         self.head = nn.Conv2d(channels[0], landmarks, kernel_size=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.unet(images))
+        height, width = images.shape[-2:]
+        return self.head(self.unet(padded(images, self.multiple)))[..., :height, :width]
 
 
-def parameter_count(network: nn.Module | None) -> int:
-    """Number of trainable parameters; 0 for a method without a network."""
-    return 0 if network is None else sum(p.numel() for p in network.parameters() if p.requires_grad)
+def padded(images: Tensor, multiple: int) -> Tensor:
+    """(B, K, H, W) images, grown to the right and downwards so that both sides are multiples, two of them at least."""
+    right, down = (max(2 * multiple, -(-side // multiple) * multiple) - side for side in (images.shape[-1], images.shape[-2]))
+    if not right and not down:
+        return images
+    return F.pad(images, (0, right, 0, down), mode="replicate")
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)

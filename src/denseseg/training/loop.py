@@ -1,253 +1,309 @@
-"""One training loop for every method: CPU, one GPU, or many with `torchrun`, without a change of code.
+"""One training loop for every network: CPU, one GPU, or many with `torchrun`, without a change of code.
 
-All cases live on the device as tensors; augmentation and targets are computed there, batch by batch. Every epoch draws its order
-and its augmentation from (seed, epoch), so an interrupted run that resumes ends with the weights of an uninterrupted one.
+The loop knows tensors, an optimiser and a file to resume from; it knows neither cases nor methods. All cases live on the device;
+augmentation and targets are computed there, batch by batch, in float32 and outside of autocast. Every epoch draws its order and its
+augmentation from (seed, epoch), so an interrupted run that resumes ends with the weights of an uninterrupted one.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 import torch
 from lightning.fabric import Fabric
+from pydantic import BaseModel
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from denseseg.augment import augment
-from denseseg.batch import Batch, as_batch
-from denseseg.cases.case_set import CaseSet
-from denseseg.errors import DataError
-from denseseg.geometry.frame import inside_image
-from denseseg.methods.method import Method
-from denseseg.training.settings import TrainingSettings
+from denseseg.augment import apply, draw
+from denseseg.batch import Batch
+from denseseg.errors import DataError, validated
+from denseseg.files import read_tensors, write_tensors
+from denseseg.training.settings import Epochs, Run, TrainingSettings
+
+CHECKPOINT = "checkpoint.safetensors"
+SHARE = 0.05  # of the time that may go into checkpoints
 
 
-def fit(
-    method: Method,
-    train: CaseSet,
-    validation: CaseSet | None,
+class Trainable(Protocol):
+    """What the loop trains."""
+
+    network: nn.Module
+
+    @property
+    def loss_weights(self) -> Mapping[str, float]:
+        """The weight of each loss term; training minimises the weighted sum. A term without a weight is only monitored."""
+        ...
+
+    def inputs(self, batch: Batch, rng: torch.Generator) -> tuple[Tensor, ...]:
+        """What the network is given, each (B, ...). `rng` lives on the CPU and differs between ranks."""
+        ...
+
+    def targets(self, batch: Batch) -> dict[str, Tensor]:
+        """What the network is to produce, in float32."""
+        ...
+
+    def losses(self, outputs: Any, targets: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Named loss terms, unweighted scalars."""
+        ...
+
+
+def train(
+    trainable: Trainable,
+    data: Batch,
     settings: TrainingSettings,
-    folder: str | Path | None = None,
-    progress: bool = True,
+    run: Run,
+    identity: str = "",
+    validate: Callable[[], float] | None = None,
 ) -> pd.DataFrame:
-    """Train a method; afterwards its network holds the weights that were best on the validation cases.
+    """Train a network; afterwards it is in evaluation mode and holds the weights that were best by `validate`, or else the last.
 
-    train, validation: sets of the method's anatomy and image size. validation may be None or empty: then the last weights stay.
-    folder: where checkpoint.pt (each epoch, atomic) and history.csv go; a run found there with the same method, recipe, data and
-        settings is resumed, one with others raises DataError. None keeps nothing.
-    progress: print a line for the first epoch and for each that is validated.
-    Returns the history, a row an epoch: epoch, learning_rate, loss, each term, validation_tre (pixels, NaN where not measured),
-    seconds. A method without a network is only prepared, and its history is empty.
+    data: all training cases. identity: what decides the result besides settings, seed and precision; a run found in `run.folder`
+        with the same identity is resumed, one with another raises DataError.
+    validate: returns an error, small is good; called now and then with the weights in place that count (the moving average, if any).
+    Returns the history, a row an epoch: epoch, learning_rate, loss, each term, validation_error (NaN where not measured), seconds.
+    Raises DataError where the loss is not finite or a file cannot be written.
     """
-    _require(method, train)
-    method.prepare(train)
-    if method.network is None:
-        return pd.DataFrame()
-    run = _Run(method, train, validation, settings, Path(folder) if folder is not None else None)
-    for epoch in range(run.start, settings.epochs):
-        if run.exhausted(epoch):
-            break
-        run.epoch(epoch)
-        if progress and run.fabric.global_rank == 0 and (epoch == run.start or run.validates(epoch)):
-            print(_line(run.history[-1], settings.epochs), flush=True)
-    return run.finish()
+    devices = range(torch.cuda.device_count()) if run.resolved_device == "cuda" else []
+    with torch.random.fork_rng(devices):  # the caller's random numbers go on as if nothing had been drawn
+        loop = _Loop(trainable, data, settings, run, identity, validate)
+        while not loop.finished:
+            loop.epoch()
+            if run.progress and loop.fabric.global_rank == 0 and loop.worth_a_line:
+                print(_line(loop.history[-1], loop.epochs), flush=True)
+        return loop.finish()
 
 
 def _line(row: dict[str, float], epochs: int) -> str:
     """One epoch as text, which a page, a log and a terminal show alike."""
-    error = "" if np.isnan(row["validation_tre"]) else f"  validation {row['validation_tre']:.2f} px"
+    error = "" if np.isnan(row["validation_error"]) else f"  validation {row['validation_error']:.2f}"
     return f"epoch {int(row['epoch']) + 1:3d}/{epochs}  loss {row['loss']:.4f}  {row['seconds']:.1f} s{error}"
 
 
-def predict_all(method: Method, cases: CaseSet, batch_size: int = 8) -> list:
-    """The method's predictions for every case, all of the method's size."""
-    _require(method, cases)
-    if method.network is not None:
-        method.network.eval()
-    images = torch.as_tensor(cases.images, device=method.device)[:, None]
-    return [p for start in range(0, len(images), batch_size) for p in method.predict(images[start : start + batch_size])]
-
-
-def _require(method: Method, cases: CaseSet) -> None:
-    if not len(cases):
-        raise DataError(f"{cases.name}: no cases to work on; check the split and the data set")
-    if cases.anatomy != method.anatomy:
-        raise DataError(f"{cases.name} shows the {cases.anatomy.name}, {method.name} was made for the {method.anatomy.name}")
-    wrong = next((case for case in cases if case.size != method.size), None)
-    if wrong is not None:
-        raise DataError(f"case {wrong.id} is {wrong.size}, {method.name} was made for {method.size}; call resized({method.size})")
-
-
-def _fabric(precision: Any) -> Fabric:
-    cuda = torch.cuda.is_available()
-    if precision == "auto":
-        precision = "bf16-mixed" if cuda and torch.cuda.is_bf16_supported() else "32-true"
+def make_fabric(run: Run) -> Fabric:
+    """Lightning Fabric for a run: one process, or those that torchrun has started."""
     # torchrun says how many processes share this machine; without it there is one, also inside a notebook
     devices = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     nodes = int(os.environ.get("WORLD_SIZE", 1)) // devices
-    fabric = Fabric(accelerator="cuda" if cuda else "cpu", devices=devices, num_nodes=nodes, precision=precision)
+    precision: Any = run.resolved_precision
+    fabric = Fabric(accelerator=run.resolved_device, devices=devices, num_nodes=nodes, precision=precision)
     fabric.launch()
     return fabric
 
 
-class _Run:
-    """The state of one training run."""
+class _Header(BaseModel):
+    """What a checkpoint says besides its tensors."""
 
-    def __init__(self, method: Method, train: CaseSet, validation: CaseSet | None, settings: TrainingSettings, folder: Path | None):
-        self.method, self.settings, self.folder = method, settings, folder
-        self.validation = validation if validation is not None and len(validation) else None
-        self.fabric = _fabric(settings.precision)
-        network = method.network
-        assert network is not None
-        self.raw = network.to(self.fabric.device)
-        optimiser = torch.optim.Adam(self.raw.parameters(), lr=settings.learning_rate)
-        self.network, self.optimiser = self.fabric.setup(self.raw, optimiser)
-        self.scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(
-            self.optimiser, T_max=settings.epochs, eta_min=settings.final_learning_rate
-        )
-        self.averaged = None
-        if settings.average:
-            self.averaged = AveragedModel(self.raw, multi_avg_fn=get_ema_multi_avg_fn(settings.average))
-        self.data = as_batch(train, self.fabric.device)
+    identity: str
+    history: list[dict[str, float | None]]
+    best_error: float | None
+    best_epoch: int
+
+
+class _Loop:
+    """The state of one training."""
+
+    def __init__(
+        self,
+        trainable: Trainable,
+        data: Batch,
+        settings: TrainingSettings,
+        run: Run,
+        identity: str,
+        validate: Callable[[], float] | None,
+    ):
+        self.trainable, self.settings, self.run, self.validate = trainable, settings, run, validate
+        self.fabric = make_fabric(run)
+        self.data = data.to(self.fabric.device)
+        self.raw = trainable.network.to(self.fabric.device)
+        self.network, self.optimiser = self.fabric.setup(self.raw, settings.optimiser.make(self.raw))
+        self.averaged: AveragedModel | None = None
+        if settings.ema_decay:
+            self.averaged = AveragedModel(self.raw, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
+        self.per_epoch = max(1, len(self.data) // settings.batch_size)
+        length = settings.length
+        self.steps = length.epochs * self.per_epoch if isinstance(length, Epochs) else length.steps
+        self.epochs = -(-self.steps // self.per_epoch)
         self.history: list[dict[str, float]] = []
-        self.best: dict[str, Any] = {"error": float("inf"), "epoch": -1, "weights": None}
-        self.start = 0
-        self.identity = repr((method.name, asdict(method.recipe), asdict(settings), train.fingerprint()))
-        if folder is not None:
-            self._resume(folder)
+        self.best: tuple[float, int, dict[str, Tensor]] = (float("inf"), -1, {})
+        parts = (identity, settings, run.seed, run.resolved_precision, self.fabric.world_size, validate is not None)
+        self.identity = hashlib.sha256(repr(parts).encode()).hexdigest()
+        self.saved = (time.perf_counter(), 0.0)  # when, and how long it took
+        if run.folder is not None:
+            self._resume(run.folder / CHECKPOINT)
 
     # ---- one epoch ----------------------------------------------------------------------------------------------
 
-    def epoch(self, epoch: int) -> None:
-        began = time.perf_counter()
-        torch.manual_seed(_mixed(self.settings.seed, epoch))  # dropout and the like
-        generator = torch.Generator().manual_seed(_mixed(self.settings.seed, epoch))
+    @property
+    def next(self) -> int:
+        """Number of the next epoch, from 0."""
+        return len(self.history)
+
+    @property
+    def finished(self) -> bool:
+        patience, (_, best, _) = self.settings.patience, self.best
+        exhausted = patience is not None and best >= 0 and self.next - 1 - best >= patience
+        return self.next >= self.epochs or exhausted
+
+    @property
+    def worth_a_line(self) -> bool:
+        return len(self.history) == 1 or not np.isnan(self.history[-1]["validation_error"])
+
+    def epoch(self) -> None:
+        began, epoch, settings = time.perf_counter(), self.next, self.settings
+        rate = settings.schedule.rate(settings.optimiser.learning_rate, epoch / self.epochs)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        torch.manual_seed(mixed(self.run.seed, epoch, self.fabric.global_rank))  # dropout and the like
+        rng = torch.Generator().manual_seed(mixed(self.run.seed, epoch, self.fabric.global_rank))
         self.network.train()
-        sums: dict[str, float] = {}
-        steps = 0
-        for batch in self._batches(generator):
-            for term, value in self._step(augment(batch, self.settings.augmentation, generator)).items():
-                sums[term] = sums.get(term, 0.0) + value
-            steps += 1
-        rate = self.scheduler.get_last_lr()[0]
-        self.scheduler.step()
-        row: dict[str, float] = {
-            "epoch": epoch,
-            "learning_rate": float(rate),
-            **{term: value / steps for term, value in sums.items()},
-        }
-        row["validation_tre"] = float("nan")
-        if self.validation is not None and self.validates(epoch):
-            row["validation_tre"] = self._validate(epoch)
+        terms = [self._step(batch, rng) for batch in self._batches(epoch)]
+        self.network.eval()
+        row = {"epoch": float(epoch), "learning_rate": rate, **self._means(terms), "validation_error": float("nan")}
+        every = settings.validate_every
+        if self.validate is not None and (epoch == self.epochs - 1 or epoch % every == every - 1):
+            row["validation_error"] = self._validated(self.validate, epoch)
         row["seconds"] = time.perf_counter() - began
         self.history.append(row)
-        if self.folder is not None and self.fabric.global_rank == 0:
-            self._save(self.folder, epoch + 1)
+        self._keep()
 
-    def validates(self, epoch: int) -> bool:
-        every = self.settings.validate_every
-        return epoch == self.settings.epochs - 1 or epoch % every == every - 1
-
-    def _batches(self, generator: torch.Generator) -> Iterator[Batch]:
-        order = torch.randperm(len(self.data.images), generator=generator)
+    def _batches(self, epoch: int) -> Iterator[Batch]:
+        """This rank's parts of an epoch's batches, augmented: each case as it would be if there were one rank only."""
+        generator = torch.Generator().manual_seed(mixed(self.run.seed, epoch))
+        order = torch.randperm(len(self.data), generator=generator)
         size, rank, world = self.settings.batch_size, self.fabric.global_rank, self.fabric.world_size
-        for start in range(0, max(1, len(order) - size + 1), size):  # a last, smaller batch is left out, as published
-            index = order[start : start + size][rank::world]
-            masks = None if self.data.masks is None else self.data.masks[index].float()
-            yield Batch(self.data.images[index], self.data.landmarks[index], masks)
+        steps = min(self.per_epoch, self.steps - epoch * self.per_epoch)
+        for index in order.split(size)[:steps]:
+            changes = draw(len(index), self.data.size, self.settings.augmentation, generator)
+            yield apply(self.data.select(index[rank::world]), changes[rank::world])
 
-    def _step(self, batch: Batch) -> dict[str, float]:
-        targets = self.method.targets(batch)
-        terms = self.method.losses(self.network(self.method.normalise(batch.images)), targets)
-        loss = sum((self.method.weights[name] * value for name, value in terms.items()), torch.zeros((), device=self.fabric.device))
-        if not torch.isfinite(loss):
-            raise DataError(f"the loss is {loss.item()}: lower the learning rate ({self.settings.learning_rate:g})")
+    def _step(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        with torch.no_grad():
+            targets = self.trainable.targets(batch)
+            inputs = self.trainable.inputs(batch, rng)
+        terms = self.trainable.losses(self.network(*inputs), targets)
+        weights = self.trainable.loss_weights
+        loss = torch.stack([weights[name] * value for name, value in terms.items() if weights.get(name)]).sum()
         self.optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
+        if self.settings.gradient_clip is not None:
+            self.fabric.clip_gradients(self.network, self.optimiser, max_norm=self.settings.gradient_clip)
         self.optimiser.step()
         if self.averaged is not None:
             self.averaged.update_parameters(self.raw)
-        return {"loss": loss.item(), **{name: value.item() for name, value in terms.items()}}
+        return {"loss": loss.detach(), **{name: value.detach() for name, value in terms.items()}}
 
-    def _validate(self, epoch: int) -> float:
-        assert self.validation is not None
-        self.method.network = self._used
-        error = validation_error(self.method, self.validation, self.settings.batch_size)
-        self.method.network = self.raw
-        if error < self.best["error"]:
-            weights = {key: value.detach().cpu().clone() for key, value in self._used.state_dict().items()}
-            self.best = {"error": error, "epoch": epoch, "weights": weights}
+    def _means(self, steps: list[dict[str, Tensor]]) -> dict[str, float]:
+        """Means over the steps of an epoch: the only place where losses are read back from the device."""
+        names = list(steps[0])
+        values = torch.stack([torch.stack([step[name].double() for name in names]) for step in steps]).mean(0).tolist()
+        means = dict(zip(names, values, strict=True))
+        if not np.isfinite(means["loss"]):
+            rate = self.settings.optimiser.learning_rate
+            raise DataError(f"the loss is {means['loss']}: lower the learning rate ({rate:g})")
+        return means
+
+    # ---- validation ---------------------------------------------------------------------------------------------
+
+    def _validated(self, validate: Callable[[], float], epoch: int) -> float:
+        with self._averaged_weights():
+            error = validate()
+            if error < self.best[0]:
+                self.best = (error, epoch, {key: value.detach().cpu().clone() for key, value in self.raw.state_dict().items()})
         return error
 
-    @property
-    def _used(self) -> torch.nn.Module:
-        """The network whose predictions count: the average where there is one."""
-        return self.raw if self.averaged is None else self.averaged.module
+    @contextmanager
+    def _averaged_weights(self) -> Iterator[None]:
+        """Inside, the network holds the moving average of its weights, where there is one."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
 
-    def exhausted(self, epoch: int) -> bool:
-        """Whether patience has run out."""
-        patience = self.settings.patience
-        return patience is not None and self.best["epoch"] >= 0 and epoch - 1 - self.best["epoch"] >= patience
+    def _swap(self) -> None:
+        if self.averaged is not None:
+            for own, mean in zip(self.raw.parameters(), self.averaged.module.parameters(), strict=True):
+                own.data, mean.data = mean.data, own.data
 
     def finish(self) -> pd.DataFrame:
-        weights = self.best["weights"]
-        self.raw.load_state_dict(self._used.state_dict() if weights is None else weights)
-        self.raw.eval()
-        self.method.network = self.raw
+        if self.best[2]:
+            self.raw.load_state_dict(self.best[2])
+        else:
+            self._swap()
+        self.trainable.network = self.raw.eval()
         return pd.DataFrame(self.history)
 
     # ---- checkpoint ---------------------------------------------------------------------------------------------
 
-    def _parts(self) -> dict[str, Any]:
-        parts = {"network": self.raw, "optimiser": self.optimiser, "scheduler": self.scheduler}
-        return parts if self.averaged is None else {**parts, "averaged": self.averaged}
+    def _keep(self) -> None:
+        """Write a checkpoint at the end, and in between as often as the share of time allows that writing may take."""
+        since, cost = self.saved
+        due = self.finished or SHARE * (time.perf_counter() - since) >= cost
+        if self.run.folder is not None and self.fabric.global_rank == 0 and due:
+            began = time.perf_counter()
+            self._save(self.run.folder)
+            self.saved = (time.perf_counter(), time.perf_counter() - began)
 
-    def _save(self, folder: Path, next_epoch: int) -> None:
-        state = {name: part.state_dict() for name, part in self._parts().items()}
-        state |= {"identity": self.identity, "next_epoch": next_epoch, "history": self.history, "best": self.best}
-        partial = folder / "checkpoint.pt.part"
+    def _save(self, folder: Path) -> None:
+        header = _Header(
+            identity=self.identity,
+            history=[{key: None if np.isnan(value) else value for key, value in row.items()} for row in self.history],
+            best_error=self.best[0] if self.best[1] >= 0 else None,
+            best_epoch=self.best[1],
+        )
+        optimiser = {
+            f"{index}.{key}": torch.as_tensor(value)
+            for index, state in self.optimiser.state_dict()["state"].items()
+            for key, value in state.items()
+            if value is not None
+        }
+        parts = {"network": self.raw.state_dict(), "best": self.best[2], "optimiser": optimiser}
+        if self.averaged is not None:
+            parts["averaged"] = self.averaged.state_dict()
+        tensors = {f"{part}/{key}": value for part, state in parts.items() for key, value in state.items()}
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            torch.save(state, partial)
-            os.replace(partial, folder / "checkpoint.pt")
+            write_tensors(folder / CHECKPOINT, tensors, header.model_dump())
             pd.DataFrame(self.history).to_csv(folder / "history.csv", index=False)
-        except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-            partial.unlink(missing_ok=True)
-            raise DataError(
-                f"{folder / 'checkpoint.pt'} could not be written ({error}); free space and start again: "
-                "training resumes at the last whole epoch"
-            ) from None
+        except (OSError, DataError) as error:
+            raise DataError(f"{error}; training resumes at the last checkpoint") from None
 
-    def _resume(self, folder: Path) -> None:
-        path = folder / "checkpoint.pt"
+    def _resume(self, path: Path) -> None:
         if not path.exists():
             return
         try:
-            state = torch.load(path, map_location=self.fabric.device, weights_only=True)
-            identity = state["identity"]
-        except Exception as error:  # a damaged file raises many kinds
-            raise DataError(f"{path} is damaged ({type(error).__name__}); delete it to train from the start") from None
-        if identity != self.identity:
+            tensors, content = read_tensors(path)
+            header = validated(_Header, content, str(path))
+        except DataError as error:
+            raise DataError(f"{error}; delete {path.name} to train from the start") from None
+        if header.identity != self.identity:
             raise DataError(f"{path} belongs to a run with another recipe, data or settings; choose another folder or delete it")
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-        self.start, self.history, self.best = state["next_epoch"], state["history"], state["best"]
+        parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimiser": {}, "averaged": {}}
+        for name, value in tensors.items():
+            part, _, key = name.partition("/")
+            parts[part][key] = value.to(self.fabric.device) if part == "optimiser" else value
+        self.raw.load_state_dict(parts["network"])
+        if self.averaged is not None:
+            self.averaged.load_state_dict(parts["averaged"])
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in parts["optimiser"].items():
+            index, _, key = name.partition(".")
+            state.setdefault(int(index), {})[key] = value.cpu() if key == "step" else value
+        self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": state})
+        nan = float("nan")
+        self.history = [{key: nan if value is None else value for key, value in row.items()} for row in header.history]
+        self.best = (float("inf") if header.best_error is None else header.best_error, header.best_epoch, parts["best"])
 
 
-def validation_error(method: Method, cases: CaseSet, batch_size: int = 8) -> float:
-    """Mean error in pixels of the landmarks in the image; one that was not found counts as half the image diagonal."""
-    predictions = predict_all(method, cases, batch_size)
-    error = np.linalg.norm(np.stack([p.landmarks for p in predictions]) - cases.landmarks, axis=-1)
-    judged = np.stack([inside_image(case.landmarks, case.size) for case in cases])
-    return float(np.where(np.isnan(error), np.hypot(*method.size) / 2, error)[judged].mean())
-
-
-def _mixed(seed: int, epoch: int) -> int:
-    """One seed from two numbers, well apart for neighbours."""
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint32)[0])
+def mixed(*numbers: int) -> int:
+    """One seed from several numbers, well apart for neighbours."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint32)[0])

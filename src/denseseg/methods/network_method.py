@@ -1,0 +1,156 @@
+"""Methods that train a network with the loop of this package."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from denseseg.anatomy import Anatomy
+from denseseg.augment import STRONG
+from denseseg.batch import Batch
+from denseseg.cases.case_set import CaseSet
+from denseseg.cases.masks import true_masks
+from denseseg.errors import STRICT
+from denseseg.evaluation.metrics import dice
+from denseseg.geometry.frame import Size, inside_image
+from denseseg.methods.method import Method, Recipe
+from denseseg.networks.unet import parameter_count
+from denseseg.training.loop import train as train_network
+from denseseg.training.settings import Adam, Epochs, Run, TrainingSettings
+
+# What our recipes add to the paper's training: exposure, noise and a slight bend, for sets of a few hundred images, and a moving
+# average of the weights. More than ten structures take longer to be told apart (chapter 12).
+OURS = TrainingSettings(augmentation=STRONG, ema_decay=0.98)
+MANY_STRUCTURES = OURS.changed(length=Epochs(160), optimiser=Adam(3e-3))
+
+
+@dataclass(frozen=True, config=STRICT)
+class NetworkRecipe(Recipe):
+    """Options that all network methods have.
+
+    training: how the network is trained. loss_weights: of each loss term; a term that is not named, or has the weight 0, is not
+    computed. monitor: terms that are computed all the same, to be seen in the history. channels: features of the network's levels.
+    """
+
+    training: TrainingSettings = TrainingSettings()
+    loss_weights: dict[str, NonNegativeFloat] = Field(default_factory=dict)
+    monitor: tuple[str, ...] = ()
+    channels: tuple[PositiveInt, ...] = (64, 128, 256, 512)
+
+    def scaled(self, length: float, width: float, largest_batch: int) -> Self:
+        channels = tuple(max(4, round(width * n)) for n in self.channels)
+        return self.changed(training=self.training.scaled(length, largest_batch), channels=channels)
+
+
+class NetworkMethod(Method):
+    """A method is trained by `training.loop.train` where it says three things: what its network is given (`inputs`), what the network
+    is to produce (`targets`, in float32) and how the two become loss terms (`losses`). `network` is made by `build`.
+    """
+
+    recipe: NetworkRecipe
+    network: nn.Module
+
+    def __init__(self, anatomy: Anatomy, size: Size, recipe: NetworkRecipe):
+        super().__init__(anatomy, size, recipe)
+        self.recipe = recipe
+        self.network = self.build().eval()
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """A network with new weights."""
+
+    def inputs(self, batch: Batch, rng: torch.Generator) -> tuple[Tensor, ...]:
+        """What the network is given, each (B, ...): here the normalised images. `rng` lives on the CPU."""
+        return (self.normalise(batch.images),)
+
+    @abstractmethod
+    def targets(self, batch: Batch) -> dict[str, Tensor]:
+        """What the network is to produce for this (already augmented) batch, in float32, on the batch's device."""
+
+    @abstractmethod
+    def losses(self, outputs: Any, targets: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Unweighted scalars by name, those in `terms`."""
+
+    @property
+    def loss_weights(self) -> Mapping[str, float]:
+        """The weight of each loss term; training minimises the weighted sum."""
+        return self.recipe.loss_weights
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of the loss terms that are to be computed: those with a weight, and those to be monitored."""
+        weighted = [name for name, weight in self.recipe.loss_weights.items() if weight > 0]
+        return tuple(dict.fromkeys([*weighted, *self.recipe.monitor]))
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """(B, 1, H, W) images in [0, 1] as the network wants them: zero mean and unit standard deviation each."""
+        mean, sd = images.mean((1, 2, 3), keepdim=True), images.std((1, 2, 3), keepdim=True)
+        return (images - mean) / sd.clamp_min(1e-6)
+
+    # ---- given --------------------------------------------------------------------------------------------------
+
+    def fit(self, train: CaseSet, validation: CaseSet | None = None, run: Run = Run()) -> pd.DataFrame:
+        """Train the network; afterwards it holds the weights that were best on the validation cases, or the last ones without any.
+
+        Raises DataError where the cases do not fit the method, or `run.folder` holds another run.
+        """
+        self.prepare(train)
+        validation = validation if validation is not None and len(validation) else None
+        if validation is not None:
+            self.require(validation)
+        if not run.fine_tune:
+            with torch.random.fork_rng([]):
+                torch.manual_seed(run.seed)
+                self.network = self.build()
+        known = (self.name, self.anatomy, self.size, self.recipe, train.fingerprint(), validation and validation.fingerprint())
+        validate = None if validation is None else lambda: validation_error(self, validation)
+        history = train_network(self, Batch.of(train), self.recipe.training, run, repr(known), validate)
+        self.calibrate(validation)
+        return history
+
+    def calibrate(self, validation: CaseSet | None) -> None:
+        """What is fitted to validation cases after the training; by default nothing."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is; predictions are made there."""
+        return next(self.network.parameters(), torch.empty(0)).device
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained weights."""
+        return parameter_count(self.network)
+
+    def state(self) -> dict[str, Tensor]:
+        """What was learned, the network's weights included, as tensors."""
+        return super().state() | {f"network.{key}": value for key, value in self.network.state_dict().items()}
+
+    def set_state(self, state: dict[str, Tensor]) -> None:
+        """The inverse of `state`."""
+        super().set_state(state)
+        weights = {key.removeprefix("network."): value for key, value in state.items() if key.startswith("network.")}
+        self.network.load_state_dict(weights)
+        self.network.eval()
+
+
+def validation_error(method: Method, cases: CaseSet, batch_size: int = 8) -> float:
+    """What chooses the weights: the mean error in pixels of the landmarks that the images show; small is good.
+
+    A landmark that was not found counts as half the image diagonal. Of a method without landmarks: 100 - DSC (%) over all
+    structures that are there.
+    """
+    predictions = method.predict_cases(cases, batch_size)
+    if any(p.landmarks is None for p in predictions):
+        pairs = [pair for p, case in zip(predictions, cases, strict=True) for pair in zip(p.masks, true_masks(case), strict=True)]
+        return 100 - 100 * float(np.mean([dice(found, true) for found, true in pairs if true.any()]))
+    error = np.linalg.norm(np.stack([p.landmarks for p in predictions]) - cases.landmarks, axis=-1)
+    judged = np.stack([inside_image(case.landmarks, case.size) for case in cases])
+    return float(np.where(np.isnan(error), np.hypot(*method.size) / 2, error)[judged].mean())
