@@ -143,6 +143,9 @@ class Method(ABC):
             raise DataError(f"{self.name} has no template yet; train it or load its weights first")
         return self.template
 
+    def plausible(self, points, noise, unseen=None):
+        return self.shape_model.posterior(points, noise * self.size[0], unseen) if noise else points
+
     @property
     def parameters(self) -> int:
         """Number of trained weights."""

@@ -1,0 +1,225 @@
+"""The loop below the methods, on a network of one line: what it draws, keeps, resumes and refuses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from denseseg.augment import NO_AUGMENTATION, Augmentation
+from denseseg.batch import Batch
+from denseseg.errors import DataError
+from denseseg.training import loop
+from denseseg.training.loop import CHECKPOINT, train
+from denseseg.training.settings import SGD, Adam, Drops, Epochs, Run, Steps, TrainingSettings
+
+
+def data(n: int = 6) -> Batch:
+    rng = torch.Generator().manual_seed(0)
+    return Batch(torch.rand(n, 1, 8, 8, generator=rng), 8 * torch.rand(n, 3, 2, generator=rng))
+
+
+@dataclass
+class Brightness:
+    """Learns the mean landmark of each image from its pixels; two terms, one of them only monitored."""
+
+    seed: int = 0
+    loss_weights: dict = field(default_factory=lambda: {"square": 2.0})
+    seen: list = field(default_factory=list)
+
+    def __post_init__(self):
+        torch.manual_seed(self.seed)
+        self.network = nn.Sequential(nn.Flatten(), nn.Dropout(0.2), nn.Linear(64, 2))
+
+    def inputs(self, batch, rng):
+        self.seen.append(torch.rand(1, generator=rng).item())
+        return (batch.images,)
+
+    def targets(self, batch):
+        assert not torch.is_autocast_enabled("cpu")
+        return {"mean": batch.landmarks.mean(1)}
+
+    def losses(self, outputs, targets):
+        difference = outputs.float() - targets["mean"]
+        return {"square": difference.square().mean(), "size": difference.abs().mean()}
+
+
+QUICK = TrainingSettings(length=Epochs(4), batch_size=2, validate_every=1, optimiser=Adam(0.05), ema_decay=0.5)
+QUIET = Run(progress=False, device="cpu", precision="32-true")
+
+
+def weights(trainable: Brightness) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in trainable.network.parameters()])
+
+
+def run_in(folder, **changes) -> Run:
+    return Run(folder=folder, progress=False, device="cpu", precision="32-true", **changes)
+
+
+# ---- what it does ---------------------------------------------------------------------------------------------------
+
+
+def test_the_history_tells_each_epoch_and_each_term():
+    trainable = Brightness()
+    history = train(trainable, data(), QUICK, QUIET, validate=lambda: 1.0)
+    assert history.columns.tolist() == ["epoch", "learning_rate", "loss", "square", "size", "validation_error", "seconds"]
+    np.testing.assert_allclose(history["loss"], 2 * history["square"])
+    assert (history["size"] > 0).all()
+    assert history["learning_rate"].is_monotonic_decreasing
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0]
+    assert not trainable.network.training
+
+
+def test_a_term_without_a_weight_moves_nothing():
+    one, other = Brightness(), Brightness(loss_weights={"square": 2.0, "size": 0.0})
+    for trainable in (one, other):
+        train(trainable, data(), QUICK, QUIET)
+    assert torch.equal(weights(one), weights(other))
+
+
+@pytest.mark.parametrize(("steps", "rows"), [(3, 1), (4, 2), (7, 3)])
+def test_a_number_of_steps_is_kept_exactly(steps, rows):
+    trainable = Brightness()
+    history = train(trainable, data(), QUICK.changed(length=Steps(steps)), QUIET)
+    assert len(trainable.seen) == steps
+    assert len(history) == rows
+
+
+def test_a_last_smaller_batch_is_left_out():
+    trainable = Brightness()
+    train(trainable, data(7), QUICK.changed(length=Epochs(1)), QUIET)
+    assert len(trainable.seen) == 3
+
+
+def test_the_gradient_is_clipped():
+    settings = QUICK.changed(length=Steps(1), optimiser=SGD(1.0, momentum=0.0, nesterov=False), schedule=Drops(), ema_decay=0.0)
+    trainable = Brightness()
+    before = weights(trainable)
+    train(trainable, data(), settings.changed(gradient_clip=1e-3), QUIET)
+    assert (weights(trainable) - before).norm() == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_seeds_decide_the_run_and_the_callers_random_numbers_are_left_alone():
+    def trained(seed):
+        trainable = Brightness()
+        train(trainable, data(), QUICK, Run(seed=seed, progress=False))
+        return weights(trainable)
+
+    first, again, other = trained(0), trained(0), trained(1)
+    trainable = Brightness()
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    train(trainable, data(), QUICK, QUIET)
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_the_best_weights_are_kept_and_patience_ends_the_training():
+    errors, kept = iter([5.0, 3.0, 4.0, 6.0, 7.0]), []
+    trainable = Brightness()
+
+    def validate():
+        kept.append(weights(trainable).clone())
+        return next(errors)
+
+    history = train(trainable, data(), QUICK.changed(length=Epochs(9), patience=2), QUIET, validate=validate)
+    assert history["validation_error"].tolist() == [5.0, 3.0, 4.0, 6.0]
+    assert torch.equal(weights(trainable), kept[1])
+
+
+def test_validation_sees_the_moving_average_and_training_goes_on_without_it():
+    seen = []
+    plain, averaged = Brightness(), Brightness()
+    train(plain, data(), QUICK.changed(length=Steps(3), ema_decay=0.0), QUIET)
+    train(averaged, data(), QUICK.changed(ema_decay=0.9), QUIET, validate=lambda: seen.append(weights(averaged).clone()) or 1.0)
+    without = Brightness()
+    train(without, data(), QUICK.changed(ema_decay=0.9), QUIET)
+    assert not torch.allclose(seen[0], weights(plain), atol=1e-3)
+    assert torch.allclose(seen[-1], weights(without))  # the last average is what is kept without a validation
+
+
+# ---- interrupted and resumed ----------------------------------------------------------------------------------------
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+@pytest.mark.parametrize("optimiser", [Adam(0.05), SGD(0.01)])
+def test_a_killed_run_resumes_to_the_same_bits(tmp_path, monkeypatch, decay, optimiser):
+    settings = QUICK.changed(ema_decay=decay, optimiser=optimiser, augmentation=Augmentation(elastic=0.02, noise=0.1))
+    whole, cut, resumed = Brightness(), Brightness(), Brightness(seed=3)
+    train(whole, data(), settings, run_in(tmp_path / "whole"), "a", lambda: 1.0)
+    monkeypatch.setattr(loop, "SHARE", 1e9)  # a checkpoint after every epoch
+    losses, count = cut.losses, iter(range(100))
+
+    def killed(outputs, targets):
+        if next(count) == 7:  # in the third epoch
+            raise Stop
+        return losses(outputs, targets)
+
+    cut.losses = killed
+    with pytest.raises(Stop):
+        train(cut, data(), settings, run_in(tmp_path / "cut"), "a", lambda: 1.0)
+    torch.manual_seed(99)  # another process would not have the same random state
+    history = train(resumed, data(), settings, run_in(tmp_path / "cut"), "a", lambda: 1.0)
+    assert len(history) == 4
+    assert torch.equal(weights(whole), weights(resumed))
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    train(Brightness(), data(), QUICK, run_in(tmp_path))
+    again = Brightness(seed=1)
+    assert len(train(again, data(), QUICK, run_in(tmp_path))) == 4
+    assert not again.seen
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"identity": "other cases"},
+        {"settings": QUICK.changed(batch_size=3)},
+        {"seed": 1},
+        {"validate": lambda: 1.0},
+        {"precision": "bf16-mixed"},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_another_run_in_the_folder_is_refused(tmp_path, other):
+    train(Brightness(), data(), QUICK, run_in(tmp_path), "cases")
+    run = Run(folder=tmp_path, progress=False, precision=other.get("precision", "32-true"), device="cpu", seed=other.get("seed", 0))
+    with pytest.raises(DataError, match="belongs to a run with another recipe, data or settings"):
+        settings, identity = other.get("settings", QUICK), other.get("identity", "cases")
+        train(Brightness(), data(), settings, run, identity, other.get("validate"))
+
+
+def test_a_damaged_checkpoint_says_what_to_do(tmp_path):
+    train(Brightness(), data(), QUICK, run_in(tmp_path))
+    path = tmp_path / CHECKPOINT
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 255
+    path.write_bytes(bytes(content))
+    with pytest.raises(DataError, match=r"checkpoint\.safetensors.*to train from the start"):
+        train(Brightness(), data(), QUICK, run_in(tmp_path))
+
+
+def test_checkpoints_are_few_where_they_cost_much(tmp_path, monkeypatch):
+    """Writing may take a twentieth of the time; the first and the last are always written."""
+    written = []
+    clock = iter(np.arange(0, 1e6, 1.0))
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr(loop._Loop, "_save", lambda self, folder: written.append(self.next))
+    train(Brightness(), data(), QUICK.changed(length=Epochs(60)), run_in(tmp_path))
+    assert written[0] == 1 and written[-1] == 60
+    assert 3 <= len(written) < 12  # an epoch takes about three ticks of this clock, a checkpoint one
+
+
+def test_an_exploding_loss_is_an_error_not_a_result():
+    with pytest.raises(DataError, match="lower the learning rate"):
+        train(Brightness(), data(), QUICK.changed(optimiser=SGD(1e30), augmentation=NO_AUGMENTATION), QUIET)
