@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from denseseg.augment import RICHER
+from denseseg.augment import STRONG
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet, Split
 from denseseg.course.folders import find_root
@@ -37,7 +37,7 @@ def default_settings(profile: Profile, recipe: str = "default", seed: int = 0, s
     settings = TrainingSettings(epochs=profile.epochs, batch_size=profile.batch_size, seed=seed)
     if recipe != "default":
         return settings
-    settings = settings.changed(augmentation=RICHER, average=0.98)
+    settings = settings.changed(augmentation=STRONG, average=0.98)
     return settings.changed(epochs=8 * profile.epochs // 5, learning_rate=3e-3) if structures > MANY else settings
 
 

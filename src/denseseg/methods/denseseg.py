@@ -16,6 +16,7 @@ from denseseg.anatomy import Anatomy
 from denseseg.augment import similarity_views
 from denseseg.batch import Batch
 from denseseg.cases.case_set import CaseSet
+from denseseg.cases.masks import positive_weights
 from denseseg.geometry.contour import contour_masks
 from denseseg.geometry.decode import decode_affine, decode_published, uv_targets
 from denseseg.geometry.frame import Size, inside_image
@@ -97,13 +98,11 @@ class DenseSeg(Method):
     def prepare(self, train: CaseSet) -> None:
         super().prepare(train)
         if self.recipe.segmentation == "weighted_bce":
-            masks = contour_masks(torch.as_tensor(train.landmarks, dtype=torch.float32), self.anatomy, self.size)
-            self.positive_weights = losses.positive_weights(masks)
+            self.positive_weights = torch.as_tensor(positive_weights(train), dtype=torch.float32)
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:
-        masks = batch.masks
-        if masks is None:
-            masks = contour_masks(batch.landmarks, self.anatomy, self.size, soft=self.recipe.soft_masks)
+        drawn = contour_masks(batch.landmarks, self.anatomy, self.size, soft=self.recipe.soft_masks)
+        masks = batch.masks_or(drawn, soft=self.recipe.soft_masks)
         maps = uv_maps(batch.landmarks, self.fitted_template, self.size, self.recipe.uv_method, self.recipe.band)
         return {"landmarks": batch.landmarks, "masks": masks, "uv": maps.uv, "valid": maps.valid}
 

@@ -20,7 +20,7 @@ from lightning.fabric import Fabric
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from denseseg.augment import augment
-from denseseg.batch import Batch, as_batch
+from denseseg.batch import Batch
 from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError
 from denseseg.geometry.frame import inside_image
@@ -114,7 +114,7 @@ class _Run:
         self.averaged = None
         if settings.average:
             self.averaged = AveragedModel(self.raw, multi_avg_fn=get_ema_multi_avg_fn(settings.average))
-        self.data = as_batch(train, self.fabric.device)
+        self.data = Batch.of(train, self.fabric.device)
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Any] = {"error": float("inf"), "epoch": -1, "weights": None}
         self.start = 0
@@ -155,12 +155,10 @@ class _Run:
         return epoch == self.settings.epochs - 1 or epoch % every == every - 1
 
     def _batches(self, generator: torch.Generator) -> Iterator[Batch]:
-        order = torch.randperm(len(self.data.images), generator=generator)
+        order = torch.randperm(len(self.data), generator=generator)
         size, rank, world = self.settings.batch_size, self.fabric.global_rank, self.fabric.world_size
         for start in range(0, max(1, len(order) - size + 1), size):  # a last, smaller batch is left out, as published
-            index = order[start : start + size][rank::world]
-            masks = None if self.data.masks is None else self.data.masks[index].float()
-            yield Batch(self.data.images[index], self.data.landmarks[index], masks)
+            yield self.data.select(order[start : start + size][rank::world])
 
     def _step(self, batch: Batch) -> dict[str, float]:
         targets = self.method.targets(batch)
