@@ -9,7 +9,7 @@ from denseseg.cases.case_set import CaseSet
 from denseseg.cases.folder import read_cases
 from denseseg.errors import DataError
 from denseseg.geometry.frame import Size
-from denseseg.phantom import chest_phantom, wrist_phantom
+from denseseg.phantom import PHANTOMS
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,14 @@ def get_profile(name: str) -> Profile:
 def load_cases(profile: Profile, data: str = "phantom", seed: int = 0) -> CaseSet:
     """The cases of a run at the profile's size.
 
-    data: "phantom" (the chest), "wrist phantom", or the path of a data-set folder.
+    data: "phantom" (the chest), "wrist phantom" or another of `PHANTOMS`, or the path of a data-set folder.
     """
-    if data == "phantom":
-        return chest_phantom(profile.n_cases, profile.square, seed)
-    if data == "wrist phantom":
-        return wrist_phantom(profile.n_cases, profile.tall, seed)
+    phantoms = {"phantom": "chest"} | {f"{name} phantom": name for name in PHANTOMS}
+    if data in phantoms:
+        size = profile.tall if phantoms[data] == "wrist" else profile.square
+        return PHANTOMS[phantoms[data]](profile.n_cases, size, seed)
     if not Path(data).is_dir():
-        raise DataError(
-            f'data = {data!r} is no folder; give "phantom", "wrist phantom" or the path of a data-set folder (see data_scripts/)'
-        )
+        known = ", ".join(f'"{name}"' for name in phantoms)
+        raise DataError(f"data = {data!r} is no folder; give {known} or the path of a data-set folder (see data_scripts/)")
     cases = read_cases(data)
     return cases.resized(profile.size_like(cases[0].size))
