@@ -13,9 +13,8 @@ from pathlib import Path
 
 from denseseg.cases.folder import write_cases
 from denseseg.errors import DataError
-from denseseg.phantom import chest_phantom, wrist_phantom
+from denseseg.phantom import PHANTOMS
 
-PHANTOMS = {"chest": chest_phantom, "wrist": wrist_phantom}
 CONTENTS = {"dataset.toml", "cases.csv", "landmarks.csv", "images", "masks"}
 
 

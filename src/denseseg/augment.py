@@ -1,108 +1,132 @@
-"""Random changes of images and landmarks together, batched on the device.
+"""Random changes of images and landmarks together, batched on the device: what is drawn, and what applies it.
 
 uv targets are not augmented: they are computed afresh from the augmented landmarks, so nothing is lost to resampling.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Annotated
 
 import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass as model
 from torch import Tensor
 from torch.nn import functional as F
 
 from denseseg.batch import Batch
+from denseseg.errors import STRICT
+from denseseg.geometry.frame import Size
 from denseseg.geometry.warp import move_points, sample, source_points
 
+Share = Annotated[float, Field(ge=0, le=1)]
+Spread = Annotated[float, Field(ge=0)]
 
-@dataclass(frozen=True)
+
+@model(frozen=True, config=STRICT)
 class Augmentation:
-    """Ranges of the random changes; a zero switches one off.
+    """Ranges of the random changes; a zero switches one off. None may be negative.
 
-    rotation: degrees, uniform in +-. translation: share of the image size, uniform in +-, each axis. scale: uniform in 1 +-.
-    elastic: standard deviation of a smooth displacement, share of the image size, on a 5 x 5 grid of control points.
-    gamma: exponent exp(N(0, gamma)). contrast: factor exp(N(0, contrast)) about the image mean. noise: standard deviation.
-    The defaults are the paper's (Section 3.5, with the signs of its code).
+    rotation: degrees, uniform in +-, at most 180. translation: share of the image size, uniform in +-, each axis. scale: uniform
+    in 1 +-, less than 1. elastic: standard deviation of a smooth displacement, share of the image size, on a 5 x 5 grid of control
+    points. gamma: exponent exp(N(0, gamma)). contrast: factor exp(N(0, contrast)) about the image mean. noise: standard deviation.
+    The defaults are the paper's (Section 3.5, with the signs of its code). Raises ValueError where a range is out of its bounds.
     """
 
-    rotation: float = 10.0
-    translation: float = 0.1
-    scale: float = 0.15
-    elastic: float = 0.0
-    gamma: float = 0.0
-    contrast: float = 0.0
-    noise: float = 0.0
+    rotation: Annotated[float, Field(ge=0, le=180)] = 10.0
+    translation: Share = 0.1
+    scale: Annotated[float, Field(ge=0, lt=1)] = 0.15
+    elastic: Share = 0.0
+    gamma: Spread = 0.0
+    contrast: Spread = 0.0
+    noise: Spread = 0.0
 
 
 NO_AUGMENTATION = Augmentation(rotation=0, translation=0, scale=0)
+# Beyond the paper's affine changes: exposure, noise and a slight bend, for training sets of a few hundred images.
+STRONG = Augmentation(elastic=0.01, gamma=0.2, contrast=0.2, noise=0.02)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What was drawn for n cases, on the CPU in float32; None for a change that is switched off.
+
+    matrix, shift: x -> matrix (x - centre) + centre + shift, (n, 2, 2) and (n, 2) pixels.
+    bend: (n, 2, 5, 5) pixels, the displacement at the control points. gamma, contrast: (n, 1, 1, 1), the logarithm of each.
+    noise: (n, 1, H, W), what is added.
+    """
+
+    matrix: Tensor
+    shift: Tensor
+    bend: Tensor | None = None
+    gamma: Tensor | None = None
+    contrast: Tensor | None = None
+    noise: Tensor | None = None
+
+    def __getitem__(self, index: slice | Tensor) -> Changes:
+        """The part of some cases, such as `changes[rank::world]`: of several processes, each draws for all and applies its own."""
+        return self._each(lambda part: part[index])
+
+    def to(self, device: torch.device) -> Changes:
+        return self._each(lambda part: part.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Changes:
+        drawn = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: change(part) for name, part in drawn.items() if part is not None})
+
+
+def draw(n: int, size: Size, ranges: Augmentation, generator: torch.Generator) -> Changes:
+    """Random changes of n images of `size` = (H, W). `generator` lives on the CPU, so a seed means the same on every device."""
+
+    def normal(spread: float, *shape: int) -> Tensor | None:
+        return spread * torch.randn(n, *shape, generator=generator) if spread else None
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(n, *shape, generator=generator) * 2 - 1
+
+    angle, scale = torch.deg2rad(ranges.rotation * uniform()), 1 + ranges.scale * uniform()
+    cos, sin = scale * angle.cos(), scale * angle.sin()
+    matrix = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
+    shift = ranges.translation * uniform(2) * torch.tensor([size[1], size[0]])
+    bend = normal(ranges.elastic * max(size), 2, 5, 5)
+    gamma, contrast = normal(ranges.gamma, 1, 1, 1), normal(ranges.contrast, 1, 1, 1)
+    return Changes(matrix, shift, bend, gamma, contrast, noise=normal(ranges.noise, 1, *size))
+
+
+def apply(batch: Batch, changes: Changes) -> Batch:
+    """The batch with the changes made, one for each of its cases. Masks come out soft at their edges: see `Batch.masks_or`."""
+    size, changes = batch.size, changes.to(batch.images.device)
+    bend = None if changes.bend is None else F.interpolate(changes.bend, size, mode="bicubic", align_corners=True)
+    source = source_points(changes.matrix, changes.shift, bend, size)
+    return replace(
+        batch,
+        images=_change_grey_values(sample(batch.images, source), changes),
+        landmarks=move_points(batch.landmarks, changes.matrix, changes.shift, bend, size),
+        masks=None if batch.masks is None else sample(batch.masks, source),
+    )
 
 
 def augment(batch: Batch, ranges: Augmentation, generator: torch.Generator) -> Batch:
-    """One random draw for each case of the batch. `generator` lives on the CPU, so a seed means the same on every device."""
-    images, landmarks, masks = batch.images, batch.landmarks, batch.masks
-    size = (images.shape[-2], images.shape[-1])
-    matrix, shift = _random_similarity(len(images), size, ranges, generator, images)
-    bend = _random_bend(len(images), size, ranges, generator, images)
-    source = source_points(matrix, shift, bend, size)
-    images = sample(images, source)
-    masks = None if masks is None else sample(masks, source)
-    return Batch(_change_grey_values(images, ranges, generator), move_points(landmarks, matrix, shift, bend, size), masks)
+    """One random draw for each case of the batch, applied: `draw` and `apply`."""
+    return apply(batch, draw(len(batch), batch.size, ranges, generator))
 
 
-def similarity_views(views: int, size: tuple[int, int], like: Tensor) -> list[tuple[Tensor, Tensor]]:
+def _change_grey_values(images: Tensor, changes: Changes) -> Tensor:
+    if changes.gamma is not None:
+        images = images.clamp(0, 1) ** changes.gamma.exp()
+    if changes.contrast is not None:
+        mean = images.mean((1, 2, 3), keepdim=True)
+        images = mean + (images - mean) * changes.contrast.exp()
+    return images if changes.noise is None else images + changes.noise
+
+
+def similarity_views(views: int, size: Size, like: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Small similarity transforms to look at an image from, for averaging predictions: (matrix (2, 2), shift (2,) pixels) each.
 
     The first is the identity; the others turn, scale and shift by up to 8 degrees, 10 % and 5 % of the size, always the same ones.
     """
-    generator = torch.Generator().manual_seed(0)
     ranges = Augmentation(rotation=8, translation=0.05, scale=0.1)
-    matrices, shifts = _random_similarity(views, size, ranges, generator, like)
-    matrices[0], shifts[0] = torch.eye(2), 0.0
-    return list(zip(matrices, shifts, strict=True))
-
-
-def _uniform(shape: tuple[int, ...], generator: torch.Generator, like: Tensor) -> Tensor:
-    """Uniform in [-1, 1], drawn on the CPU."""
-    return (torch.rand(shape, generator=generator) * 2 - 1).to(like)
-
-
-def _normal(shape: tuple[int, ...], generator: torch.Generator, like: Tensor) -> Tensor:
-    return torch.randn(shape, generator=generator).to(like)
-
-
-def _random_similarity(
-    batch: int, size: tuple[int, int], ranges: Augmentation, generator: torch.Generator, like: Tensor
-) -> tuple[Tensor, Tensor]:
-    """x -> matrix (x - centre) + centre + shift: (B, 2, 2) and (B, 2) pixels."""
-    angle = torch.deg2rad(ranges.rotation * _uniform((batch,), generator, like))
-    scale = 1 + ranges.scale * _uniform((batch,), generator, like)
-    cos, sin = scale * angle.cos(), scale * angle.sin()
-    matrix = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
-    shift = ranges.translation * _uniform((batch, 2), generator, like) * like.new_tensor([size[1], size[0]])
-    return matrix, shift
-
-
-def _random_bend(
-    batch: int, size: tuple[int, int], ranges: Augmentation, generator: torch.Generator, like: Tensor
-) -> Tensor | None:
-    """(B, 2, H, W) smooth displacement in pixels, or None."""
-    if not ranges.elastic:
-        return None
-    coarse = ranges.elastic * max(size) * _normal((batch, 2, 5, 5), generator, like)
-    return F.interpolate(coarse, size, mode="bicubic", align_corners=True)
-
-
-def _change_grey_values(images: Tensor, ranges: Augmentation, generator: torch.Generator) -> Tensor:
-    shape = (len(images), 1, 1, 1)
-    if ranges.gamma:
-        images = images.clamp(0, 1) ** torch.exp(ranges.gamma * _normal(shape, generator, images))
-    if ranges.contrast:
-        mean = images.mean((1, 2, 3), keepdim=True)
-        images = mean + (images - mean) * torch.exp(ranges.contrast * _normal(shape, generator, images))
-    if ranges.noise:
-        images = images + ranges.noise * _normal(tuple(images.shape), generator, images)
-    return images
-
-
-# Beyond the paper's affine changes: exposure, noise and a slight bend, for training sets of a few hundred images.
-RICHER = Augmentation(elastic=0.01, gamma=0.2, contrast=0.2, noise=0.02)
+    changes = draw(views, size, ranges, torch.Generator().manual_seed(0))
+    changes.matrix[0], changes.shift[0] = torch.eye(2), 0.0
+    return list(zip(changes.matrix.to(like), changes.shift.to(like), strict=True))

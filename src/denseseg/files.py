@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -10,13 +11,18 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from imageio.v3 import imwrite
 from skimage.io import imread
 
 from denseseg.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CHECKSUM = "sha256"  # the header's key
 
 
 @contextmanager
@@ -77,20 +83,86 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+@contextmanager
+def atomically(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` to write to, which takes its place when the block ends without an error.
+
+    So a full disk or a stopped run leaves an older file whole. Raises DataError where the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+        os.close(handle)
+        try:
+            yield Path(name)
+            os.chmod(name, 0o644)  # mkstemp's files are private
+            os.replace(name, path)
+        finally:
+            Path(name).unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"{path} could not be written ({error}); free space or choose another folder") from None
+
+
 def write_json(path: Path, record: Mapping[str, Any]) -> Path:
-    """Write a record to this file in one step, so that a full disk or a stop leaves the older one whole. Raises DataError."""
+    """Write a record to this file in one step. Raises DataError."""
     try:
         text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     except (ValueError, TypeError) as error:
         raise DataError(f"{path.name}: the record holds something that JSON has not ({error}); use null for unknown") from None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.chmod(temporary, 0o644)  # mkstemp's files are private
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     return path
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> Path:
+    """Write named tensors as safetensors in one step, with a header of JSON values and a checksum of the tensors.
+
+    Nothing is pickled. Raises DataError for a tensor that holds NaN, a header that is no JSON, and where the disk is full.
+    """
+    from safetensors.torch import save  # torch takes seconds to load: only those who have tensors pay for it
+
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    spoilt = next((name for name, tensor in whole.items() if tensor.isnan().any()), None)
+    if spoilt is not None:
+        raise DataError(f"{path}: the tensor {spoilt} holds NaN, so nothing was written; train again with a lower learning rate")
+    try:
+        text = json.dumps({**header, CHECKSUM: _checksum(whole)}, allow_nan=False)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path}: the header holds something that JSON has not ({error}); use null for unknown") from None
+    with atomically(path) as temporary:
+        temporary.write_bytes(save(whole, {"denseseg": text}))
+    return path
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors, on the CPU, and the header that `write_tensors` wrote; files of before the checksum are read without it.
+
+    Raises DataError where the file is missing, damaged, or of another program.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.exists():
+        raise DataError(f"{path} is missing; correct the path, or train a method and save it there")
+    try:
+        with safe_open(path, framework="pt") as content:
+            text = (content.metadata() or {}).get("denseseg")
+            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 (not a mapping)
+        header = {} if text is None else json.loads(text)
+    except (SafetensorError, ValueError, OSError) as error:
+        raise DataError(f"{path} holds no tensors or is damaged ({error}); copy it again") from None
+    if not isinstance(header, dict) or not header:
+        raise DataError(f"{path} was written by another program; give a file that denseseg wrote")
+    if header.pop(CHECKSUM, None) not in (None, _checksum(tensors)):
+        raise DataError(f"{path} is damaged (its tensors differ from their checksum); copy it again")
+    return tensors, header
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the names, types, shapes and bytes of contiguous tensors on the CPU."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(repr((name, str(tensor.dtype), tuple(tensor.shape))).encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -90,7 +90,7 @@ def test_a_failed_write_keeps_the_old_record(record, tmp_path, monkeypatch):
         raise OSError("no space left")
 
     monkeypatch.setattr(files.os, "replace", full_disk)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(DataError, match="no space"):
         write_record(record | {"notes": "lost"}, tmp_path)
     assert [p.name for p in path.parent.iterdir()] == [path.name]
     assert read_records(tmp_path) == [record]

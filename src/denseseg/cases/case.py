@@ -12,7 +12,7 @@ from skimage.transform import resize
 
 from denseseg.anatomy import Anatomy
 from denseseg.errors import DataError
-from denseseg.geometry.frame import Size, scale_points
+from denseseg.geometry.frame import Frame, Size, scale_points
 
 
 @dataclass
@@ -50,6 +50,7 @@ class Case:
                     f"case {self.id}: masks have shape {self.masks.shape}; "
                     f"give one (H, W) mask per structure: {(len(self.anatomy), *self.size)}"
                 )
+        self.spacing = None if self.spacing is None else float(self.spacing)
         if self.spacing is not None and not (np.isfinite(self.spacing) and self.spacing > 0):
             raise DataError(f"case {self.id}: spacing {self.spacing} is not a positive number of mm; leave it empty if unknown")
 
@@ -78,7 +79,8 @@ class Case:
             raise DataError(f"case {self.id}: every landmark is missing; remove the case or add its rows to landmarks.csv")
         height, width = self.size
         margin = 0.5 * max(height, width)
-        far = (self.landmarks < -margin) | (self.landmarks > np.array([width, height]) + margin)
+        place = self.landmarks + 0.5  # from the image's corner, so that a case which passes does so at every size
+        far = (place < -margin) | (place > np.array([width, height]) + margin)
         if far.any():
             index = int(np.argwhere(far)[0, 0])
             raise DataError(
@@ -96,8 +98,26 @@ class Case:
         self.anatomy.index(structure)
         return self.landmarks[self.anatomy.slices[structure]]
 
+    def fitted(self, size: Size) -> tuple[Case, Frame]:
+        """The case as large as it fits into an image of (H, W), and the frame that leads back into its own pixels.
+
+        Image, landmarks, masks and spacing are scaled alike in both directions; what remains is padded with 0, the grey of air, in
+        equal parts on both sides. Any size will do; where the aspect ratio is the same, nothing is padded.
+        """
+        frame = Frame.fit(self.size, size)
+        if size[0] * self.size[1] == size[1] * self.size[0]:
+            return self.resized(size), frame
+        case = replace(
+            self,
+            image=np.clip(frame.maps_to_fitted(self.image), 0, 1),
+            landmarks=frame.to_fitted(self.landmarks),
+            masks=None if self.masks is None else frame.maps_to_fitted(self.masks) >= 0.5,
+            spacing=None if self.spacing is None else self.spacing / frame.scale,
+        )
+        return case, frame
+
     def resized(self, size: Size) -> Case:
-        """The case at another (H, W), with landmarks, masks and spacing moved along.
+        """The case stretched to another (H, W), with landmarks, masks and spacing moved along; `fitted` pads instead.
 
         Spacing stays a single number, so height and width must scale alike; raises DataError otherwise.
         """
@@ -107,7 +127,7 @@ class Case:
         if abs(rows - columns) > 0.02 * columns and self.spacing is not None:
             raise DataError(
                 f"case {self.id}: resizing {self.size} to {size} changes the aspect ratio, and millimetres with it; "
-                "crop or pad to the same aspect first"
+                "use fitted((H, W)), which pads instead"
             )
         image = resize(self.image, size, order=1, anti_aliasing=True).astype(np.float32)
         masks = None

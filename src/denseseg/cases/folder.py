@@ -1,10 +1,22 @@
 """The data-set folder, which a person can read:
 
-    dataset.toml      name, anatomy, source, licence
+    dataset.toml      name, anatomy, source, licence, and any further text; kind = "phantom" marks a synthetic set
     cases.csv         case, spacing, split, and any other column (patient, age, stratum, ...)
     landmarks.csv     case, structure, index, x, y      (pixels; a missing landmark has no row)
     images/ID.png     8 or 16 bit, one channel
     masks/ID.npz      optional: bool array `masks` of shape (C, H, W)
+
+The anatomy is a built-in name ("chest", "wrist", "hand"), or any name with a table for each structure:
+
+    anatomy = "skull"
+
+    [[structures]]
+    name = "landmarks"
+    count = 2
+    group = "landmarks"
+    kind = "points"                  # or "outline" (a closed one, the default) or "curve" (an open one)
+    labels = ["sella", "nasion"]     # optional, a name for each landmark
+    region = "hull"                  # optional, of points only: their convex hull counts as the region they cover
 
 Points are (x, y) in pixels with (0, 0) the centre of the top-left pixel; arrays are [row, column].
 """
@@ -26,6 +38,9 @@ from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet, distinct
 from denseseg.errors import DataError, validated
 from denseseg.files import read_png, staged, write_png
+
+# columns that are read as text: 007 is no number, and Python reads a number (the spacing) exactly, pandas not always
+TEXT = ("case", "structure", "split", "stratum", "patient", "spacing")
 
 
 def read_cases(folder: str | Path) -> CaseSet:
@@ -144,7 +159,7 @@ def _read_table(path: Path, columns: set[str]) -> pd.DataFrame:
     if not path.exists():
         raise DataError(f"{path} is missing; run the script that prepares the data set (again)")
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(("case", "structure", "split", "stratum", "patient"), str))
+        table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str))
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not a readable CSV table ({error}); write it again") from None
     missing = columns - set(table.columns)

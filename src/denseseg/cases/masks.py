@@ -1,43 +1,79 @@
-"""The masks of a case: its own, or what the contours of its landmarks enclose."""
+"""The masks of a case: its own, or what its landmarks enclose."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
-import torch
-from skimage.draw import polygon2mask
+from scipy.spatial import ConvexHull, QhullError
 
+from denseseg.anatomy import Structure
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
-from denseseg.geometry.contour import Outline, contour_masks, mask_contours
+from denseseg.geometry.contour import Outline, mask_contours, polygon_mask
 from denseseg.geometry.subsets import landmark_subset
 
 
-def polygon_masks(landmarks: np.ndarray, case: Case) -> np.ndarray:
-    """(C, H, W) bool: pixel centres inside the polygons of (N, 2) landmarks.
+def true_masks(case: Case) -> np.ndarray:
+    """(C, H, W) bool: the case's own masks where it has them, else what its landmarks enclose (see `polygon_masks`)."""
+    return polygon_masks(case.landmarks, case) if case.masks is None else case.masks
 
-    Missing landmarks are skipped; a structure with fewer than three, or whose landmarks are no contour, has an empty mask.
+
+def true_outlines(case: Case) -> list[Outline]:
+    """The outlines of each structure: those of its mask where the case has masks, else the polygon of its known landmarks.
+
+    An outline is a list of closed curves (k, 2); that of a structure which is absent or covers no region is empty.
     """
-    masks = np.zeros((len(case.anatomy), *case.size), bool)
-    for c, structure in enumerate(case.anatomy.structures):
-        points = _known(landmarks[case.anatomy.slices[structure.name]])
-        if structure.outlined and len(points) >= 3:
-            masks[c] = polygon2mask(case.size, points[:, ::-1])
-    return masks
+    return [true_outline(case, index) for index in range(len(case.anatomy))]
 
 
 def true_outline(case: Case, index: int) -> Outline:
-    """The true outline of a structure: its mask's where the case has masks, else the polygon of the known landmarks."""
+    """The outline of the structure of this index, as in `true_outlines`."""
     if case.masks is not None:
         return mask_contours(case.masks[index])
-    points = _known(case.points(case.anatomy.names[index]))
-    return [points] if len(points) >= 3 else []
+    structure = case.anatomy.structures[index]
+    return _polygon(case.points(structure.name), structure)
 
 
-def _known(points: np.ndarray) -> np.ndarray:
-    """The (k, 2) points of (n, 2) that are not missing."""
-    return points[~np.isnan(points).any(-1)]
+def polygon_masks(landmarks: np.ndarray, case: Case) -> np.ndarray:
+    """(C, H, W) bool: pixel centres inside the outlines of (N, 2) landmarks, true or predicted, in the image of a case.
+
+    Missing landmarks are skipped; a structure with fewer than three, or that covers no region, has an empty mask.
+    """
+    masks = np.zeros((len(case.anatomy), *case.size), bool)
+    for mask, structure in zip(masks, case.anatomy.structures, strict=True):
+        for corners in _polygon(landmarks[case.anatomy.slices[structure.name]], structure):
+            mask[:] = polygon_mask(corners, case.size)
+    return masks
+
+
+def _polygon(points: np.ndarray, structure: Structure) -> Outline:
+    """What (n, 2) landmarks of a structure enclose: one closed curve, or none."""
+    points = points[~np.isnan(points).any(-1)]
+    if len(points) < 3 or not structure.covers:
+        return []
+    return [points] if structure.outlined else _hull(points)
+
+
+def _hull(points: np.ndarray) -> Outline:
+    """The convex hull of (n, 2) points, none where they lie on one line."""
+    try:
+        return [points[ConvexHull(points).vertices]]
+    except QhullError:
+        return []
+
+
+def positive_weights(cases: Iterable[Case]) -> np.ndarray:
+    """(C,) negative over positive pixels of each structure's masks in all cases: the paper's class weights (its L_BCE).
+
+    As `losses.positive_weights`, but with the masks of one case at a time in memory. A structure without any pixel counts as one.
+    """
+    positive, pixels = 0, 0
+    for case in cases:
+        positive = positive + true_masks(case).sum((1, 2))
+        pixels += case.image.size
+    return (pixels - positive) / np.maximum(positive, 1)
 
 
 def reduce_landmarks(cases: CaseSet, percent: int, points: np.ndarray) -> CaseSet:
@@ -48,11 +84,7 @@ def reduce_landmarks(cases: CaseSet, percent: int, points: np.ndarray) -> CaseSe
     """
     anatomy = cases.anatomy.reduced(percent)
     keep = landmark_subset(points, cases.anatomy, percent)
-    fewer = (replace(c, anatomy=anatomy, landmarks=c.landmarks[keep], masks=_masks(c), metadata=dict(c.metadata)) for c in cases)
+    fewer = (
+        replace(c, anatomy=anatomy, landmarks=c.landmarks[keep], masks=true_masks(c), metadata=dict(c.metadata)) for c in cases
+    )
     return CaseSet(f"{cases.name} {percent} %", anatomy, fewer, cases.info)
-
-
-def _masks(case: Case) -> np.ndarray:
-    if case.masks is not None:
-        return case.masks
-    return contour_masks(torch.as_tensor(case.landmarks)[None], case.anatomy, case.size)[0].numpy() > 0.5

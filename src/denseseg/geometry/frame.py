@@ -1,10 +1,13 @@
-"""Where points and pixels lie: sizes, scaling, and what is inside an image.
+"""Where points and pixels lie: sizes, scaling, what is inside an image, and one image inside another.
 
 Points are (x, y) in pixels with (0, 0) the centre of the top-left pixel; arrays are [row, column]."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 Size = tuple[int, int]
 
@@ -18,3 +21,70 @@ def scale_points(points: np.ndarray, old: Size, new: Size) -> np.ndarray:
     """Move (..., 2) points from an image of `old` = (H, W) to one of `new`: x' = (x + 0.5) s - 0.5."""
     scale = np.array([new[1] / old[1], new[0] / old[0]])
     return (points + 0.5) * scale - 0.5
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How an image of `original` = (H0, W0) pixels lies in one of `fitted` = (H, W): scaled alike in both directions, then padded.
+
+    scale: fitted pixels per original pixel. offset: (x, y), fitted pixels of padding at the left and at the top.
+    A point p of the original is at (p + 0.5) * scale - 0.5 + offset in the fitted image.
+
+    >>> frame = Frame.fit((2400, 1935), (512, 512))
+    >>> frame.to_original(frame.to_fitted(np.array([967.0, 1199.5]))).round(9).tolist()
+    [967.0, 1199.5]
+    """
+
+    original: Size
+    fitted: Size
+    scale: float
+    offset: tuple[float, float]
+
+    @classmethod
+    def fit(cls, original: Size, fitted: Size) -> Frame:
+        """As large as fits, in the middle to within a pixel: padding of whole pixels blurs no grey value."""
+        scale = min(fitted[0] / original[0], fitted[1] / original[1])
+        top, left = (round((new - old * scale) / 2) for old, new in zip(original, fitted, strict=True))
+        return cls(original, fitted, scale, (float(left), float(top)))
+
+    def to_fitted(self, points: np.ndarray) -> np.ndarray:
+        """Points (..., 2) of the original image in the fitted one."""
+        return (np.asarray(points) + 0.5) * self.scale - 0.5 + np.array(self.offset)
+
+    def to_original(self, points: np.ndarray) -> np.ndarray:
+        """The inverse of `to_fitted`."""
+        return (np.asarray(points) + 0.5 - np.array(self.offset)) / self.scale - 0.5
+
+    def maps_to_fitted(self, maps: np.ndarray) -> np.ndarray:
+        """Images or masks (..., H0, W0) as (..., H, W) float32: smoothed where they shrink, then bilinear; the padding is 0.
+
+        Without padding it is what scikit-image's `resize` gives.
+        """
+        smooth = max(0.0, (1 / self.scale - 1) / 2)
+        maps = gaussian_filter(np.asarray(maps, np.float32), smooth, mode="mirror", axes=(-2, -1))
+        for axis, length in ((-2, self.original[0]), (-1, self.original[1])):
+            at = (np.arange(self.fitted[axis]) + 0.5 - self.offset[-1 - axis]) / self.scale - 0.5
+            inside = (at >= -0.5) & (at <= length - 0.5)
+            mirrored = length - 1 - np.abs(length - 1 - np.abs(at))
+            maps = _linear(maps, mirrored, axis) * _along(inside, axis)
+        return maps
+
+    def maps_to_original(self, maps: np.ndarray) -> np.ndarray:
+        """Maps (..., H, W) of the fitted image as (..., H0, W0) float32 of the original, bilinear."""
+        for axis, length in ((-2, self.original[0]), (-1, self.original[1])):
+            at = (np.arange(length) + 0.5) * self.scale - 0.5 + self.offset[-1 - axis]
+            maps = _linear(np.asarray(maps, np.float32), at, axis)
+        return maps
+
+
+def _linear(maps: np.ndarray, at: np.ndarray, axis: int) -> np.ndarray:
+    """Values at the fractional positions `at` (k,) of an axis, linear between pixels; beyond the ends those at the ends."""
+    at = np.clip(at, 0, maps.shape[axis] - 1)
+    low = np.minimum(at.astype(int), maps.shape[axis] - 2)
+    share = _along((at - low).astype(np.float32), axis)
+    return maps.take(low, axis) * (1 - share) + maps.take(low + 1, axis) * share
+
+
+def _along(values: np.ndarray, axis: int) -> np.ndarray:
+    """(k,) values, shaped to multiply arrays along their last axis (-1) or the one before it (-2)."""
+    return values.reshape(-1, *[1] * (-1 - axis))

@@ -18,7 +18,7 @@ from denseseg.anatomy import Anatomy
 from denseseg.augment import similarity_views
 from denseseg.batch import Batch
 from denseseg.cases.case_set import CaseSet
-from denseseg.cases.masks import negative_to_positive
+from denseseg.cases.masks import positive_weights
 from denseseg.errors import STRICT
 from denseseg.geometry.contour import contour_masks
 from denseseg.geometry.decode import decode_affine, decode_published, uv_targets
@@ -126,12 +126,11 @@ class DenseSeg(NetworkMethod):
     def prepare(self, train: CaseSet) -> None:
         super().prepare(train)
         if self.recipe.segmentation is Segmentation.WEIGHTED_BCE:
-            self.positive_weights = torch.as_tensor(negative_to_positive(train), dtype=torch.float32)
+            self.positive_weights = torch.as_tensor(positive_weights(train), dtype=torch.float32)
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:
-        masks = batch.masks
-        if masks is None:
-            masks = contour_masks(batch.landmarks, self.anatomy, self.size, soft=self.recipe.soft_masks)
+        drawn = contour_masks(batch.landmarks, self.anatomy, self.size, soft=self.recipe.soft_masks)
+        masks = batch.masks_or(drawn, soft=self.recipe.soft_masks)
         maps = uv_maps(batch.landmarks, self.fitted_template, self.size, self.recipe.generator, self.recipe.band)
         return {"landmarks": batch.landmarks, "masks": masks, "uv": maps.uv, "valid": maps.valid}
 

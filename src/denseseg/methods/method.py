@@ -169,7 +169,7 @@ class Method(ABC):
                 f"with values {np.nanmin(image):g}..{np.nanmax(image):g}; read it with denseseg.read_image"
             )
         frame = Frame.fit((image.shape[0], image.shape[1]), self.size)
-        tensor = torch.from_numpy(frame.image_to_fitted(image))[None, None]
+        tensor = torch.from_numpy(np.clip(frame.maps_to_fitted(image), 0, 1))[None, None]
         return self.predict(tensor)[0].restored(frame)
 
     def require(self, cases: CaseSet) -> None:

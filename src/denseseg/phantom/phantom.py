@@ -13,6 +13,16 @@ from denseseg.phantom.outlines import Outline
 from denseseg.phantom.warps import Warp
 
 
+def phantom_info(anatomy: Anatomy, seed: int) -> dict[str, str]:
+    """What a set of phantoms says of itself; `kind` is how programs tell it from a real one, whatever the set is called."""
+    return {
+        "kind": "phantom",
+        "source": f"procedural {anatomy.name} phantom of denseseg, seed {seed}",
+        "licence": "CC0-1.0",
+        "note": "synthetic; no patient data",
+    }
+
+
 class Phantom:
     """Phantom number `index` of the population `seed` at `size` = (H, W) pixels.
 

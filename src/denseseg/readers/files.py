@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from denseseg.errors import DataError
-from denseseg.files import read_png, staged, write_png
+from denseseg.files import atomically, read_png, write_png
 from denseseg.geometry.frame import Size
 
 
@@ -72,8 +72,8 @@ def kept_image(path: Path | None, size: Size, convert: Callable[[], np.ndarray])
     if image.shape == size:
         return image
     image = convert()
-    with staged(path.parent) as staging:
-        write_png(staging / path.name, image)
+    with atomically(path) as temporary:
+        write_png(temporary, image)
     return image
 
 

@@ -25,7 +25,7 @@ from denseseg.geometry.frame import Size
 from denseseg.phantom.chest.drawing import draw
 from denseseg.phantom.chest.population import Maps, Physiology
 from denseseg.phantom.chest.shapes import chest_outlines
-from denseseg.phantom.phantom import Phantom
+from denseseg.phantom.phantom import Phantom, phantom_info
 
 FIELD_MM = 358.4
 
@@ -82,9 +82,4 @@ def chest_phantom(n: int, size: Size = (256, 256), seed: int = 0) -> CaseSet:
     Case i is the same anatomy for every `n` and every `size`. Metadata: split, stratum (the sex), ctr (cardiothoracic ratio)
     and the parameters of `Physiology`.
     """
-    info = {
-        "source": f"procedural chest phantom of denseseg, seed {seed}",
-        "licence": "CC0-1.0",
-        "note": "synthetic; no patient data",
-    }
-    return CaseSet("chest phantom", CHEST, (ChestPhantom(seed, i, size).case for i in range(n)), info)
+    return CaseSet("chest phantom", CHEST, (ChestPhantom(seed, i, size).case for i in range(n)), phantom_info(CHEST, seed))

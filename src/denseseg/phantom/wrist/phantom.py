@@ -28,7 +28,7 @@ from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError
 from denseseg.geometry.frame import Size
-from denseseg.phantom.phantom import Phantom
+from denseseg.phantom.phantom import Phantom, phantom_info
 from denseseg.phantom.wrist import growth as growth
 from denseseg.phantom.wrist.drawing import draw
 from denseseg.phantom.wrist.population import Child, Maps, Physiology
@@ -115,9 +115,4 @@ def wrist_phantom(n: int, size: Size = (384, 224), seed: int = 0) -> CaseSet:
     Case i is the same anatomy for every `n` and every `size`. Metadata: split, stratum (age band), patient, age_months,
     bone_age_months, laterality, mm_per_pixel and the parameters of `Physiology`.
     """
-    info = {
-        "source": f"procedural wrist phantom of denseseg, seed {seed}",
-        "licence": "CC0-1.0",
-        "note": "synthetic; no patient data",
-    }
-    return CaseSet("wrist phantom", WRIST, (WristPhantom(seed, i, size).case for i in range(n)), info)
+    return CaseSet("wrist phantom", WRIST, (WristPhantom(seed, i, size).case for i in range(n)), phantom_info(WRIST, seed))

@@ -7,14 +7,13 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from denseseg.cases.case import Case
-from denseseg.geometry.contour import contour_masks
+from denseseg.cases.masks import true_masks
 from denseseg.geometry.template import Template
 from denseseg.viewing.plots.style import (
     BRIGHT,
@@ -36,21 +35,13 @@ def show_case(case: Case, landmarks: bool = True, masks: bool = False, ax: Axes 
     ax = image_axes(ax, case.size, case.spacing)
     radiograph(ax, case.image)
     if masks:
-        draw_masks(ax, _masks_of(case), case.anatomy)
+        draw_masks(ax, true_masks(case), case.anatomy)
     if landmarks:
         draw_landmarks(ax, case.landmarks, case.anatomy, line=not masks)
     if len(case.anatomy) <= len(BRIGHT) and (landmarks or masks):
         structure_legend(ax, case.anatomy)
     ax.set_title(f"case {case.id}")
     return ax
-
-
-def _masks_of(case: Case) -> np.ndarray:
-    """(C, H, W) bool: the case's own masks, or what its contours enclose."""
-    if case.masks is not None:
-        return case.masks
-    outlines = torch.as_tensor(case.landmarks[None], dtype=torch.float32)
-    return contour_masks(outlines, case.anatomy, case.size)[0].numpy() > 0.5
 
 
 @styled
