@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,11 +42,11 @@ class Prediction:
     @property
     def absent(self) -> np.ndarray:
         """(C,) bool: structures that the method knows not to be there."""
-        return np.zeros(len(self.anatomy), bool) if self.presence is None else self.presence < 0.5
+        return np.zeros(len(self.anatomy), bool) if self.presence is None else np.asarray(self.presence) < 0.5
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """Names of structures that should be there, but have a landmark that was not found, or where there are none an empty mask."""
+        """Names of structures that are not absent, but lack a landmark, or where there are no landmarks have an empty mask."""
         if self.landmarks is not None:
             gone = np.isnan(self.landmarks).any(1)
             lost = np.array([gone[where].any() for where in self.anatomy.slices.values()])
@@ -55,7 +56,10 @@ class Prediction:
         return tuple(name for name, one in zip(self.anatomy.names, lost & ~self.absent, strict=True) if one)
 
     def table(self) -> pd.DataFrame:
-        """One row a landmark: structure, index, label where the anatomy has some, x, y in pixels. Raises DataError without landmarks."""
+        """One row a landmark: structure, index, label where the anatomy has some, x, y in pixels.
+
+        Raises DataError where there are no landmarks.
+        """
         if self.landmarks is None:
             raise DataError("this method predicts masks alone; there are no landmarks to list")
         structures = self.anatomy.structures
@@ -87,3 +91,11 @@ class Prediction:
             uv=back(self.uv),
             covariance=None if self.covariance is None else self.covariance / frame.scale**2,
         )
+
+
+def stacked_landmarks(predictions: Sequence[Prediction]) -> np.ndarray:
+    """(M, N, 2) landmarks of M predictions, pixels. Raises DataError where a method has none."""
+    points = [prediction.landmarks for prediction in predictions if prediction.landmarks is not None]
+    if len(points) < len(predictions):
+        raise DataError("this method predicts masks alone; there are no landmarks to compare")
+    return np.stack(points)

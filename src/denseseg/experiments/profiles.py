@@ -74,6 +74,6 @@ def load_cases(profile: Profile, data: str = "phantom", seed: int = 0) -> CaseSe
         return make(profile.n_cases, profile.square if name == "chest" else profile.tall, seed)
     if not Path(data).is_dir():
         known = ", ".join(f'"{phantom} phantom"' for phantom in PHANTOMS)
-        raise DataError(f'data = {data!r} is no folder; give "phantom", {known} or the path of a data-set folder (see data_scripts/)')
+        raise DataError(f'data = {data!r} is no folder; give "phantom", {known} or the path of a folder (see data_scripts/)')
     cases = read_cases(data)
     return cases.fitted(profile.size_like(cases[0].size))

@@ -91,8 +91,8 @@ PAPER = DenseSegRecipe(
 class DenseSeg(NetworkMethod):
     """The book's method.
 
-    Recipes: "default" (ours), "many_structures" (ours, trained longer and with larger steps: more than ten structures take longer to
-    tell apart, chapter 12), "paper", "sparse" (the paper's without the dense uv loss), "released" (with the bug of its maps).
+    Recipes: "default" (ours), "many_structures" (ours, trained longer and with larger steps: more than ten structures take longer
+    to be told apart, chapter 12), "paper", "sparse" (the paper's without the dense uv loss), "released" (with the bug of its maps).
     """
 
     name = "denseseg"
@@ -146,9 +146,7 @@ class DenseSeg(NetworkMethod):
         terms = {
             "segmentation": segmentation,
             "uv": lambda: losses.uv_l1(uv, targets["uv"], targets["valid"]),
-            "landmarks": lambda: losses.landmark_uv(
-                uv, targets["landmarks"], uv_targets(self.fitted_template, uv), self.anatomy
-            ),
+            "landmarks": lambda: losses.landmark_uv(uv, targets["landmarks"], uv_targets(self.fitted_template, uv), self.anatomy),
             "variation": lambda: losses.total_variation(uv, masks > 0.5),
         }
         return {name: terms[name]() for name in self.terms}

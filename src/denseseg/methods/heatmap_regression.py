@@ -49,12 +49,8 @@ class HeatmapRecipe(NetworkRecipe):
     presence_threshold: NonNegativeFloat = 0.4
 
 
-DEFAULT = HeatmapRecipe(
-    training=OURS, loss_weights={"heatmap": 1.0}, shape_prior=1 / 128
-)
-PAPER = HeatmapRecipe(
-    decoder=Decoder.ARGMAX, visibility_threshold=0.0, presence_threshold=0.0, loss_weights={"heatmap": 1.0}
-)
+DEFAULT = HeatmapRecipe(training=OURS, loss_weights={"heatmap": 1.0}, shape_prior=1 / 128)
+PAPER = HeatmapRecipe(decoder=Decoder.ARGMAX, visibility_threshold=0.0, presence_threshold=0.0, loss_weights={"heatmap": 1.0})
 
 
 class HeatmapRegression(NetworkMethod):

@@ -1,8 +1,8 @@
 """What it is to be a method.
 
-A method learns from training cases (`fit`), turns images into predictions, and gives what it learned as tensors (`state`). Evaluation,
-tables, studies and notebooks use nothing else, so they never ask which method they have. How it learns is its own business: most
-methods train a network with the loop of this package (`NetworkMethod`), another may call another program.
+A method learns from training cases (`fit`), turns images into predictions, and gives what it learned as tensors (`state`).
+Evaluation, tables, studies and notebooks use nothing else, so they never ask which method they have. How it learns is its own
+business: most methods train a network with the loop of this package (`NetworkMethod`), another may call another program.
 """
 
 from __future__ import annotations

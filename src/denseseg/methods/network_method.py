@@ -23,6 +23,7 @@ from denseseg.evaluation.metrics import dice
 from denseseg.geometry.frame import Size, inside_image
 from denseseg.methods.method import Method, Recipe
 from denseseg.networks.unet import parameter_count
+from denseseg.prediction import stacked_landmarks
 from denseseg.training.loop import train as train_network
 from denseseg.training.settings import Adam, Epochs, Run, TrainingSettings
 
@@ -51,8 +52,8 @@ class NetworkRecipe(Recipe):
 
 
 class NetworkMethod(Method):
-    """A method is trained by `training.loop.train` where it says three things: what its network is given (`inputs`), what the network
-    is to produce (`targets`, in float32) and how the two become loss terms (`losses`). `network` is made by `build`.
+    """A method that says three things, so that `training.loop.train` can train it: what its network is given (`inputs`), what the
+    network is to produce (`targets`, in float32) and how the two become loss terms (`losses`). `network` is made by `build`.
     """
 
     recipe: NetworkRecipe
@@ -148,9 +149,10 @@ def validation_error(method: Method, cases: CaseSet, batch_size: int = 8) -> flo
     structures that are there.
     """
     predictions = method.predict_cases(cases, batch_size)
-    if any(p.landmarks is None for p in predictions):
-        pairs = [pair for p, case in zip(predictions, cases, strict=True) for pair in zip(p.masks, true_masks(case), strict=True)]
-        return 100 - 100 * float(np.mean([dice(found, true) for found, true in pairs if true.any()]))
-    error = np.linalg.norm(np.stack([p.landmarks for p in predictions]) - cases.landmarks, axis=-1)
+    if predictions[0].landmarks is None:
+        found = [mask for p in predictions if p.masks is not None for mask in p.masks]
+        true = [mask for case in cases for mask in true_masks(case)]
+        return 100 - 100 * float(np.mean([dice(a, b) for a, b in zip(found, true, strict=True) if b.any()]))
+    error = np.linalg.norm(stacked_landmarks(predictions) - cases.landmarks, axis=-1)
     judged = np.stack([inside_image(case.landmarks, case.size) for case in cases])
     return float(np.where(np.isnan(error), np.hypot(*method.size) / 2, error)[judged].mean())

@@ -69,8 +69,10 @@ def train(
 
     data: all training cases. identity: what decides the result besides settings, seed and precision; a run found in `run.folder`
         with the same identity is resumed, one with another raises DataError.
-    validate: returns an error, small is good; called now and then with the weights in place that count (the moving average, if any).
-    Returns the history, a row an epoch: epoch, learning_rate, loss, each term, validation_error (NaN where not measured), seconds.
+    validate: returns an error, small is good; called now and then, with the moving average of the weights in place where there is
+        one.
+    Returns the history, a row an epoch: epoch, learning_rate, loss, each term, validation_error (NaN where not measured),
+    seconds.
     Raises DataError where the loss is not finite or a file cannot be written.
     """
     devices = range(torch.cuda.device_count()) if run.resolved_device == "cuda" else []
