@@ -18,7 +18,7 @@ from denseseg.geometry.frame import Size, scale_points
 class Prediction:
     """What a method says of one image.
 
-    landmarks: (N, 2) pixels (x, y); NaN where the method failed, or says that a structure is absent.
+    landmarks: (N, 2) pixels (x, y), NaN where the method failed, or says that a structure is absent; None for a method without.
     masks: (C, H, W) bool, or None for a method without masks (its contours are its masks).
     probabilities: (C, H, W) in [0, 1], or None.
     uv: (C, 2, H, W), or None; meaningful inside the masks.
@@ -26,7 +26,7 @@ class Prediction:
     """
 
     anatomy: Anatomy
-    landmarks: np.ndarray
+    landmarks: np.ndarray | None
     masks: np.ndarray | None = None
     probabilities: np.ndarray | None = None
     uv: np.ndarray | None = None
@@ -34,7 +34,10 @@ class Prediction:
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """Names of structures with a landmark that was not found."""
+        """Names of structures with a landmark that was not found, or without landmarks those with an empty mask."""
+        if self.landmarks is None:
+            masks = () if self.masks is None else self.masks
+            return tuple(name for name, mask in zip(self.anatomy.names, masks, strict=True) if not mask.any())
         lost = np.isnan(self.landmarks).any(1)
         return tuple(name for name, where in self.anatomy.slices.items() if lost[where].any())
 
@@ -42,7 +45,8 @@ class Prediction:
         """One row a landmark: structure, index, x, y in pixels."""
         rows = [(name, i) for name, count in zip(self.anatomy.names, self.anatomy.counts, strict=True) for i in range(count)]
         table = pd.DataFrame(rows, columns=["structure", "index"])
-        return table.assign(x=self.landmarks[:, 0], y=self.landmarks[:, 1])
+        points = np.full((len(rows), 2), np.nan) if self.landmarks is None else self.landmarks
+        return table.assign(x=points[:, 0], y=points[:, 1])
 
     def to_csv(self, path: str | Path) -> Path:
         """Write `table` to a CSV file; coordinates to 1e-3 pixel, empty where the method failed."""
@@ -56,7 +60,7 @@ class Prediction:
         ratio = np.array([new[1] / old[1], new[0] / old[0]])
         return replace(
             self,
-            landmarks=scale_points(self.landmarks, old, new),
+            landmarks=None if self.landmarks is None else scale_points(self.landmarks, old, new),
             masks=None if self.masks is None else _resize_maps(self.masks.astype(np.float32), new) >= 0.5,
             probabilities=None if self.probabilities is None else _resize_maps(self.probabilities, new),
             uv=None if self.uv is None else _resize_maps(self.uv, new),

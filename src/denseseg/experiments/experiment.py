@@ -21,7 +21,7 @@ from denseseg.course.folders import find_root
 from denseseg.errors import DataError
 from denseseg.evaluation.scores import evaluate
 from denseseg.experiments.profiles import Profile
-from denseseg.experiments.record import make_record
+from denseseg.experiments.record import Record, Spec, make_record
 from denseseg.methods import create, options
 from denseseg.methods.method import Method
 from denseseg.networks.unet import parameter_count
@@ -55,7 +55,7 @@ class Experiment:
     parts: Split
     history: pd.DataFrame
     frame: pd.DataFrame
-    record: dict[str, Any]
+    record: Record
 
 
 def run_experiment(
@@ -95,21 +95,18 @@ def run_experiment(
         method.save(Path(folder) / "weights.safetensors")
     frame, seconds_per_case = evaluate_method(method, parts.test, settings.batch_size, progress=False)
     record = make_record(
-        method=method_name,
-        recipe=recipe,
-        profile=profile.name,
-        seed=seed,
+        Spec(dataset=cases.name, method=method_name, recipe=recipe, profile=profile.name, split=split, seed=seed, options=changes),
         data=cases,
         parts=parts,
-        split=split,
-        frame=frame,
+        table=frame,
         parameters=parameter_count(method.network),
         seconds_train=seconds,
         seconds_per_case=seconds_per_case,
         device=method.device,
+        precision=settings.precision,
         notes=notes,
         history=history,
-        settings={"recipe": asdict(method.recipe), "training": asdict(settings)},
+        recipe={"recipe": asdict(method.recipe), "training": asdict(settings)},
     )
     return Experiment(method, parts, history, frame, record)
 
