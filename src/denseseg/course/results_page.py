@@ -8,88 +8,67 @@ print them, and toy runs (a phantom, or the smoke or course profile) stand in a 
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
-from denseseg.course.studies_page import render_studies
+import pandas as pd
+
 from denseseg.errors import DataError
-from denseseg.evaluation.metrics import METRIC_NAMES
-from denseseg.evaluation.tables import pipe_table
+from denseseg.evaluation.metrics import METRICS, metric
+from denseseg.evaluation.tables import format_mean_sd, pipe_table
 from denseseg.experiments.published import published
-from denseseg.experiments.store import read_records, record_path
-from denseseg.experiments.tables import is_toy
+from denseseg.experiments.record import Record, StudyRecord
+from denseseg.experiments.store import read_records, read_studies
+from denseseg.experiments.tables import method_title
+from denseseg.studies import bone_age, lung_points
 
-Record = dict[str, Any]
-Row = Sequence[str]
-SAME = ("dataset", "method", "recipe", "profile", "size", "split", "n_train", "data_sha256")
-METHOD_NAMES = {
-    "mean_shape": "Mean shape",
-    "denseseg": "DenseSeg",
-    "heatmap_regression": "Heatmap regression",
-    "spatial_configuration": "SpatialConfiguration-Net",
-}
-COMPARED = {
-    "tre": "Landmark error (TRE)",
-    "asd_one_way_published": "One-way average surface distance, as the authors compute it (their “ASD”)",
-    "dsc": "Dice similarity coefficient (DSC)",
-}
+COMPARED = ("tre", "asd_one_way_published", "dsc")
 FURTHER = ("asd_one_way", "assd", "hd95", "sdr_2", "sdr_4", "sdr_10")
+STUDIES = {"new landmarks": lung_points.table, "bone age": bone_age.table}  # name in the record -> its results as markdown
 TOY = "TOY"
 
 
 @dataclass(frozen=True)
-class Benchmark:
-    """A public data set: how its records are recognised, the groups of its table and what was published on it."""
+class PublicDataset:
+    """A public data set with published results: `name` as its reader gives it, and what to know beside its tables.
 
-    key: str  # a record belongs to it where the data set's name begins so
+    digits: of the published numbers, as printed.
+    """
+
+    name: str
     title: str
-    unit: str
-    groups: tuple[str, ...]
-    source: str
     remarks: str
+    digits: int = 1
 
 
-BENCHMARKS = (
-    Benchmark(
-        "jsrt",
+PUBLIC_DATASETS = (
+    PublicDataset(
+        "JSRT",
         "Chest: JSRT",
-        "mm",
-        ("lungs", "heart", "clavicles", "average"),
-        "{cite:t}`keuth2025denseseg`, Table 1",
         "Published: 160 training and 87 test images at 256 × 256 pixels. The public code uses the test part as validation part, "
         "also in its search for loss weights; our runs choose on a validation part of the training part. nnU-Net has no "
         "landmarks, so its distances start from all points of its contour. Averages are means of the three groups, with one "
         "exception in the paper: nnU-Net's distance of 1.6 mm is the mean of the five structures (the groups give 1.8 mm).",
     ),
-    Benchmark(
-        "graz",
+    PublicDataset(
+        "GRAZPEDWRI-DX",
         "Wrist: GRAZPEDWRI-DX",
-        "px",
-        ("carpals", "metacarpals", "ulna/radius", "average"),
-        "{cite:t}`keuth2025denseseg`, Table 2",
         "Distances are pixels at 384 × 224, because the pixel spacing is unknown. The paper counts 720 landmarks, the published "
         "annotation files hold 710; the number behind a method is how many it was trained on.",
     ),
-    Benchmark(
-        "hand",
+    PublicDataset(
+        "Digital Hand Atlas",
         "Hand: Digital Hand Atlas",
-        "mm",
-        ("average",),
-        "{cite:t}`payer2019scn`, Table 1, and {cite:t}`ham2023spatial`, Table 2",
         "895 images, three folds. The millimetre rests on an assumed wrist width of 50 mm. Mean and SD run over all landmarks of "
-        "all images. Published share of landmarks beyond 2 mm, in the order of the table: 5.14 %, 5.01 % and 3.72 %.",
+        "all images.",
+        digits=2,
     ),
 )
-HAND_TRE = {  # mean and SD of the point-to-point error
-    "Localization U-Net": "0.70 ± 2.18",
-    "SpatialConfiguration-Net": "0.66 ± 0.74",
-    "U-Net with spatial-configuration loss": "0.61 ± 0.61",
-}
 
 
 def render_results(folder: str | Path) -> str:
@@ -98,71 +77,99 @@ def render_results(folder: str | Path) -> str:
     Raises DataError that names the file where a record is broken.
     """
     records = read_records(folder)
-    real = [record for record in records if not is_toy(record)]
-    toys = [record for record in records if is_toy(record)]
-    parts = [_benchmark(benchmark, [r for r in real if benchmark_of(r) is benchmark]) for benchmark in BENCHMARKS]
-    parts += [_others([r for r in real if benchmark_of(r) is None]), render_studies(folder), _toys(toys), _runs(records)]
+    known = {dataset.name for dataset in PUBLIC_DATASETS}
+    real = [record for record in records if not record.toy]
+    parts = [_public(dataset, [r for r in real if r.spec.dataset == dataset.name]) for dataset in PUBLIC_DATASETS]
+    parts += [_others([r for r in real if r.spec.dataset not in known]), render_studies(read_studies(folder))]
+    parts += [_toys([record for record in records if record.toy]), _runs(records)]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def benchmark_of(record: Record) -> Benchmark | None:
-    """The public data set that the record's data set is named after, or None."""
-    return next((b for b in BENCHMARKS if record["dataset"].lower().startswith(b.key)), None)
 
 
 def groups_of_runs(records: Iterable[Record]) -> list[list[Record]]:
     """Runs that differ only in their seed, together; groups in the order of their average TRE, those without one last."""
     groups: dict[str, list[Record]] = {}
     for record in records:
-        settings = record.get("settings", {})
-        training = {key: value for key, value in settings.get("training", {}).items() if key != "seed"}
-        groups.setdefault(repr([*(record[name] for name in SAME), settings.get("recipe"), training]), []).append(record)
+        same = record.model_dump(mode="json", include={"spec", "size", "n_train", "data_sha256", "recipe_settings"})
+        del same["spec"]["seed"]
+        groups.setdefault(json.dumps(same, sort_keys=True), []).append(record)
     return sorted(groups.values(), key=lambda runs: min(_values(runs, "average", "tre"), default=math.inf))
 
 
 # ---- sections -------------------------------------------------------------------------------------------------------
 
 
-def _benchmark(benchmark: Benchmark, records: list[Record]) -> str:
-    parts = [f"## {benchmark.title}", benchmark.remarks]
+def _public(dataset: PublicDataset, records: list[Record]) -> str:
+    parts = [f"## {dataset.title}", dataset.remarks]
     if not records:
         parts.append("*No run of ours is recorded yet. The tables below hold the published numbers alone.*")
-    parts += [_compared(metric, benchmark, records) for metric in COMPARED]
+    parts += [_compared(key, dataset, records) for key in COMPARED]
+    shares = ", ".join(f"{row.mean} % ({row.method})" for row in published_table(dataset.name, "beyond_2").itertuples())
+    parts += [f"Published share of landmarks beyond 2 mm: {shares}." if shares else ""]
     if records:
         parts += ["**Not in the papers: average over the groups, our runs.**", _own_table(records, FURTHER)]
     return "\n\n".join(part for part in parts if part)
 
 
-def _compared(metric: str, benchmark: Benchmark, records: list[Record]) -> str:
+def _compared(key: str, dataset: PublicDataset, records: list[Record]) -> str:
     """One metric: our runs, then the published rows; empty where neither has it."""
-    ours = [runs for runs in groups_of_runs(records) if _mean(runs, "average", metric) is not None]
-    theirs = published_rows(benchmark, metric)
-    if not ours and not theirs:
+    ours = [runs for runs in groups_of_runs(records) if _values(runs, "average", key)]
+    theirs = published_table(dataset.name, key)
+    groups = [*theirs["group"].unique(), *(group for runs in ours for group in runs[0].metrics)]
+    groups = sorted(dict.fromkeys(groups), key=lambda group: group == "average")
+    if not groups:
         return ""
-    rows = [[_label(runs), f"ours: {_setting(runs)}", *(_cell(runs, g, metric) for g in benchmark.groups)] for runs in ours]
-    unit = "%" if metric == "dsc" else (_unit(ours[0], metric) if ours else benchmark.unit)
-    better = "higher" if metric == "dsc" else "lower"
-    source = f" Published rows: {benchmark.source}." if theirs else ""
-    caption = f"**{COMPARED[metric]}, {unit}; {better} is better.**{source}"
-    return f"{caption}\n\n" + pipe_table(["method", "source", *benchmark.groups], [*rows, *theirs])
+    measure, unit = metric(key), theirs["unit"].iloc[0] if len(theirs) else _unit(ours[0], key)
+    rows = [
+        [_label(runs), f"ours: {_setting(runs)}", *(_cell(runs, group, key, unit=_unit(runs, key) != unit) for group in groups)]
+        for runs in ours
+    ]
+    rows += published_rows(theirs, groups, dataset.digits)
+    source = f" Published rows: {_cited(theirs['source'].unique())}." if len(theirs) else ""
+    caption = f"**{measure.words}: {measure.title}, {unit}; {measure.better} is better.**{source}"
+    return f"{caption}\n\n" + pipe_table(["method", "source", *groups], rows)
 
 
-def published_rows(benchmark: Benchmark, metric: str) -> list[Row]:
-    """Method, "published" and a cell per group, as printed in the papers."""
-    if benchmark.key == "hand":
-        return [[method, "published", cell] for method, cell in HAND_TRE.items() if metric == "tre"]
+def published_table(dataset: str, key: str) -> pd.DataFrame:
+    """The published numbers of a metric; the authors' pixel version is what they print as their one-way distance."""
+    printed = "asd_one_way" if key == "asd_one_way_published" else key
     table = published()
-    printed = "asd_one_way" if metric == "asd_one_way_published" else metric
-    table = table[table["dataset"].str.lower().str.startswith(benchmark.key) & (table["metric"] == printed)]
-    rows: list[Row] = []
+    return table[(table["dataset"] == dataset) & (table["metric"] == printed)]
+
+
+def published_rows(table: pd.DataFrame, groups: Sequence[str], digits: int) -> list[list[str]]:
+    """Method, "published" and a cell per group, as printed in the papers."""
+    rows = []
     for method, part in table.groupby("method", sort=False):
-        cells = {row.group: f"{row.mean:.1f} ± {row.sd:.1f}" for row in part.itertuples()}
-        rows.append([str(method), "published", *(cells[group] for group in benchmark.groups)])
+        cells = {row.group: format_mean_sd(row.mean, row.sd, digits) for row in part.itertuples()}
+        rows.append([str(method), "published", *(cells.get(group, "–") for group in groups)])
     return rows
 
 
+def _cited(sources: Iterable[str]) -> str:
+    return ", and ".join("{{cite:t}}`{}`, {}".format(*source.split(", ")) for source in sources)
+
+
 def _others(records: list[Record]) -> str:
-    return "## Other data sets\n\n" + _own_table(records, METRIC_NAMES) if records else ""
+    return "## Other data sets\n\n" + _own_table(records, METRICS) if records else ""
+
+
+def render_studies(records: Iterable[StudyRecord]) -> str:
+    """The section "Studies" as MyST markdown; empty where nothing is recorded. Raises DataError where a study is not known."""
+    parts = [_study(record) for record in records]
+    return "\n\n".join(["## Studies", *parts]) if parts else ""
+
+
+def _study(record: StudyRecord) -> str:
+    try:
+        body = STUDIES[record.study](record.results)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{record.path()} holds no study that this page knows ({error!r}); run the study again or remove it"
+        ) from None
+    n = ", ".join(f"{count} {part.replace('_', ' ')}" for part, count in record.n.items())
+    source = f"{record.source}; {record.profile} profile, seed {record.seed}, {n}; commit `{record.commit[:10]}`"
+    toy = "TOY: " if record.toy else ""
+    return f"### {toy}{record.study.capitalize()} ({record.dataset})\n\n{body}\n\n{source}. {record.notes}".rstrip()
 
 
 def _toys(records: list[Record]) -> str:
@@ -172,21 +179,17 @@ def _toys(records: list[Record]) -> str:
         "```{warning}\nToy runs: a phantom, or a small network trained for minutes. They show that the code runs and how "
         "methods behave. Never compare them with a row above.\n```"
     )
-    return f"## {TOY} runs\n\n{warning}\n\n{_own_table(records, METRIC_NAMES, mark=f'{TOY}: ')}"
+    return f"## {TOY} runs\n\n{warning}\n\n{_own_table(records, METRICS, mark=f'{TOY}: ')}"
 
 
-def _own_table(records: list[Record], metrics: Collection[str], mark: str = "") -> str:
-    """Averages of our runs, without published rows."""
+def _own_table(records: list[Record], keys: Collection[str], mark: str = "") -> str:
+    """Averages of our runs, without published rows; only metrics that one of them has."""
+    keys = [key for key in keys if _values(records, "average", key)]
     rows = [
-        [
-            mark + _label(runs),
-            runs[0]["dataset"],
-            _setting(runs),
-            *(_cell(runs, "average", metric, unit=True) for metric in metrics),
-        ]
+        [mark + _label(runs), runs[0].spec.dataset, _setting(runs), *(_cell(runs, "average", key, unit=True) for key in keys)]
         for runs in groups_of_runs(records)
     ]
-    return pipe_table(["method", "data", "setting", *(METRIC_NAMES[metric] for metric in metrics)], rows)
+    return pipe_table(["method", "data", "setting", *(metric(key).title for key in keys)], rows)
 
 
 def _runs(records: list[Record]) -> str:
@@ -195,22 +198,22 @@ def _runs(records: list[Record]) -> str:
         return ""
     rows = [
         [
-            ("" if not is_toy(r) else f"{TOY}: ") + _label([r]),
-            str(r["profile"]),
-            str(r["seed"]),
+            ("" if not r.toy else f"{TOY}: ") + _label([r]),
+            r.spec.profile,
+            str(r.spec.seed),
             _interval(r),
-            f"{r['n_train']} + {r['n_test']}",
-            str(r["failures"]),
-            _count(r["parameters"]),
-            _duration(r["seconds_train"]),
-            f"{1000 * r['seconds_per_case']:.0f} ms",
-            str(r["device"]),
-            f"`{r['commit'][:10]}`" + (" + changes" if r["commit"].endswith("+changes") else ""),
-            f"{r['copy']} (`{r['data_sha256'][:10]}`)",
-            f"`{record_path(r).as_posix()}`",
-            r.get("notes", ""),
+            f"{r.n_train} + {r.n_test}",
+            str(r.failures),
+            _count(r.parameters),
+            _duration(r.seconds_train),
+            f"{1000 * r.seconds_per_case:.0f} ms",
+            r.device,
+            f"`{r.commit[:10]}`" + (" + changes" if r.commit.endswith("+changes") else ""),
+            f"{r.source} (`{r.data_sha256[:10]}`)",
+            f"`{r.spec.path().as_posix()}`",
+            " ".join(text for text in (r.notes, r.migrated and f"Migrated {r.migrated}.") if text),
         ]
-        for r in sorted(records, key=lambda r: (is_toy(r), str(r["dataset"]), str(r["method"]), str(r["recipe"]), r["seed"]))
+        for r in sorted(records, key=lambda r: (r.toy, r.spec.dataset, r.spec.method, r.spec.recipe, r.spec.seed))
     ]
     header = ["method", "profile", "seed", "average TRE [95 % interval]", "training + test cases", "failed structures"]
     header += ["parameters", "training", "a case", "device", "commit", "data", "record", "notes"]
@@ -221,44 +224,41 @@ def _runs(records: list[Record]) -> str:
 
 
 def _label(runs: list[Record]) -> str:
-    name = METHOD_NAMES.get(runs[0]["method"], str(runs[0]["method"]).replace("_", " "))
-    return f"{name}, *{runs[0]['recipe']}*"
+    return f"{method_title(runs[0].spec.method)}, *{runs[0].spec.recipe}*"
 
 
 def _setting(runs: list[Record]) -> str:
     run = runs[0]
-    height, width = run["size"]
+    height, width = run.size
     seeds = "1 seed" if len(runs) == 1 else f"{len(runs)} seeds"
-    return f"{run['profile']} profile, {height} × {width} px, {run['split']} split, {seeds}"
+    further = f", fold {run.spec.fold}" if run.spec.fold is not None else ""
+    further += f", draw {run.spec.draw}" if run.spec.draw is not None else ""
+    further += "".join(f", {name} = {value}" for name, value in run.spec.options.items())
+    return f"{run.spec.profile} profile, {height} × {width} px, {run.spec.split} split{further}, {seeds}"
 
 
-def _values(runs: list[Record], group: str, metric: str, statistic: str = "mean") -> list[float]:
-    """The statistic of each run that has it, NaN and null left out."""
-    found = (run["metrics"].get(group, {}).get(metric, {}).get(statistic) for run in runs)
-    return [float(value) for value in found if value is not None and math.isfinite(value)]
+def _values(runs: list[Record], group: str, key: str, statistic: str = "mean") -> list[float]:
+    """The statistic of each run that has it."""
+    numbers = [run.metrics[group][key] for run in runs if key in run.metrics.get(group, {})]
+    return [value for value in (getattr(n, statistic) for n in numbers) if value is not None]
 
 
-def _mean(runs: list[Record], group: str, metric: str) -> float | None:
-    values = _values(runs, group, metric)
-    return fmean(values) if values else None
+def _unit(runs: list[Record], key: str) -> str:
+    return next((run.metrics["average"][key].unit for run in runs if key in run.metrics["average"]), "")
 
 
-def _unit(runs: list[Record], metric: str) -> str:
-    return str(runs[0]["metrics"].get("average", {}).get(metric, {}).get("unit", ""))
-
-
-def _cell(runs: list[Record], group: str, metric: str, unit: bool = False) -> str:
+def _cell(runs: list[Record], group: str, key: str, unit: bool = False) -> str:
     """`mean ± SD over images (lowest..highest seed)`, or a dash."""
-    means, deviations = _values(runs, group, metric), _values(runs, group, metric, "sd")
+    means, deviations = _values(runs, group, key), _values(runs, group, key, "sd")
     if not means:
         return "–"
-    digits = 1 if _unit(runs, metric) == "%" else 2
+    digits = 1 if _unit(runs, key) == "%" else 2
     text = f"{fmean(means):.{digits}f}"
     if deviations:
         text += f" ± {fmean(deviations):.{digits}f}"
     if len(means) > 1:
         text += f" ({min(means):.{digits}f}..{max(means):.{digits}f})"
-    return f"{text} {_unit(runs, metric)}".rstrip() if unit else text
+    return f"{text} {_unit(runs, key)}".rstrip() if unit else text
 
 
 def _interval(run: Record) -> str:

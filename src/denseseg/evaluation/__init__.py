@@ -1,6 +1,6 @@
 """How good a prediction is, and how sure that number is. Nothing here knows which method made it."""
 
-from denseseg.evaluation.scores import evaluate
+from denseseg.evaluation.scores import evaluate, per_landmark
 from denseseg.evaluation.summary import compare_methods, per_case, summarise
 
-__all__ = ["compare_methods", "evaluate", "per_case", "summarise"]
+__all__ = ["compare_methods", "evaluate", "per_case", "per_landmark", "summarise"]

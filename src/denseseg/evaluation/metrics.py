@@ -1,10 +1,13 @@
-"""Errors of one structure in one image: short numpy functions, no knowledge of methods or files.
+"""Errors of one structure in one image: short numpy functions, no knowledge of methods or files; and the table of all metrics.
 
 Points are (x, y) in pixels. Every distance takes `spacing`, the millimetres per pixel; 1 leaves pixels.
-Functions here return NaN for what cannot be measured; `benchmark.evaluate` decides what a failure costs.
+Functions here return NaN for what cannot be measured; `clipped` says what a failure costs.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt, map_coordinates
@@ -12,6 +15,48 @@ from scipy.spatial import KDTree
 
 from denseseg.geometry.contour import Outline, distance_to_outline, sample_outline
 from denseseg.geometry.frame import Size
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measure: its title in tables and on axes, its unit ("length" is mm, or px where the spacing is unknown), which values are
+    better, and what it is in words."""
+
+    title: str
+    unit: Literal["length", "%"]
+    better: Literal["lower", "higher"]
+    words: str
+
+
+def metric(key: str) -> Metric:
+    """The metric of this key: one of `METRICS`, or "sdr_R" for any radius R. Raises KeyError that lists the known ones."""
+    name, _, radius = key.partition("_")
+    if name == "sdr":
+        return Metric(f"SDR {radius}", "%", "higher", f"Landmarks within {radius} of the truth")
+    if key not in METRICS:
+        raise KeyError(f"unknown metric {key!r}; known: {', '.join(METRICS)}, and sdr_R for any radius R")
+    return METRICS[key]
+
+
+RADII = (2, 4, 10)  # of the successful detection rate, where nobody chooses others; in mm, or px where the spacing is unknown
+METRICS = {
+    "tre": Metric("TRE", "length", "lower", "Landmark error"),
+    **{f"sdr_{radius}": metric(f"sdr_{radius}") for radius in RADII},
+    "along": Metric("error along", "length", "lower", "Landmark error along the true outline"),
+    "across": Metric("error across", "length", "lower", "Landmark error across the true outline"),
+    "asd_one_way": Metric("ASD (one-way)", "length", "lower", "One-way average surface distance"),
+    "asd_one_way_published": Metric(
+        "ASD (one-way, authors' pixel version)",
+        "length",
+        "lower",
+        "One-way average surface distance, as the authors compute it (their “ASD”)",
+    ),
+    "assd": Metric("ASSD", "length", "lower", "Average symmetric surface distance"),
+    "hd95": Metric("HD95", "length", "lower", "95 % Hausdorff distance"),
+    "dsc": Metric("DSC", "%", "higher", "Dice similarity coefficient"),
+    "tre_outside": Metric("TRE beyond the border", "length", "lower", "Error of landmarks beyond the image's border"),
+    "presence": Metric("presence accuracy", "%", "higher", "Structures whose presence or absence was told rightly"),
+}
 
 
 def landmark_errors(predicted: np.ndarray, true: np.ndarray, spacing: float = 1.0) -> np.ndarray:
@@ -22,6 +67,22 @@ def landmark_errors(predicted: np.ndarray, true: np.ndarray, spacing: float = 1.
 def target_registration_error(predicted: np.ndarray, true: np.ndarray, spacing: float = 1.0) -> float:
     """TRE: mean of `landmark_errors` over the landmarks that both sides have; NaN where there are none."""
     return _mean(landmark_errors(predicted, true, spacing))
+
+
+def along_and_across(predicted: np.ndarray, true: np.ndarray, spacing: float = 1.0) -> np.ndarray:
+    """Parts of the landmark error along and across a closed outline: (N, 2), both positive; NaN where either side is missing.
+
+    predicted, true: (N, 2), in order round the outline. Its direction at a true landmark is that from the known landmark before it
+    to the one after it; where these two coincide, all of the error counts as across.
+    """
+    known = np.isfinite(true).all(-1)
+    direction = np.full(true.shape, np.nan)
+    direction[known] = np.roll(true[known], -1, axis=0) - np.roll(true[known], 1, axis=0)
+    direction /= np.maximum(np.linalg.norm(direction, axis=-1, keepdims=True), 1e-12)
+    error = predicted - true
+    along = np.abs((error * direction).sum(-1))
+    across = np.sqrt(np.maximum((error**2).sum(-1) - along**2, 0))
+    return np.stack([along, across], axis=-1) * spacing
 
 
 def success_rate(errors: np.ndarray, radius: float) -> float:
@@ -96,26 +157,14 @@ def failure_distance(size: Size, spacing: float = 1.0) -> float:
     return float(np.hypot(*size)) / 2 * spacing
 
 
-def limited(distances: np.ndarray, limit: float) -> np.ndarray:
-    """Distances with failures (NaN) set to `limit` and all others cut there, so that no failure beats an answer."""
-    return np.fmin(distances, limit)
+def clipped(distances: np.ndarray, size: Size, spacing: float = 1.0) -> np.ndarray:
+    """What distances count: a failure (infinite) costs `failure_distance`, all others at most that, so no failure beats an answer.
+
+    NaN, which is not judged, stays NaN.
+    """
+    return np.minimum(distances, failure_distance(size, spacing))
 
 
 def _mean(values: np.ndarray) -> float:
     values = values[~np.isnan(values)]
     return float(values.mean()) if len(values) else float("nan")
-
-
-METRIC_NAMES = {
-    "tre": "TRE",
-    "asd_one_way": "ASD (one-way)",
-    "asd_one_way_published": "ASD (one-way, authors' pixel version)",
-    "assd": "ASSD",
-    "hd95": "HD95",
-    "dsc": "DSC",
-    "sdr_2": "SDR 2",
-    "sdr_4": "SDR 4",
-    "sdr_10": "SDR 10",
-    "tre_outside": "TRE beyond the border",
-    "presence": "presence told rightly",
-}

@@ -1,76 +1,108 @@
-"""Predictions and cases in, one tidy table out, and its summary as the papers print it.
+"""Predictions and cases in, one tidy table out.
 
-**What a failure costs.** A structure that is in the truth and not in the prediction stays in every mean: a missing landmark or
-outline has the error of half the image diagonal and lies within no radius, an empty mask has a DSC of 0. All other distances
-are cut at the same limit, so failing never improves a table. (A cut-off that is also the price of a miss is the idea of the
-OSPA metric, Schuhmacher et al. 2008.) What the *truth* lacks is not judged: its value is NaN and its n is 0.
+**What an answer means.** None: this method has no landmarks, or no masks; they are then not judged. NaN: a landmark could not be
+placed; that is a failure. `presence` below 0.5: the structure is absent, and the method knows it; what it may have drawn there is
+not looked at. A method that gives no `presence` says "absent" by giving no landmark, or without landmarks an empty mask.
 
-**What the image does not show.** Landmarks beyond its border are no part of tre, sdr and asd_one_way: their error is
+**What a failure costs.** A structure that is in the truth and not in the prediction stays in every mean, also where it was called
+absent: a missing landmark or outline has the error of half the image diagonal and lies within no radius, an empty mask has a DSC of
+0. All other distances are cut at the same limit, so failing never improves a table. (A cut-off that is also the price of a miss is
+the idea of the OSPA metric, Schuhmacher et al. 2008.) What the *truth* lacks is not judged: its value is NaN and its n is 0.
+
+**What the image does not show.** Landmarks beyond its border are no part of tre, sdr, along, across and asd_one_way: their error is
 `tre_outside`. Where cases lack a structure, `presence` is the share of structures whose being there or not was told rightly.
+
+**What a row is.** One structure of one case: its tre is the mean over its landmarks. Single landmarks (kind "points") have a row
+each instead, so that mean, SD and median of a group run over all landmarks of all images, as papers on such sets print them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from denseseg.anatomy import Anatomy, Kind
 from denseseg.cases.case import Case
 from denseseg.cases.masks import polygon_masks, true_outline
 from denseseg.errors import DataError
 from denseseg.evaluation import metrics
+from denseseg.evaluation.metrics import RADII
 from denseseg.geometry.contour import Outline, mask_contours
 from denseseg.geometry.frame import inside_image
 
-RADII = (2, 4, 10)  # of the successful detection rate, in mm (or px)
+COLUMNS = ["case", "structure", "group", "metric", "value", "unit", "n", "failed", "landmark"]
 
 
-LANDMARK_METRICS = ("tre", *(f"sdr_{r}" for r in RADII))
+class Score(NamedTuple):
+    """One value, the number of landmarks (or masks) in it, whether any of them failed, and for a single landmark its index."""
 
-
-OUTLINE_METRICS = ("asd_one_way", "asd_one_way_published")
-
-
-MASK_METRICS = ("assd", "hd95", "dsc")
-
-
-METRICS = LANDMARK_METRICS + OUTLINE_METRICS + MASK_METRICS
-
-
-COLUMNS = ["case", "structure", "group", "metric", "value", "unit", "n", "failed"]
-
-
-@dataclass(frozen=True)
-class Score:
-    """One value, the number of landmarks (or masks) in it, and whether any of them had no prediction."""
-
+    metric: str
     value: float
     n: int
     failed: bool
+    landmark: int | None = None
 
 
-UNKNOWN = Score(float("nan"), 0, False)
-
-
-def evaluate(predictions: Sequence[Any], cases: Sequence[Case]) -> pd.DataFrame:
+def evaluate(predictions: Sequence[Any], cases: Sequence[Case], radii: Sequence[float] = RADII) -> pd.DataFrame:
     """All metrics of all structures of all cases.
 
-    predictions: one per case, in the same order and in the case's own pixels, with `.landmarks` (N, 2), NaN where failed, or
-        None where the method has no landmarks, and `.masks` (C, H, W) bool, or None: then the masks are the polygons of the
-        landmarks (pixel centres inside).
+    predictions: one per case, in the same order and in the case's own pixels, with `.landmarks` (N, 2) or None, `.masks`
+        (C, H, W) bool or None, then the masks are the polygons of the landmarks (pixel centres inside), and perhaps `.presence`
+        (C,) in [0, 1].
+    radii: of the successful detection rate, in mm (px without a spacing); each R gives a metric sdr_R.
     Returns one row per case, structure and metric: case, structure, group, metric, value, unit (mm, px or %), n (landmarks
-        counted, or 1 for a mask), failed. Metrics: tre, sdr_2, sdr_4, sdr_10, asd_one_way, asd_one_way_published, assd,
-        hd95, dsc, and where the cases call for them tre_outside and presence; see `metrics`, and the top of this module. A
-        method without landmarks has no tre and sdr, and its asd_one_way starts from all contour points, as published for nnU-Net.
+        counted, or 1 for a mask), failed, landmark (the index of a single landmark, else empty). Metrics: see `metrics.METRICS` and
+        the top of this module. A method without landmarks has no tre and sdr, and its asd_one_way starts from all contour points,
+        as published for nnU-Net.
     Raises DataError where predictions and cases do not fit each other.
     """
     _check(predictions, cases)
-    lacking = any(_absent(case).any() for case in cases)
-    rows = [row for prediction, case in zip(predictions, cases, strict=True) for row in _case_rows(prediction, case, lacking)]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    lacking = any(_absent(case.landmarks, case.anatomy).any() for case in cases)
+    pairs = zip(predictions, cases, strict=True)
+    table = pd.DataFrame([row for pair in pairs for row in _case_rows(*pair, lacking, radii)], columns=COLUMNS)
+    return table.astype({"landmark": "Int64"})
+
+
+def per_landmark(predictions: Sequence[Any], cases: Sequence[Case], radii: Sequence[float] = RADII) -> pd.DataFrame:
+    """The error of each landmark over all cases, and in the last row, "all", of all landmarks of all cases.
+
+    Arguments as in `evaluate`. Returns structure, index (within the structure), label, mean, sd (n - 1) and median of the distances
+    (failures at their price), unit, n (distances counted), failures, and sdr_R, the share in % within each radius. Landmarks that
+    the truth lacks or the image does not show are left out. Raises DataError where there are no landmarks or the cases mix units.
+    """
+    _check(predictions, cases)
+    units = sorted({_unit(case) for case in cases})
+    if len(units) != 1 or predictions[0].landmarks is None:
+        raise DataError("errors per landmark need cases in one unit and predictions with landmarks")
+    structures = cases[0].anatomy.structures
+    names = [(s.name, i, s.labels[i] if s.labels else "") for s in structures for i in range(s.count)]
+    raw, cut = [], []
+    for prediction, case in zip(predictions, cases, strict=True):
+        points, *_ = _answer(prediction, case)
+        assert points is not None  # checked above
+        distances = landmark_distances(points, case.landmarks, case)
+        raw.append(np.where(inside_image(case.landmarks, case.size), distances, np.nan))
+        cut.append(metrics.clipped(raw[-1], case.size, case.spacing or 1.0))
+    each, pooled = (len(raw), -1), (-1, 1)
+    parts = [_statistics(np.reshape(raw, shape), np.reshape(cut, shape), radii) for shape in (each, pooled)]
+    table = pd.DataFrame([*names, ("all", None, "")], columns=["structure", "index", "label"]).astype({"index": "Int64"})
+    numbers = pd.concat(parts, ignore_index=True)
+    numbers.insert(3, "unit", units[0])
+    return table.join(numbers)
+
+
+def _statistics(raw: np.ndarray, cut: np.ndarray, radii: Sequence[float]) -> pd.DataFrame:
+    """A row for each column of (M, K) distances, as they are and clipped."""
+    values = pd.DataFrame(cut)
+    columns = {"mean": values.mean(), "sd": values.std(), "median": values.median(), "n": values.count()}
+    hits = {f"sdr_{r:g}": [100 * metrics.success_rate(column, r) for column in raw.T] for r in radii}
+    return pd.DataFrame(columns | {"failures": np.isinf(raw).sum(0)} | hits)
+
+
+# ---- what fits, what is there ---------------------------------------------------------------------------------------
 
 
 def _check(predictions: Sequence[Any], cases: Sequence[Case]) -> None:
@@ -81,6 +113,7 @@ def _check(predictions: Sequence[Any], cases: Sequence[Case]) -> None:
     for prediction, case in zip(predictions, cases, strict=True):
         _check_shape("landmarks", prediction.landmarks, case.landmarks.shape, case)
         _check_shape("masks", prediction.masks, (len(case.anatomy), *case.size), case)
+        _check_shape("presence", getattr(prediction, "presence", None), (len(case.anatomy),), case)
         if prediction.landmarks is None and prediction.masks is None:
             raise DataError(f"case {case.id}: the prediction has neither landmarks nor masks; give one of them")
 
@@ -93,92 +126,117 @@ def _check_shape(what: str, array: np.ndarray | None, expected: tuple[int, ...],
         )
 
 
-def _absent(case: Case) -> np.ndarray:
-    """(C,) bool: structures that are not in the case."""
-    return np.array([np.isnan(case.landmarks[where]).all() for where in case.anatomy.slices.values()])
+def _unit(case: Case) -> str:
+    return "px" if case.spacing is None else "mm"
 
 
-def _case_rows(prediction: Any, case: Case, lacking: bool) -> Iterator[tuple]:
-    unit = "px" if case.spacing is None else "mm"
-    landmarks = None if prediction.landmarks is None else _finite(prediction.landmarks)
+def _absent(landmarks: np.ndarray, anatomy: Anatomy) -> np.ndarray:
+    """(C,) bool: structures without any landmark."""
+    return np.array([np.isnan(landmarks[where]).all() for where in anatomy.slices.values()])
+
+
+def _answer(prediction: Any, case: Case) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+    """Landmarks (N, 2), NaN where not placed, or None; masks (C, H, W) bool; and (C,) bool, which structures are called absent."""
+    landmarks, presence = prediction.landmarks, getattr(prediction, "presence", None)
+    if landmarks is not None:
+        points = np.asarray(landmarks, float)
+        landmarks = np.where(np.isfinite(points).all(-1, keepdims=True), points, np.nan)
+    masks = polygon_masks(landmarks, case) if prediction.masks is None else np.asarray(prediction.masks, bool)
+    if presence is None:
+        return landmarks, masks, np.all(~masks, (1, 2)) if landmarks is None else _absent(landmarks, case.anatomy)
+    absent = np.asarray(presence) < 0.5
+    if landmarks is not None:
+        landmarks = np.where(absent[case.anatomy.membership, None], np.nan, landmarks)
+    return landmarks, masks & ~absent[:, None, None], absent
+
+
+# ---- scores ---------------------------------------------------------------------------------------------------------
+
+
+def _case_rows(prediction: Any, case: Case, lacking: bool, radii: Sequence[float]) -> Iterator[tuple]:
+    landmarks, masks, called_absent = _answer(prediction, case)
+    absent, shown = _absent(case.landmarks, case.anatomy), inside_image(case.landmarks, case.size)
     true_masks = polygon_masks(case.landmarks, case) if case.masks is None else case.masks
-    masks = prediction.masks
-    if masks is None and landmarks is not None:
-        masks = polygon_masks(landmarks, case)
-    masks = np.asarray(masks, bool)
-    shown, absent = inside_image(case.landmarks, case.size), _absent(case)
     for c, structure in enumerate(case.anatomy.structures):
-        where = case.anatomy.slices[structure.name]
-        points = None if landmarks is None else landmarks[where]
-        outline = mask_contours(masks[c])
-        scores: dict[str, Score] = {}
-        if points is not None:
-            true, seen = case.landmarks[where], shown[where]
-            scores |= landmark_scores(points, np.where(seen[:, None], true, np.nan), case)
+        where, outline, points = case.anatomy.slices[structure.name], mask_contours(masks[c]), None
+        scores: list[Score] = []
+        if landmarks is not None:
+            points, true, seen = landmarks[where], case.landmarks[where], shown[where]
             beyond = np.isfinite(true).all(-1) & ~seen
+            scores += landmark_scores(points, true, seen, case, radii, structure.kind)
             if beyond.any():
-                scores["tre_outside"] = landmark_scores(points[beyond], true[beyond], case)["tre"]
+                scores.append(_mean_score("tre_outside", landmark_distances(points[beyond], true[beyond], case), case))
             points = points[~beyond]
         if lacking:
-            found = masks[c].any() if landmarks is None else np.isfinite(landmarks[where]).any()
-            scores["presence"] = Score(100.0 * (found != absent[c]), 1, False)
+            scores.append(Score("presence", 100.0 * (called_absent[c] == absent[c]), 1, False))
         if structure.outlined or (points is None and case.masks is not None):
-            scores |= outline_scores(points, outline, true_outline(case, c), true_masks[c], case)
+            scores += outline_scores(points, outline, true_outline(case, c), true_masks[c], case)
         if structure.outlined or (prediction.masks is not None and case.masks is not None):
-            scores |= mask_scores(masks[c], outline, true_masks[c], case)
-        for metric, score in scores.items():
-            kind = "%" if metric.startswith(("dsc", "sdr", "presence")) else unit
-            yield (case.id, structure.name, structure.group, metric, score.value, kind, score.n, score.failed)
+            scores += mask_scores(masks[c], outline, true_masks[c], case)
+        for metric, value, n, failed, index in scores:
+            unit = "%" if metrics.metric(metric).unit == "%" else _unit(case)
+            yield case.id, structure.name, structure.group, metric, value, unit, n, failed, index
 
 
-def _finite(points: np.ndarray) -> np.ndarray:
-    """(n, 2) points; one without two finite coordinates becomes NaN."""
-    points = np.asarray(points, float)
-    return np.where(np.isfinite(points).all(-1, keepdims=True), points, np.nan)
+def landmark_distances(points: np.ndarray, true: np.ndarray, case: Case) -> np.ndarray:
+    """(n,) distances in the case's unit: infinite where not placed, NaN where the truth is not known."""
+    return _failures_infinite(metrics.landmark_errors(points, true, case.spacing or 1.0), true)
 
 
-def landmark_scores(points: np.ndarray, true: np.ndarray, case: Case) -> dict[str, Score]:
-    """TRE and SDR of one structure: (n, 2) predicted and true landmarks, NaN where missing."""
-    known = ~np.isnan(true).any(-1)
-    if not known.any():
-        return dict.fromkeys(LANDMARK_METRICS, UNKNOWN)
-    spacing = case.spacing or 1.0
-    raw = metrics.landmark_errors(points, true, spacing)[known]
-    errors = metrics.limited(raw, metrics.failure_distance(case.size, spacing))
-    failed = bool(np.isnan(raw).any())
-    scores = {"tre": Score(float(errors.mean()), len(errors), failed)}
-    hits = np.nan_to_num(raw, nan=np.inf)
-    return scores | {f"sdr_{r}": Score(100 * metrics.success_rate(hits, r), len(errors), failed) for r in RADII}
+def _failures_infinite(errors: np.ndarray, true: np.ndarray) -> np.ndarray:
+    known = np.isfinite(true).all(-1)
+    return np.where(known if errors.ndim == 1 else known[:, None], np.nan_to_num(errors, nan=np.inf), np.nan)
+
+
+def _mean_score(metric: str, distances: np.ndarray, case: Case, landmark: int | None = None) -> Score:
+    """Mean of the distances that are known (no NaN), each at what it counts."""
+    known = distances[~np.isnan(distances)]
+    counted = metrics.clipped(known, case.size, case.spacing or 1.0)
+    value = float(counted.mean()) if len(known) else float("nan")
+    return Score(metric, value, len(known), bool(np.isinf(known).any()), landmark)
+
+
+def landmark_scores(
+    points: np.ndarray, true: np.ndarray, seen: np.ndarray, case: Case, radii: Sequence[float], kind: Kind = Kind.OUTLINE
+) -> Iterator[Score]:
+    """TRE and SDR of one structure, for single landmarks one by one, and for outlines the errors along and across.
+
+    points, true: (n, 2) predicted and true landmarks, NaN where missing. seen: (n,) bool, those that the image shows.
+    """
+    distances = np.where(seen, landmark_distances(points, true, case), np.nan)
+    single = kind is Kind.POINTS
+    for index, part in enumerate(distances[:, None] if single else distances[None]):
+        tre = _mean_score("tre", part, case, index if single else None)
+        yield tre
+        for radius in radii:
+            yield tre._replace(metric=f"sdr_{radius:g}", value=100 * metrics.success_rate(part, radius))
+    if kind is Kind.OUTLINE:
+        parts = _failures_infinite(metrics.along_and_across(points, true, case.spacing or 1.0), true)
+        for metric, part in zip(("along", "across"), parts.T, strict=True):
+            yield _mean_score(metric, np.where(seen, part, np.nan), case)
 
 
 def outline_scores(
     points: np.ndarray | None, predicted_outline: Outline, true_outline: Outline, true_mask: np.ndarray, case: Case
-) -> dict[str, Score]:
+) -> Iterator[Score]:
     """The two one-way ASDs of one structure, from the predicted landmarks, or where there are none from the outline."""
-    if not true_outline or not true_mask.any():
-        return dict.fromkeys(OUTLINE_METRICS, UNKNOWN)
     if points is None:
         points = metrics.sample_outline(predicted_outline, step=1.0) if predicted_outline else np.full((1, 2), np.nan)
-    spacing = case.spacing or 1.0
-    limit = metrics.failure_distance(case.size, spacing)
-    failed = bool(np.isnan(points).any())
-    exact = metrics.distance_to_outline(points, true_outline) * spacing
-    published = metrics.distance_map_values(points, true_mask) * spacing
-    values = (float(metrics.limited(distances, limit).mean()) for distances in (exact, published))
-    return {name: Score(value, len(points), failed) for name, value in zip(OUTLINE_METRICS, values, strict=True)}
-
-
-def mask_scores(predicted: np.ndarray, outline: Outline, true: np.ndarray, case: Case) -> dict[str, Score]:
-    """ASSD, HD95 and DSC of one structure's (H, W) masks; `outline` is the predicted mask's."""
-    if not true.any():
-        return dict.fromkeys(MASK_METRICS, UNKNOWN)
-    spacing = case.spacing or 1.0
-    limit = metrics.failure_distance(case.size, spacing)
-    failed = not predicted.any()
-    distances = metrics.surface_distances(outline, mask_contours(true))
-    values = {
-        "assd": float(metrics.limited(np.array(metrics.assd(distances, spacing)), limit)),
-        "hd95": float(metrics.limited(np.array(metrics.hd95(distances, spacing)), limit)),
-        "dsc": 100 * metrics.dice(predicted, true),
+    known, spacing = bool(true_outline) and true_mask.any(), case.spacing or 1.0
+    distances = {
+        "asd_one_way": metrics.distance_to_outline(points, true_outline),
+        "asd_one_way_published": metrics.distance_map_values(points, true_mask),
     }
-    return {name: Score(value, 1, failed) for name, value in values.items()}
+    for metric, values in distances.items():
+        yield _mean_score(metric, np.nan_to_num(values, nan=np.inf) * spacing if known else np.empty(0), case)
+
+
+def mask_scores(predicted: np.ndarray, outline: Outline, true: np.ndarray, case: Case) -> Iterator[Score]:
+    """ASSD, HD95 and DSC of one structure's (H, W) masks; `outline` is the predicted mask's."""
+    known, spacing = true.any(), case.spacing or 1.0
+    distances = metrics.surface_distances(outline, mask_contours(true) if known else [])
+    for metric, measure in (("assd", metrics.assd), ("hd95", metrics.hd95)):
+        value = np.nan_to_num(measure(distances, spacing), nan=np.inf)
+        yield _mean_score(metric, np.array([value]) if known else np.empty(0), case)
+    dsc = 100 * metrics.dice(predicted, true) if known else float("nan")
+    yield Score("dsc", dsc, int(known), bool(known and not predicted.any()))

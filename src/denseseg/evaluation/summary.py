@@ -10,24 +10,27 @@ import pandas as pd
 from denseseg.errors import DataError
 from denseseg.evaluation.statistics import bootstrap_cases, holm, paired_difference
 
+COLUMNS = ["group", "metric", "mean", "sd", "median", "low", "high", "unit", "n", "missing", "failures"]
 
-def summarise(frame: pd.DataFrame, n_resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """The table as the paper prints it: one row per group and metric, and the rows of the group "average".
 
-    Left and right are pooled: a group's mean and SD (n - 1) run over all values of all its structures. "average" is the mean of
-    the group means and, as in the authors' tables, its `sd` the mean of the group SDs. `low` and `high` are the 95 % bootstrap
-    interval of the mean; it resamples images, never structures.
-    Columns: group, metric, mean, sd, low, high, unit, n (values), missing (not in the truth), failures (values with a failure).
+def summarise(table: pd.DataFrame, n_resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """The table of `evaluate` as papers print it: one row per group and metric, and the rows of the group "average".
+
+    A group's mean, SD (n - 1) and median run over all its rows: over structures and cases, left and right pooled, and for single
+    landmarks (kind "points") over all landmarks of all cases. "average" is the mean of the group means and, as in the authors'
+    tables, its `sd` the mean of the group SDs; its `median` is the mean of the group medians. `low` and `high` are the 95 %
+    bootstrap interval of the mean; it resamples images, never structures or landmarks.
+    Columns: group, metric, mean, sd, median, low, high, unit, n (values), missing (not in the truth), failures (values that hold
+    a failure).
     Raises DataError where a metric mixes units.
     """
-    twice = frame[frame.duplicated(["case", "structure", "metric"])]
+    twice = table[table.duplicated(["case", "structure", "metric", "landmark"])]
     if len(twice):
         raise DataError(f"case {twice.iloc[0]['case']} is in the table twice; summarise one method and one seed at a time")
-    parts = frame.groupby("metric", sort=False)
-    rows = [row for metric, part in parts for row in _summarise(str(metric), part, n_resamples, seed)]
-    table = pd.DataFrame(rows, columns=["group", "metric", "mean", "sd", "low", "high", "unit", "n", "missing", "failures"])
-    order = {name: i for i, name in enumerate([*frame["group"].drop_duplicates(), "average"])}
-    return table.sort_values("group", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+    parts = table.groupby("metric", sort=False)
+    summary = pd.DataFrame((row for name, part in parts for row in _summarise(str(name), part, n_resamples, seed)), columns=COLUMNS)
+    order = {name: i for i, name in enumerate([*table["group"].drop_duplicates(), "average"])}
+    return summary.sort_values("group", key=lambda names: names.map(order), kind="stable", ignore_index=True)
 
 
 def _summarise(metric: str, rows: pd.DataFrame, n_resamples: int, seed: int) -> Iterator[tuple]:
@@ -35,15 +38,15 @@ def _summarise(metric: str, rows: pd.DataFrame, n_resamples: int, seed: int) -> 
     if len(units) > 1:
         raise DataError(f"{metric} mixes the units {', '.join(units)}; give all cases a spacing, or none")
     by_group = rows.groupby("group", sort=False)
-    sd = by_group["value"].std()
+    sd, median = by_group["value"].std(), by_group["value"].median()
     tally = by_group.agg(n=("value", "count"), missing=("value", lambda v: int(v.isna().sum())), failures=("failed", "sum"))
     cells = rows.groupby(["group", "case"], sort=False)["value"]
     sums, counts = (part.unstack().loc[tally.index].to_numpy() for part in (cells.sum(), cells.count()))
     for g, group in enumerate(tally.index):
         mean = _pooled_mean(sums[[g]], counts[[g]], n_resamples, seed)
-        yield (group, metric, mean[0], sd[group], *mean[1:], units[0], *tally.loc[group])
+        yield (group, metric, mean[0], sd[group], median[group], *mean[1:], units[0], *tally.loc[group])
     mean = _pooled_mean(sums, counts, n_resamples, seed)
-    yield ("average", metric, mean[0], sd.mean(), *mean[1:], units[0], *tally.sum())
+    yield ("average", metric, mean[0], sd.mean(), median.mean(), *mean[1:], units[0], *tally.sum())
 
 
 def _pooled_mean(sums: np.ndarray, counts: np.ndarray, n_resamples: int, seed: int) -> tuple[float, float, float]:
@@ -60,37 +63,37 @@ def _pooled_mean(sums: np.ndarray, counts: np.ndarray, n_resamples: int, seed: i
     return float(statistic(everyone)), low, high
 
 
-def per_case(frame: pd.DataFrame, metric: str, group: str = "average") -> pd.Series:
+def per_case(table: pd.DataFrame, metric: str, group: str = "average") -> pd.Series:
     """One number per image, indexed by case: the group's mean, or for "average" the mean of the group means."""
-    rows = frame[frame["metric"] == metric]
+    rows = table[table["metric"] == metric]
     if group != "average":
         rows = rows[rows["group"] == group]
     if rows.empty:
-        known = {"metrics": [*frame["metric"].unique()], "groups": [*frame["group"].unique(), "average"]}
+        known = {"metrics": [*table["metric"].unique()], "groups": [*table["group"].unique(), "average"]}
         raise DataError(f"the table has no {metric!r} of {group!r}; it has {known}")
     return rows.groupby(["case", "group"], sort=False)["value"].mean().groupby("case", sort=False).mean().rename(metric)
 
 
 def compare_methods(
-    frames: Mapping[str, pd.DataFrame], reference: str, metric: str = "tre", group: str = "average", seed: int = 0
+    tables: Mapping[str, pd.DataFrame], reference: str, metric: str = "tre", group: str = "average", seed: int = 0
 ) -> pd.DataFrame:
     """Every method against `reference` on the same images, with Holm's correction for the number of comparisons.
 
-    frames: method name -> table of `evaluate`. Returns one row per other method: method, difference (method minus
+    tables: method name -> table of `evaluate`. Returns one row per other method: method, difference (method minus
         reference), low, high, p_wilcoxon, p_permutation, p_holm (of p_permutation), n (images).
     Raises DataError where the tables do not cover the same cases.
     """
-    if reference not in frames:
-        raise DataError(f"unknown reference {reference!r}; there are: {', '.join(frames)}")
-    base = per_case(frames[reference], metric, group)
+    if reference not in tables:
+        raise DataError(f"unknown reference {reference!r}; there are: {', '.join(tables)}")
+    base = per_case(tables[reference], metric, group)
     rows = []
-    for name, frame in frames.items():
+    for name, table in tables.items():
         if name == reference:
             continue
-        values = per_case(frame, metric, group)
+        values = per_case(table, metric, group)
         if set(values.index) != set(base.index):
             raise DataError(f"{name} and {reference} were evaluated on different cases; paired tests need the same ones")
         rows.append((name, *paired_difference(values[base.index].to_numpy(), base.to_numpy(), seed=seed)))
-    table = pd.DataFrame(rows, columns=["method", "difference", "low", "high", "p_wilcoxon", "p_permutation", "n"])
-    table.insert(6, "p_holm", holm(table["p_permutation"]))
-    return table
+    compared = pd.DataFrame(rows, columns=["method", "difference", "low", "high", "p_wilcoxon", "p_permutation", "n"])
+    compared.insert(6, "p_holm", holm(compared["p_permutation"]))
+    return compared

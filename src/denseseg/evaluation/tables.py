@@ -15,31 +15,22 @@ def format_mean_sd(mean: float, sd: float | None, digits: int = 1) -> str:
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """A table of `comparison_table` (or any flat or indexed table) as a markdown pipe table."""
-    return pipe_table(*_cells(table)) + "\n"
+    """A table of `comparison_table` (or any indexed table) as a markdown pipe table."""
+    flat = table.reset_index()
+    return pipe_table([str(column) for column in flat.columns], flat.astype(str).to_numpy()) + "\n"
 
 
 def pipe_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """The same from cells that are text already, without a newline at the end."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    table = pd.DataFrame(list(rows), columns=list(header)).rename(columns=_escaped)
+    return table.map(_escaped).to_markdown(index=False, disable_numparse=True)
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", "\\|")
 
 
 def to_latex(table: pd.DataFrame) -> str:
     """The same as a LaTeX tabular with booktabs rules."""
-    header, rows = _cells(table)
-    lines = [" & ".join(_latex(cell) for cell in row) + r" \\" for row in [header, *rows]]
     columns = "l" * table.index.nlevels + "r" * len(table.columns)
-    begin, end = rf"\begin{{tabular}}{{{columns}}}", r"\end{tabular}"
-    return "\n".join([begin, r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule", end]) + "\n"
-
-
-def _cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    flat = table.reset_index()
-    return [str(column) for column in flat.columns], [[str(cell) for cell in row] for row in flat.to_numpy()]
-
-
-def _latex(text: str) -> str:
-    for plain, escaped in (("\\", r"\textbackslash "), ("&", r"\&"), ("%", r"\%"), ("_", r"\_"), ("#", r"\#"), ("±", r"$\pm$")):
-        text = text.replace(plain, escaped)
-    return text
+    return table.reset_index().to_latex(index=False, escape=True, column_format=columns).replace("±", r"$\pm$")

@@ -8,8 +8,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "experiment": ["Experiment", "default_settings", "evaluate_method", "run_experiment"],
         "profiles": ["PROFILES", "Profile", "get_profile", "load_cases"],
         "published": ["published"],
-        "record": ["make_record", "study_record", "validate_record"],
-        "store": ["read_records", "write_record", "write_study"],
+        "record": ["Record", "Spec", "StudyRecord", "make_record", "study_record"],
+        "store": ["read_records", "read_studies", "write_record", "write_study"],
         "tables": ["comparison_table", "is_toy", "results_table", "run_title"],
     },
 )

@@ -1,114 +1,261 @@
 """One JSON file per run: what was run on what, with which result. Pages, tables and tests read these; nobody types a result.
 
-The file is `results/<data set>/<method>_<recipe>_<profile>_<seed>.json`. Its metrics are a summary of `evaluation.benchmark`:
+A `Spec` is all that names a run and is known before it starts; a `Record` is a spec with its result. Its metrics are a summary of
+`evaluation`:
 
     {"metrics": {"lungs": {"tre": {"mean": 5.2, "sd": 1.4, "low": 4.9, "high": 5.6, "unit": "mm", ...}, ...}, "average": ...}, ...}
 
-All numbers are finite; sd, low and high are null where one image gives none.
+All numbers are finite; sd, median, low and high are null where they are not known.
 """
 
 from __future__ import annotations
 
-import math
+import hashlib
+import json
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import pandas as pd
 import torch
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from denseseg.anatomy import Name
 from denseseg.cases.case_set import CaseSet, Split
-from denseseg.errors import DataError
+from denseseg.errors import STRICT, validated
 from denseseg.evaluation.summary import summarise
 from denseseg.experiments.provenance import current_commit, describe_device, installed_versions
 from denseseg.files import plain
 
-UNITS = ("mm", "px", "%")
+TOY_PROFILES = ("smoke", "course")
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
+Hash = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+Pixels = Annotated[int, Field(gt=0)]
 
 
-FIELDS: dict[str, tuple[type, ...]] = {
-    "dataset": (str,),
-    "copy": (str,),  # which files, in words
-    "size": (list,),  # [height, width]
-    "split": (str,),
-    "n_train": (int,),
-    "n_test": (int,),
-    "failures": (int,),  # structures of test cases with any failed prediction
-    "method": (str,),
-    "recipe": (str,),
-    "profile": (str,),
-    "seed": (int,),
-    "commit": (str,),
-    "device": (str,),
-    "versions": (dict,),
-    "data_sha256": (str,),
-    "parameters": (int,),
-    "seconds_train": (int, float),
-    "seconds_per_case": (int, float),
-    "metrics": (dict,),
-}
+class Spec(BaseModel):
+    """What names a run.
+
+    dataset: its name. size: (H, W) in pixels, or None for the profile's own. method, recipe, profile, split: by name.
+    fold: of a cross-validation. draw: which random choice of training cases. seed: of the training. options: changes of the recipe.
+    """
+
+    model_config = ConfigDict(**STRICT, frozen=True)
+
+    dataset: Name
+    size: tuple[Pixels, Pixels] | None = None
+    method: Name
+    recipe: Name = "default"
+    profile: Name
+    split: Name = "paper"
+    fold: int | None = None
+    draw: int | None = None
+    seed: int = 0
+    options: dict[str, Any] = {}
+
+    @property
+    def name(self) -> str:
+        """`<method>_<recipe>_<profile>_<split>_<seed>`, and a digest of size, fold, draw and options where any is given."""
+        words = [self.method, self.recipe, self.profile, self.split, str(self.seed)]
+        rest = self.model_dump(mode="json", include={"size", "fold", "draw", "options"}, exclude_defaults=True)
+        if rest:
+            words.append(hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:8])
+        return file_name("_".join(words))
+
+    def path(self, folder: str | Path = "results") -> Path:
+        """Where the record of this run lies."""
+        return Path(folder) / file_name(self.dataset) / f"{self.name}.json"
 
 
-OPTIONAL: dict[str, tuple[type, ...]] = {"n_validation": (int,), "notes": (str,), "history": (list,), "settings": (dict,)}
+def file_name(text: str) -> str:
+    """The text with "-" for characters that file names do not bear."""
+    return re.sub(r"[^A-Za-z0-9.+_-]+", "-", text).strip(".-") or "-"
+
+
+class Numbers(BaseModel):
+    """One metric of one group, as `summarise` gives it."""
+
+    model_config = STRICT
+
+    mean: float
+    sd: float | None
+    median: float | None = None
+    low: float | None
+    high: float | None
+    unit: Literal["mm", "px", "%"]
+    n: Count | None = None
+    missing: Count | None = None
+    failures: Count | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Numbers:
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"the interval is upside down, {self.low} to {self.high}")
+        return self
+
+
+class Origin(BaseModel):
+    """Where numbers come from: which files in words, whether they are synthetic, and with what they were computed.
+
+    migrated: what changed when an older file was brought to this version.
+    """
+
+    model_config = STRICT
+
+    version: Literal[2] = 2
+    source: str
+    synthetic: bool = False
+    commit: str = Field(default_factory=current_commit)
+    device: str
+    versions: dict[str, str] = Field(default_factory=installed_versions)
+    notes: str = ""
+    migrated: str = ""
+
+
+class Record(Origin):
+    """The result of one run.
+
+    size: (H, W) of the images; precision: of the training; failures: structures of test cases with any failed prediction.
+    recipe_settings: every option of the method and its training. history: one row per epoch.
+    """
+
+    spec: Spec
+    data_sha256: Hash
+    size: tuple[Pixels, Pixels]
+    n_train: Count
+    n_validation: Count | None
+    n_test: Count
+    failures: Count
+    precision: str
+    parameters: Count
+    seconds_train: Seconds
+    seconds_per_case: Seconds
+    recipe_settings: dict[str, Any]
+    metrics: dict[str, dict[str, Numbers]]
+    history: list[dict[str, Any]] = []
+
+    @model_validator(mode="after")
+    def _check(self) -> Record:
+        if "average" not in self.metrics:
+            raise ValueError("metrics have no group 'average'; take them from summarise")
+        return self
+
+    @property
+    def toy(self) -> bool:
+        """Whether the numbers teach only: phantoms, or a small profile."""
+        return self.synthetic or self.spec.profile in TOY_PROFILES
+
+
+class StudyRecord(Origin):
+    """The numbers of one study. results: names to numbers or to further mappings; n: cases of each part."""
+
+    study: Name
+    dataset: Name
+    profile: Name
+    seed: int
+    n: Annotated[dict[str, Count], Field(min_length=1)]
+    data_sha256: Hash | None
+    settings: dict[str, Any]
+    results: Annotated[dict[str, Any], Field(min_length=1)]
+
+    @property
+    def toy(self) -> bool:
+        """Whether the numbers teach only: phantoms, or a small profile."""
+        return self.synthetic or self.profile in TOY_PROFILES
+
+    def path(self, folder: str | Path = "results") -> Path:
+        """Where the record of this study lies."""
+        return Path(folder) / "studies" / (re.sub(r"[^A-Za-z0-9]+", "_", f"{self.dataset} {self.study}") + ".json")
 
 
 def make_record(
+    spec: Spec,
     *,
-    method: str,
-    recipe: str,
-    profile: str,
-    seed: int,
     data: CaseSet,
     parts: Split,
-    split: str,
-    frame: pd.DataFrame,
+    table: pd.DataFrame,
     parameters: int,
     seconds_train: float,
     seconds_per_case: float,
     device: torch.device | str = "cpu",
-    copy: str | None = None,
+    precision: str,
+    recipe: Mapping[str, Any],
+    history: pd.DataFrame | None = None,
     notes: str = "",
-    history: pd.DataFrame | Iterable[Mapping[str, Any]] | None = None,
-    settings: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+    data_sha256: str | None = None,
+) -> Record:
     """The record of one run, checked.
 
-    data: all cases, at the size they were used; parts: how they were divided; split: that scheme's name.
-    frame: the table of `evaluate` over `parts.test`.
-    parameters: number of trainable weights. copy: which files these are, in words; by default the data set's own description.
-    history: one row per epoch. settings: every option of the method and its training.
+    data: all cases, at the size they were used; parts: how they were divided. table: of `evaluate` over `parts.test`.
+    parameters: number of trainable weights. recipe: every option of the method and its training. data_sha256: of `data`, if known.
     Raises DataError where the result is no valid record.
     """
-    record = {
+    return _checked(
+        Record,
+        {
+            "spec": spec.model_dump(),
+            **_origin(data, device),
+            "data_sha256": data_sha256 or data.fingerprint(),
+            "size": data[0].size,
+            "n_train": len(parts.train),
+            "n_validation": len(parts.validation),
+            "n_test": len(parts.test),
+            "failures": table.groupby(["case", "structure"])["failed"].any().sum(),
+            "precision": precision,
+            "parameters": parameters,
+            "seconds_train": seconds_train,
+            "seconds_per_case": seconds_per_case,
+            "metrics": _metrics(summarise(table)),
+            "notes": notes,
+            "recipe_settings": recipe,
+            "history": [] if history is None else history.to_dict("records"),
+        },
+    )
+
+
+def study_record(
+    study: str,
+    data: CaseSet,
+    results: Mapping[str, Any],
+    *,
+    n: Mapping[str, int],
+    profile: str,
+    seed: int,
+    source: str = "",
+    device: torch.device | str = "cpu",
+    settings: Mapping[str, Any] | None = None,
+    notes: str = "",
+) -> StudyRecord:
+    """The record of one study.
+
+    study: its short name, such as "bone age". data: the cases with images. results: give units in the names, as in `mae_months`.
+    n: cases of each part, such as {"train": 600, "test": 400}. source: which files, in words, by default the data set's own.
+    settings: what else decides the result. NaN becomes null. Raises DataError where a name or the results are empty.
+    """
+    content = {
+        "study": study,
         "dataset": data.name,
-        "copy": copy or data.info.get("copy") or data.info.get("source") or data.name,
-        "size": list(data[0].size),
-        "split": split,
-        "n_train": len(parts.train),
-        "n_validation": len(parts.validation),
-        "n_test": len(parts.test),
-        "failures": int(frame.groupby(["case", "structure"])["failed"].any().sum()),
-        "method": method,
-        "recipe": recipe,
+        **_origin(data, device),
+        "n": n,
         "profile": profile,
         "seed": seed,
-        "commit": current_commit(),
-        "device": describe_device(device),
-        "versions": installed_versions(),
         "data_sha256": data.fingerprint(),
-        "parameters": parameters,
-        "seconds_train": seconds_train,
-        "seconds_per_case": seconds_per_case,
-        "metrics": _metrics(summarise(frame)),
+        "settings": settings or {},
+        "results": results,
         "notes": notes,
     }
-    if settings is not None:
-        record["settings"] = dict(settings)
-    if history is not None:
-        record["history"] = history.to_dict("records") if isinstance(history, pd.DataFrame) else [dict(row) for row in history]
-    record = plain(record)
-    validate_record(record)
-    return record
+    return _checked(StudyRecord, content | ({"source": source} if source else {}))
+
+
+def _checked(kind: type[BaseModel], content: Mapping[str, Any]) -> Any:
+    return validated(kind, plain(content), "record")
+
+
+def _origin(data: CaseSet, device: torch.device | str) -> dict[str, Any]:
+    source = data.info.get("copy") or data.info.get("source") or data.name
+    return {"source": source, "synthetic": data.info.get("kind") == "phantom", "device": describe_device(device)}
 
 
 def _metrics(summary: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
@@ -118,91 +265,3 @@ def _metrics(summary: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
         if pd.notna(row["mean"]):  # a group that nobody annotated has nothing to record
             nested.setdefault(row.pop("group"), {})[row.pop("metric")] = row
     return nested
-
-
-def validate_record(record: Mapping[str, Any], source: str = "record") -> None:
-    """Raise DataError that names `source`, the field and what is wrong, unless this is a complete record."""
-    missing = [name for name in FIELDS if name not in record]
-    if missing:
-        raise DataError(f"{source} lacks {', '.join(missing)}; write it with make_record")
-    unknown = [name for name in record if name not in FIELDS and name not in OPTIONAL]
-    if unknown:
-        raise DataError(f"{source} has unknown fields {', '.join(unknown)}; put free text into notes")
-    for name, kinds in (FIELDS | OPTIONAL).items():
-        if name in record and (not isinstance(record[name], kinds) or isinstance(record[name], bool)):
-            wanted = " or ".join(kind.__name__ for kind in kinds)
-            raise DataError(f"{source}: {name} is {record[name]!r}; it must be of type {wanted}")
-    for name in ("dataset", "method", "recipe", "profile", "split"):
-        if not record[name].strip():
-            raise DataError(f"{source}: {name} is empty; name it")
-    for name in ("n_train", "n_test", "failures", "parameters", "seconds_train", "seconds_per_case"):
-        if not (math.isfinite(record[name]) and record[name] >= 0):
-            raise DataError(f"{source}: {name} is {record[name]}; it must be a finite number, 0 or more")
-    if len(record["size"]) != 2 or not all(isinstance(n, int) and n > 0 for n in record["size"]):
-        raise DataError(f"{source}: size is {record['size']}; give [height, width] in pixels")
-    if not re.fullmatch(r"[0-9a-f]{64}", record["data_sha256"]):
-        raise DataError(f"{source}: data_sha256 is not a SHA-256; take CaseSet.fingerprint()")
-    _validate_metrics(record["metrics"], source)
-
-
-def _validate_metrics(metrics: Mapping[str, Any], source: str) -> None:
-    if "average" not in metrics:
-        raise DataError(f"{source}: metrics have no group 'average'; take them from benchmark.summarise")
-    for group, by_metric in metrics.items():
-        for metric, numbers in by_metric.items():
-            where = f"{source}: metrics of {group}, {metric}"
-            absent = [key for key in ("mean", "sd", "low", "high", "unit") if key not in numbers]
-            if absent:
-                raise DataError(f"{where} lack {', '.join(absent)}; take them from benchmark.summarise")
-            if numbers["unit"] not in UNITS:
-                raise DataError(f"{where} have the unit {numbers['unit']!r}; known are {', '.join(UNITS)}")
-            for key in ("mean", "sd", "low", "high"):
-                value = numbers[key]
-                if value is None and key != "mean":
-                    continue
-                if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-                    raise DataError(f"{where}: {key} is {value!r}; it must be a finite number")
-            if None not in (numbers["low"], numbers["high"]) and numbers["low"] > numbers["high"]:
-                raise DataError(f"{where}: the interval is upside down, {numbers['low']} to {numbers['high']}")
-
-
-def study_record(
-    study: str,
-    dataset: str,
-    results: Mapping[str, Any],
-    *,
-    n: Mapping[str, int],
-    profile: str,
-    seed: int,
-    copy: str = "",
-    data_sha256: str | None = None,
-    device: torch.device | str = "cpu",
-    settings: Mapping[str, Any] | None = None,
-    notes: str = "",
-) -> dict[str, Any]:
-    """The record of one study.
-
-    study: its short name, such as "bone age". results: names to numbers or to further mappings; give units in the names, as in
-    `mae_months`. n: cases of each part, such as {"train": 600, "test": 400}. copy: which files, in words, by default the data
-    set's name. data_sha256: `CaseSet.fingerprint()` where there are images. settings: what else decides the result.
-    Commit, versions and device are looked up. NaN becomes null. Raises DataError where a name or the results are empty.
-    """
-    for field, value in {"study": study, "dataset": dataset, "profile": profile, "results": results, "n": n}.items():
-        if not value:
-            raise DataError(f"the record of a study needs {field}; got {value!r}")
-    record = {
-        "study": study,
-        "dataset": dataset,
-        "copy": copy or dataset,
-        "n": dict(n),
-        "profile": profile,
-        "seed": seed,
-        "commit": current_commit(),
-        "device": describe_device(device),
-        "versions": installed_versions(),
-        "data_sha256": data_sha256,
-        "settings": dict(settings or {}),
-        "results": dict(results),
-        "notes": notes,
-    }
-    return plain(record)

@@ -1,50 +1,105 @@
-"""Where records lie: write and read them."""
+"""Where records lie: write and read them, and bring older files up to today's version."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from denseseg.errors import DataError
-from denseseg.experiments.record import validate_record
+from denseseg.errors import DataError, validated
+from denseseg.experiments.record import Record, StudyRecord
 from denseseg.files import write_json
 
-
-def record_path(record: Mapping[str, Any], folder: str | Path = "results") -> Path:
-    """Where `write_record` puts a record; characters that file names do not bear become "-"."""
-    name = "_".join(str(record[key]) for key in ("method", "recipe", "profile", "seed"))
-    return Path(folder) / _file_name(record["dataset"]) / f"{_file_name(name)}.json"
+Content = dict[str, Any]
+VERSION = Record.model_fields["version"].default
 
 
-def _file_name(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.+_-]+", "-", text).strip(".-") or "-"
+def write_record(record: Record, folder: str | Path = "results") -> Path:
+    """Write a record to where its spec says; an older one of the same run is replaced in one step. Returns its path.
+
+    Raises DataError where a record of other data, or of another run, has this name.
+    """
+    return _write(record, record.spec.path(folder), ("spec", "data_sha256"))
 
 
-def write_record(record: Mapping[str, Any], folder: str | Path = "results") -> Path:
-    """Check and write a record; an older one of the same run is replaced in one step. Returns its path."""
-    validate_record(record)
-    return write_json(record_path(record, folder), record)
+def write_study(record: StudyRecord, folder: str | Path = "results") -> Path:
+    """The same for a study, in `folder`/studies."""
+    return _write(record, record.path(folder), ("study", "dataset", "profile", "data_sha256"))
 
 
-def read_records(folder: str | Path = "results") -> list[dict[str, Any]]:
-    """All records below `folder`, checked, in order of their paths. Raises DataError that names the file."""
-    records = []
-    for path in sorted(p for p in Path(folder).rglob("*.json") if p.parent.name not in ("benchmarks", "studies")):
+def read_records(folder: str | Path = "results") -> list[Record]:
+    """All records of runs below `folder`, checked, in order of their paths. Raises DataError that names file and field."""
+    paths = sorted(p for p in Path(folder).rglob("*.json") if p.parent.name not in ("benchmarks", "studies"))
+    return [_read(path, Record) for path in paths]
+
+
+def read_studies(folder: str | Path = "results") -> list[StudyRecord]:
+    """All records of studies, as `read_records` reads those of runs."""
+    return [_read(path, StudyRecord) for path in sorted((Path(folder) / "studies").glob("*.json"))]
+
+
+def _write(record: Record | StudyRecord, path: Path, identity: tuple[str, ...]) -> Path:
+    if path.exists():
+        older = _read(path, type(record))
+        differing = [name for name in identity if getattr(older, name) != getattr(record, name)]
+        if differing:
+            name = differing[0]
+            raise DataError(
+                f"{path} holds another run: its {name} is {getattr(older, name)}, the new one's {getattr(record, name)}; "
+                "move that file away, or write to another folder"
+            )
+    return write_json(path, record.model_dump(mode="json"))
+
+
+def _read(path: Path, kind: type[Record] | type[StudyRecord]) -> Any:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not readable JSON ({error}); run it again or remove it") from None
+    if not isinstance(content, dict):
+        raise DataError(f"{path} holds no record; remove it from the results")
+    return validated(kind, upgraded(content, str(path)), str(path))
+
+
+# ---- older versions -------------------------------------------------------------------------------------------------
+
+
+def upgraded(content: Content, source: str) -> Content:
+    """The content of a record's file of any version as one of today's. Raises DataError that names `source`."""
+    version = content.get("version", 1)
+    while version != VERSION:
+        if version not in MIGRATIONS:
+            raise DataError(f"{source}: version is {version!r}; this program reads up to {VERSION}: install a newer one")
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise DataError(f"{path} is not readable JSON ({error}); run it again or remove it") from None
-        if not isinstance(record, dict):
-            raise DataError(f"{path} holds no record; remove it from the results")
-        validate_record(record, str(path))
-        records.append(record)
-    return records
+            content = MIGRATIONS[version](content)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{source} is no whole record of version {version} ({error!r}); run it again or remove it") from None
+        version = content["version"]
+    return content
 
 
-def write_study(record: Mapping[str, Any], folder: str | Path = "results") -> Path:
-    """Write a study's record to `folder`/studies; an older one is replaced in one step. Returns its path."""
-    name = re.sub(r"[^A-Za-z0-9]+", "_", f"{record['dataset']} {record['study']}")
-    return write_json(Path(folder) / "studies" / f"{name}.json", record)
+def _from_1(old: Content) -> Content:
+    """Version 1 had no spec and no version, knew phantoms by their name, and called the source `copy`."""
+    new = dict(old)
+    new |= {"version": 2, "source": new.pop("copy"), "synthetic": "phantom" in new["dataset"].lower()}
+    new["migrated"] = "from version 1; its data_sha256 is over ids, images and landmarks, without masks and spacing"
+    return new if "study" in new else _run_from_1(new)
+
+
+def _run_from_1(new: Content) -> Content:
+    """A run gets its spec. Networks for the wrist trained longer and with larger steps under the recipe name "default"."""
+    spec = {key: new.pop(key) for key in ("dataset", "method", "recipe", "profile", "split", "seed")}
+    if spec["recipe"] == "default" and spec["method"] != "mean_shape" and spec["dataset"].lower().startswith(("wrist", "graz")):
+        spec["recipe"] = "many_structures"
+        new["migrated"] += '; its recipe was called "default"'
+    settings = new.pop("settings", {})
+    training = {key: value for key, value in settings.get("training", {}).items() if (key, value) != ("seed", spec["seed"])}
+    precision = training.get("precision", "unknown")
+    if precision == "auto" and "thread" in new["device"]:
+        precision = "32-true"  # what it was on a processor
+    settings = settings | ({"training": training} if training else {})
+    return {"n_validation": None} | new | {"spec": spec, "precision": precision, "recipe_settings": settings}
+
+
+MIGRATIONS: dict[int, Callable[[Content], Content]] = {1: _from_1}

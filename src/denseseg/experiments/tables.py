@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import pandas as pd
 
-from denseseg.evaluation.metrics import METRIC_NAMES
+from denseseg.evaluation.metrics import metric
 from denseseg.evaluation.tables import format_mean_sd
 from denseseg.experiments.published import published
+from denseseg.experiments.record import Record, StudyRecord
+from denseseg.methods import METHODS
 
 
-def results_table(results: Mapping[str, Any]) -> pd.DataFrame:
-    """Several results in one tidy table with the columns of `published` (without dataset), and low and high.
+def results_table(results: Mapping[str, pd.DataFrame | Record]) -> pd.DataFrame:
+    """Several results in one tidy table with the columns of `published` (without dataset and source), and low and high.
 
-    results: column title -> a table of `benchmark.summarise`, or a run's record. Let the title say what was run on what
-        (`course.record.run_title`): a run on phantoms must not read like one on patients.
+    results: column title -> a table of `summarise`, or a run's record. Let the title say what was run on what
+        (`run_title`): a run on phantoms must not read like one on patients.
     """
     parts = [_tidy(result).assign(method=title) for title, result in results.items()]
-    return pd.concat(parts, ignore_index=True)[["method", "group", "metric", "mean", "sd", "low", "high", "unit"]]
+    return pd.concat(parts, ignore_index=True)[["method", "group", "metric", "mean", "sd", "median", "low", "high", "unit"]]
 
 
-def _tidy(result: Any) -> pd.DataFrame:
+def _tidy(result: pd.DataFrame | Record) -> pd.DataFrame:
     if isinstance(result, pd.DataFrame):
         return result
-    rows = [{"group": g, "metric": m, **numbers} for g, by_metric in result["metrics"].items() for m, numbers in by_metric.items()]
-    return pd.DataFrame(rows)
+    groups = result.metrics.items()
+    return pd.DataFrame({"group": g, "metric": m, **dict(numbers)} for g, by_metric in groups for m, numbers in by_metric.items())
 
 
 def comparison_table(
-    results: Mapping[str, Any],
+    results: Mapping[str, pd.DataFrame | Record],
     dataset: str | None = None,
     metrics: tuple[str, ...] = ("dsc", "asd_one_way", "tre"),
     digits: int = 1,
@@ -46,10 +47,10 @@ def comparison_table(
         theirs = published()
         if dataset not in set(theirs["dataset"]):
             raise KeyError(f"no published table of {dataset!r}; there are: {', '.join(theirs['dataset'].unique())}")
-        theirs = theirs[theirs["dataset"] == dataset].drop(columns="dataset")
+        theirs = theirs[theirs["dataset"] == dataset].drop(columns=["dataset", "source"])
         table = pd.concat([table, theirs.assign(method=theirs["method"] + " (paper)")], ignore_index=True)
     table = table[table["metric"].isin(metrics)]
-    names = table["metric"].map(lambda metric: METRIC_NAMES.get(metric, metric))
+    names = table["metric"].map(lambda key: metric(key).title)
     cells = table.assign(
         metric_unit=names + " [" + table["unit"] + "]",
         text=[format_mean_sd(mean, sd, digits) for mean, sd in zip(table["mean"], table["sd"], strict=True)],
@@ -67,23 +68,25 @@ def _group_order(groups: pd.Series) -> dict[str, int]:
     return {name: i for i, name in enumerate([*names, "average"])}
 
 
-def records_table(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+def records_table(records: Iterable[Record]) -> pd.DataFrame:
     """One row per run, group and metric: dataset, method, recipe, profile, seed, n_test, group, metric, mean, sd, low, ..."""
-    keys = ("dataset", "method", "recipe", "profile", "seed", "n_test")
-    rows = [
-        {**{key: record[key] for key in keys}, "group": group, "metric": metric, **numbers}
-        for record in records
-        for group, by_metric in record["metrics"].items()
-        for metric, numbers in by_metric.items()
-    ]
-    return pd.DataFrame(rows)
+    keys = ("dataset", "method", "recipe", "profile", "seed")
+    own = [_tidy(r).assign(**{key: getattr(r.spec, key) for key in keys}, n_test=r.n_test) for r in records]
+    table = pd.concat(own, ignore_index=True)
+    return table[[*keys, "n_test", *table.columns.drop([*keys, "n_test"])]]
 
 
-def is_toy(record: Mapping[str, Any]) -> bool:
+def is_toy(record: Record | StudyRecord) -> bool:
     """True for a phantom and for the small profiles: such a number teaches, it is no evidence. For runs and studies."""
-    return record["profile"] in ("smoke", "course") or "phantom" in record["dataset"].lower()
+    return record.toy
 
 
-def run_title(record: Mapping[str, Any]) -> str:
+def method_title(name: str) -> str:
+    """A method's title for people; of a method that this program does not know, its name in words."""
+    return getattr(METHODS.get(name), "title", name.replace("_", " "))
+
+
+def run_title(record: Record) -> str:
     """A column title that cannot be mistaken: method, recipe, profile, data set and seed."""
-    return f"{record['method']} ({record['recipe']}, {record['profile']}, {record['dataset']}, seed {record['seed']})"
+    spec = record.spec
+    return f"{spec.method} ({spec.recipe}, {spec.profile}, {spec.dataset}, seed {spec.seed})"

@@ -22,9 +22,9 @@ The published notebook differs from the paper, or from what it means to do, in t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from denseseg.anatomy import Anatomy
 from denseseg.errors import DataError
 from denseseg.evaluation.statistics import bootstrap_cases
+from denseseg.evaluation.tables import pipe_table
 from denseseg.networks.ensemble import BoneNetworks
 from denseseg.studies.shape_features import ShapeFeatures, centroids, log_sizes, present
 
@@ -353,3 +354,17 @@ def coverage(distribution: AgeDistribution, ages: np.ndarray, levels: Sequence[f
     """Share of cases whose age lies in the central interval of each of these probabilities; an honest one returns `levels`."""
     off_centre = 2 * np.abs(distribution.cdf(ages) - 0.5)
     return np.array([np.mean(off_centre <= level) for level in levels])
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """The results of this study's record (chapter 21 writes it) as markdown."""
+    interval, rows = "{mae:.1f} [{low:.1f}, {high:.1f}]", []
+    for name, true in results["true_landmarks"].items():
+        read = results["read_by_denseseg"].get(name)
+        rows.append([name, interval.format(**true), f"{true['r2']:.2f}", interval.format(**read) if read else "–"])
+    header = ["method", "MAE, true landmarks", "R²", "MAE, read by DenseSeg (other images)"]
+    text = (
+        "**Error of the regressed age in months, mean [95 % interval].** Nobody can go below "
+        f"{results['irreducible_mae']:.1f} months: children of one bone age differ in age. Chapter 21 tells how."
+    )
+    return f"{text}\n\n{pipe_table(header, rows)}"

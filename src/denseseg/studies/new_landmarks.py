@@ -83,6 +83,8 @@ def locate(
     reader: "map" needs the prediction's uv maps and masks, "spline" its landmarks. Raises ValueError where it has none.
     """
     if reader == "spline":
+        if prediction.landmarks is None:
+            raise ValueError("this prediction has no landmarks to carry others along; use reader='map'")
         return read_splines(prediction.landmarks[None], template, new, smoothing)[0]
     if reader != "map":
         raise ValueError(f"unknown reader {reader!r}; known: {', '.join(READERS)}")

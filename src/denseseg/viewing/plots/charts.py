@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from denseseg.errors import DataError
-from denseseg.evaluation.metrics import METRIC_NAMES
+from denseseg.evaluation.metrics import metric as metric_of
 from denseseg.viewing.plots.style import BRIGHT, new_axes, one_unit, styled
 
 
@@ -46,17 +46,17 @@ def plot_history(table: pd.DataFrame, unit: str = "pixels") -> Figure:
 
 @styled
 def plot_cumulative_error(
-    frames: Mapping[str, Any], unit: str = "mm", limits: Sequence[float] = (2, 4, 10), ax: Axes | None = None
+    errors: Mapping[str, Any], unit: str = "mm", limits: Sequence[float] = (2, 4, 10), ax: Axes | None = None
 ) -> Axes:
     """Share of landmarks (%) whose error is at most x: one curve a method, ticks at the usual limits.
 
-    frames: method name -> errors of any shape, in `unit`. NaN (missing or failed) stays in the
+    errors: method name -> errors of any shape, in `unit`. NaN (missing or failed) stays in the
         denominator: it never counts as found.
     """
     ax = new_axes(ax)
-    right = max([*limits, *(float(np.nanquantile(np.asarray(errors), 0.99)) for errors in frames.values())])
-    for (name, errors), colour in zip(frames.items(), BRIGHT * 3, strict=False):
-        flat = np.asarray(errors, dtype=float).ravel()
+    right = max([*limits, *(float(np.nanquantile(np.asarray(own), 0.99)) for own in errors.values())])
+    for (name, own), colour in zip(errors.items(), BRIGHT * 3, strict=False):
+        flat = np.asarray(own, dtype=float).ravel()
         found = np.sort(flat[np.isfinite(flat)])
         share = 100 * np.arange(1, len(found) + 1) / len(flat)
         ax.step(np.r_[0, found, max(right, found[-1])], np.r_[0, share, share[-1]], where="post", label=name, color=colour)
@@ -71,20 +71,20 @@ def plot_cumulative_error(
 
 @styled
 def plot_error_by_structure(
-    frames: pd.DataFrame | Mapping[str, pd.DataFrame], metric: str = "tre", by: str = "group", ax: Axes | None = None
+    tables: pd.DataFrame | Mapping[str, pd.DataFrame], metric: str = "tre", by: str = "group", ax: Axes | None = None
 ) -> Axes:
     """Distribution of a metric over cases: for each group a box for each method, and every value as a dot.
 
-    frames: a table of `evaluation.benchmark.evaluate`, or several by method name. by: "group" or "structure".
+    tables: a table of `evaluate`, or several by method name. by: "group" or "structure".
     Boxes show the quartiles and the median; whiskers reach 1.5 interquartile ranges.
     """
-    named = {"": frames} if isinstance(frames, pd.DataFrame) else dict(frames)
-    rows = {name: frame[frame["metric"] == metric] for name, frame in named.items()}
+    named = {"": tables} if isinstance(tables, pd.DataFrame) else dict(tables)
+    rows = {name: table[table["metric"] == metric] for name, table in named.items()}
     together = pd.concat(rows.values())
     unit, ax = one_unit(together), new_axes(ax)
     groups, step, rng = list(dict.fromkeys(together[by])), 0.8 / len(rows), np.random.default_rng(0)
-    for m, ((name, frame), colour) in enumerate(zip(rows.items(), BRIGHT * 3, strict=False)):
-        values = [frame.loc[frame[by] == group, "value"].dropna().to_numpy() for group in groups]
+    for m, ((name, table), colour) in enumerate(zip(rows.items(), BRIGHT * 3, strict=False)):
+        values = [table.loc[table[by] == group, "value"].dropna().to_numpy() for group in groups]
         places = np.arange(len(groups)) + (m - (len(rows) - 1) / 2) * step
         line = {"color": colour}
         ax.boxplot(
@@ -103,11 +103,13 @@ def plot_error_by_structure(
         ax.plot([], [], "s", color=colour, label=name)
     turn = 30 if len(groups) > 5 else 0
     ax.set_xticks(range(len(groups)), groups, rotation=turn, ha="right" if turn else "center")
-    title = METRIC_NAMES.get(metric, metric)
+    title, dot = metric_of(metric).title, "case" if by == "structure" else "structure of a case"
+    if "landmark" in together and together["landmark"].notna().all():
+        dot = "landmark of a case"
     ax.set(
         ylabel=f"{title} ({unit})",
         ylim=(0, None),
-        title=f"{title} by {by}, each dot a {'case' if by == 'structure' else 'structure of a case'}",
+        title=f"{title} by {by}, each dot a {dot}",
     )
     ax.grid(axis="y")
     if len(rows) > 1:
@@ -127,8 +129,8 @@ def plot_intervals(
 ) -> Axes:
     """A forest plot: one row each with its value and interval, from the columns `label`, `value`, `low` and `high`.
 
-    table: rows of `evaluation.tables.results_table` or `benchmark.summarise` for one metric, or all of
-        `benchmark.compare_methods` (then value="difference", a unit, and reference=0).
+    table: rows of `results_table` or `summarise` for one metric, or all of
+        `compare_methods` (then value="difference", a unit, and reference=0).
     unit: by default what the column `unit` says. reference: where to draw a line to compare with, such as 0 for a difference.
     """
     ax = new_axes(ax, 6.4, 1.3 + 0.34 * len(table))

@@ -40,23 +40,25 @@ def show_prediction(
 ) -> Axes:
     """Predicted masks and landmarks over the image; with `case`, the truth as white dots, joined to what was predicted.
 
-    image: (H, W); the prediction is in its pixels. spacing: mm per pixel, by default that of the case.
+    image: (H, W); the prediction is in its pixels and has landmarks, masks or both. spacing: mm per pixel, by default the case's.
     ellipses: draw the region that should hold 95 % of the truth, from the covariance.
     The title names structures that were not found.
     """
-    image, points, anatomy = np.asarray(image), np.asarray(prediction.landmarks), prediction.anatomy
+    image, points, anatomy = np.asarray(image), prediction.landmarks, prediction.anatomy
     spacing = spacing or (case.spacing if case else None)
     ax = image_axes(ax, image.shape, spacing)
     radiograph(ax, image, dim=0.9)
     if prediction.masks is not None:
         draw_masks(ax, prediction.masks, anatomy, alpha=0.25)
     if case is not None:
-        sticks = np.stack([case.landmarks, points], axis=1)
-        ax.add_collection(LineCollection(list(sticks), colors=TRUTH, linewidths=1.0, zorder=3))
+        if points is not None:
+            sticks = np.stack([case.landmarks, points], axis=1)
+            ax.add_collection(LineCollection(list(sticks), colors=TRUTH, linewidths=1.0, zorder=3))
         ax.scatter(case.landmarks[:, 0], case.landmarks[:, 1], s=5, color=TRUTH, linewidths=0, zorder=4)
-    if ellipses and getattr(prediction, "covariance", None) is not None:
-        _draw_ellipses(ax, points, np.asarray(prediction.covariance), anatomy)
-    draw_landmarks(ax, points, anatomy, size=10, line=prediction.masks is None)
+    if ellipses and points is not None and prediction.covariance is not None:
+        _draw_ellipses(ax, points, prediction.covariance, anatomy)
+    if points is not None:
+        draw_landmarks(ax, points, anatomy, size=10, line=prediction.masks is None)
     if len(anatomy) <= len(BRIGHT):
         truth = Line2D([], [], color="white", marker="o", markersize=4, markeredgecolor="#666666", label="truth, error")
         structure_legend(ax, anatomy, [truth] if case else [])

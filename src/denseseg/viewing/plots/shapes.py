@@ -12,15 +12,16 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from denseseg.anatomy import Kind
 from denseseg.cases.case import Case
 from denseseg.cases.masks import true_masks
 from denseseg.geometry.template import Template
 from denseseg.viewing.plots.style import (
     BRIGHT,
-    closed,
     draw_landmarks,
     draw_masks,
     image_axes,
+    line_through,
     radiograph,
     scale_bar,
     structure_colours,
@@ -30,14 +31,17 @@ from denseseg.viewing.plots.style import (
 
 
 @styled
-def show_case(case: Case, landmarks: bool = True, masks: bool = False, ax: Axes | None = None) -> Axes:
-    """One radiograph with its landmarks, coloured by structure, and on request its masks. Axes in mm, or in pixels."""
+def show_case(case: Case, landmarks: bool = True, masks: bool = False, ax: Axes | None = None, labels: bool = False) -> Axes:
+    """One radiograph with its landmarks, coloured by structure, and on request its masks and the landmarks' labels.
+
+    Axes in mm, or in pixels.
+    """
     ax = image_axes(ax, case.size, case.spacing)
     radiograph(ax, case.image)
     if masks:
         draw_masks(ax, true_masks(case), case.anatomy)
     if landmarks:
-        draw_landmarks(ax, case.landmarks, case.anatomy, line=not masks)
+        draw_landmarks(ax, case.landmarks, case.anatomy, line=not masks, labels=labels)
     if len(case.anatomy) <= len(BRIGHT) and (landmarks or masks):
         structure_legend(ax, case.anatomy)
     ax.set_title(f"case {case.id}")
@@ -90,13 +94,14 @@ def show_shapes(landmarks: Any, template: Template, ax: Axes | None = None) -> A
     landmarks, anatomy = np.asarray(landmarks), template.anatomy
     for structure, (name, colour) in zip(anatomy.structures, structure_colours(anatomy).items(), strict=True):
         own = landmarks[:, anatomy.slices[name]]
-        if structure.outlined:
-            lines = [closed(shape) for shape in own]
+        lines = list(line_through(own, structure))
+        joined = structure.kind is not Kind.POINTS
+        if joined:
             ax.add_collection(LineCollection(lines, colors=[colour], linewidths=0.6, alpha=max(0.08, min(0.5, 8 / len(lines)))))
         else:
             ax.scatter(own[..., 0], own[..., 1], s=2, color=colour, alpha=0.3, linewidths=0)
         mean = np.asarray(template.points)[anatomy.slices[name]]
-        ax.plot(*closed(mean).T, "-" if structure.outlined else "o", color="black", linewidth=1.2)
+        ax.plot(*(line_through(mean, structure) if joined else mean).T, "-" if joined else "o", color="black", linewidth=1.2)
     if len(anatomy) <= len(BRIGHT):
         structure_legend(ax, anatomy, [Line2D([], [], color="black", label="mean shape")])
     ax.set_title(f"{len(landmarks)} shapes and their mean")
@@ -111,8 +116,7 @@ def plot_error_map(template: Template, errors: Any, unit: str = "mm", ax: Axes |
     ax = image_axes(ax, template.size, None)
     points, anatomy = np.asarray(template.points), template.anatomy
     for structure in anatomy.structures:
-        if structure.outlined:
-            ax.plot(*closed(points[anatomy.slices[structure.name]]).T, color="#cccccc", linewidth=1, zorder=1)
+        ax.plot(*line_through(points[anatomy.slices[structure.name]], structure).T, color="#cccccc", linewidth=1, zorder=1)
     top = float(np.nanmax(errors)) if highest is None else highest
     shown = ax.scatter(points[:, 0], points[:, 1], c=errors, cmap="viridis_r", vmin=0, vmax=top, s=18, linewidths=0, zorder=2)
     ax.figure.colorbar(shown, ax=ax, label=f"mean landmark error ({unit})", shrink=0.8)

@@ -16,7 +16,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MultipleLocator
 from skimage.color import lab2rgb
 
-from denseseg.anatomy import Anatomy
+from denseseg.anatomy import Anatomy, Kind, Structure
 from denseseg.errors import DataError
 
 STYLE: Any = {
@@ -151,17 +151,28 @@ def scale_bar(ax: Axes, size: tuple[int, int], spacing: float | None) -> None:
     ax.spines[:].set_visible(False)
 
 
-def closed(points: np.ndarray) -> np.ndarray:
-    return np.concatenate([points, points[:1]])
+def line_through(points: np.ndarray, structure: Structure) -> np.ndarray:
+    """The line that a structure's (..., n, 2) landmarks stand for: closed, open, or none for single landmarks, (..., k, 2)."""
+    if structure.kind is Kind.POINTS:
+        return points[..., :0, :]
+    return np.concatenate([points, points[..., :1, :]], axis=-2) if structure.outlined else points
 
 
-def draw_landmarks(ax: Axes, points: np.ndarray, anatomy: Anatomy, size: float = 9.0, line: bool = True) -> None:
-    """Landmarks coloured by structure, joined to an outline where the anatomy says so."""
+def draw_landmarks(
+    ax: Axes, points: np.ndarray, anatomy: Anatomy, size: float = 9.0, line: bool = True, labels: bool = False
+) -> None:
+    """Landmarks coloured by structure, joined to the line they stand for, and on request with their labels.
+
+    Single landmarks are dots of at least 9 points squared: without a line they would else not be seen.
+    """
     for structure, (name, colour) in zip(anatomy.structures, structure_colours(anatomy).items(), strict=True):
-        own = points[anatomy.slices[name]]
-        if line and structure.outlined:
-            ax.plot(*closed(own).T, color=colour, linewidth=1.0, alpha=0.9)
-        ax.scatter(own[:, 0], own[:, 1], s=size, color=colour, linewidths=0, label=name, zorder=3)
+        own, area = points[anatomy.slices[name]], max(size, 9.0) if structure.kind is Kind.POINTS else size
+        if line:
+            ax.plot(*line_through(own, structure).T, color=colour, linewidth=1.0, alpha=0.9)
+        ax.scatter(own[:, 0], own[:, 1], s=area, color=colour, linewidths=0, label=name, zorder=3)
+        for text, point in zip(structure.labels if labels else (), own, strict=False):
+            if np.isfinite(point).all():
+                ax.annotate(text, point, xytext=(3, 3), textcoords="offset points", fontsize=9, color=colour)
 
 
 def structure_legend(ax: Axes, anatomy: Anatomy, extra: Sequence[Line2D] = ()) -> None:
