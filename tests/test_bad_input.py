@@ -14,7 +14,7 @@ from graz_files import NAMES as WRISTS
 from graz_files import GrazFiles
 from helpers import full_disk
 
-from denseseg.anatomy import CHEST
+from denseseg.anatomy import CHEST, HAND
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
 from denseseg.cases.folder import read_cases, write_cases
@@ -22,18 +22,18 @@ from denseseg.course.notebooks import NotebookError, find_notebooks, validate
 from denseseg.errors import DataError
 from denseseg.evaluation.scores import evaluate
 from denseseg.experiments.profiles import get_profile, load_cases
-from denseseg.methods import MeanShape, Prediction, create, load_method
+from denseseg.methods import MeanShape, create, load_method, save_method
 from denseseg.phantom.chest.phantom import chest_phantom
+from denseseg.prediction import Prediction
 from denseseg.readers.graz import read_graz
 from denseseg.readers.image import read_image
 from denseseg.readers.jsrt import read_img_file
-from denseseg.training.loop import fit
-from denseseg.training.settings import TrainingSettings
+from denseseg.training.settings import Epochs, Run, TrainingSettings
 
 SIZE = (64, 64)
 CASES = chest_phantom(4, SIZE, seed=2)
 CASE = CASES[0]
-QUICK = TrainingSettings(epochs=1, batch_size=2)
+QUICK = TrainingSettings(length=Epochs(1), batch_size=2)
 
 
 @pytest.fixture
@@ -41,14 +41,17 @@ def folder(tmp_path: Path) -> Path:
     """A folder with a data set, a trained method and its checkpoint, all sound."""
     write_cases(tmp_path / "data", CASES)
     method = tiny_method()
-    fit(method, CASES, None, QUICK, tmp_path / "run", progress=False)
-    method.save(tmp_path / "weights.safetensors")
+    method.fit(CASES, run=run_in(tmp_path / "run"))
+    save_method(method, tmp_path / "weights.safetensors")
     return tmp_path
 
 
-def tiny_method():
-    torch.manual_seed(0)
-    return create("heatmap_regression", CHEST, SIZE, channels=(4, 8))
+def tiny_method(training: TrainingSettings = QUICK):
+    return create("heatmap_regression", CHEST, SIZE, channels=(4, 8), training=training)
+
+
+def run_in(folder: Path | None = None, seed: int = 0) -> Run:
+    return Run(folder=folder, seed=seed, progress=False)
 
 
 def spoil(path: Path, old: str, new: str) -> None:
@@ -210,11 +213,11 @@ BROKEN = {
     ),
     "no such image": (nothing, lambda f: read_image(f / "chest.dcm"), "chest.dcm"),
     "unknown method": (nothing, lambda f: create("unet", CHEST, SIZE), "unknown method 'unet'; known: mean_shape, denseseg"),
-    "unknown recipe": (nothing, lambda f: create("denseseg", CHEST, SIZE, "ours"), "no recipe 'ours'; it has: default, paper"),
+    "unknown recipe": (nothing, lambda f: create("denseseg", CHEST, SIZE, "ours"), "no recipe 'ours'; it has: default, many_structures, paper"),
     "unknown option": (
         nothing,
         lambda f: create("denseseg", CHEST, SIZE, chanels=(4, 8)),
-        "no option 'chanels'; it has: channels, ",
+        "no option 'chanels'; it has: .*channels, ",
     ),
     "profile typo": (nothing, lambda f: get_profile("cuorse"), "unknown profile 'cuorse'; known: smoke, course"),
     "data folder typo": (nothing, lambda f: load_cases(get_profile("smoke"), "data/jstr"), "data/jstr.* is no folder"),
@@ -225,35 +228,35 @@ BROKEN = {
     ),
     "training on images of another size": (
         nothing,
-        lambda f: fit(tiny_method(), CASES.resized((32, 32)), None, QUICK),
-        r"is \(32, 32\), .* was made for \(64, 64\); call resized",
+        lambda f: tiny_method().fit(CASES.resized((32, 32))),
+        r"is \(32, 32\), .* was made for \(64, 64\); call fitted",
     ),
-    "training on nothing": (nothing, lambda f: fit(tiny_method(), CASES[:0], None, QUICK), "no cases to work on"),
+    "training on nothing": (nothing, lambda f: tiny_method().fit(CASES[:0]), "no cases to work on"),
     "checkpoint damaged": (
-        lambda f: truncate(f / "run/checkpoint.pt"),
-        lambda f: fit(tiny_method(), CASES, None, QUICK, f / "run"),
-        "checkpoint.pt is damaged .*; delete it",
+        lambda f: truncate(f / "run/checkpoint.safetensors"),
+        lambda f: tiny_method().fit(CASES, run=run_in(f / "run")),
+        "checkpoint.safetensors holds no tensors or is damaged .*delete .* to train from the start",
     ),
     "checkpoint of another run": (
         nothing,
-        lambda f: fit(tiny_method(), CASES, None, QUICK.changed(seed=7), f / "run"),
-        "checkpoint.pt belongs to a run with another recipe, data or settings",
+        lambda f: tiny_method().fit(CASES, run=run_in(f / "run", seed=7)),
+        "checkpoint.safetensors belongs to a run with another recipe, data or settings",
     ),
     "weights damaged": (
         lambda f: truncate(f / "weights.safetensors"),
         lambda f: load_method(f / "weights.safetensors"),
-        "weights.safetensors holds no denseseg weights or is damaged",
+        "weights.safetensors holds no tensors or is damaged",
     ),
     "weights missing": (nothing, lambda f: load_method(f / "weight.safetensors"), "weight.safetensors is missing"),
     "full disk while saving weights": (
         nothing,
-        lambda f: on_a_full_disk(lambda: load_method(f / "weights.safetensors").save(f / "weights.safetensors")),
+        lambda f: on_a_full_disk(lambda: save_method(load_method(f / "weights.safetensors"), f / "weights.safetensors")),
         "weights.safetensors could not be written .*; free space",
     ),
     "full disk while training": (
         nothing,
-        lambda f: on_a_full_disk(lambda: fit(tiny_method(), CASES, None, QUICK.changed(epochs=2), f / "new", progress=False)),
-        "checkpoint.pt could not be written .*; free space and start again",
+        lambda f: on_a_full_disk(lambda: tiny_method(QUICK.changed(length=Epochs(2))).fit(CASES, run=run_in(f / "new"))),
+        "checkpoint.safetensors could not be written .*; free space .*resumes at the last checkpoint",
     ),
     "method without template": (
         nothing,
@@ -265,10 +268,15 @@ BROKEN = {
         lambda f: load_method(f / "weights.safetensors").predict_image(CASE.image * 255),
         r"grey values in 0..1 .*; read it with denseseg.read_image",
     ),
-    "prediction of a long image": (
+    "a method for an anatomy that it cannot work on": (
         nothing,
-        lambda f: load_method(f / "weights.safetensors").predict_image(np.zeros((64, 200))),
-        "64 x 200 pixels .* crop or pad",
+        lambda f: create("denseseg", HAND, SIZE),
+        'DenseSeg cannot work on the hand: hand covers no region, .*; single landmarks get one by region = "hull"',
+    ),
+    "an option of a wrong kind": (
+        nothing,
+        lambda f: create("denseseg", CHEST, SIZE, decoder="publishd"),
+        "decoder must be 'affine' or 'published', got 'publishd'",
     ),
     "evaluation of too few predictions": (
         nothing,

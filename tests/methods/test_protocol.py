@@ -1,29 +1,29 @@
-"""Every method through the one protocol: prepare, targets, losses, predict, save, load; and the training loop."""
+"""Every method through the one protocol: prepare, targets, losses, fit, predict."""
 
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
-from denseseg.anatomy import CHEST
+from denseseg.anatomy import CHEST, Anatomy, Kind, Structure
 from denseseg.augment import NO_AUGMENTATION
 from denseseg.batch import Batch
+from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError
 from denseseg.geometry.frame import inside_image, scale_points
-from denseseg.methods import METHODS, Prediction, create, load_method
-from denseseg.methods.denseseg import largest_parts
+from denseseg.methods import METHODS, NetworkMethod, create
+from denseseg.methods.network_method import validation_error
 from denseseg.phantom import chest_phantom, wrist_phantom
-from denseseg.training.loop import fit, predict_all, validation_error
-from denseseg.training.settings import TrainingSettings
+from denseseg.prediction import Prediction, stacked_landmarks
+from denseseg.training.settings import Epochs, Run, TrainingSettings
 
 SIZE = (64, 64)
 TINY = {"channels": (8, 16)}
-QUICK = TrainingSettings(epochs=2, batch_size=2, validate_every=1)
+QUICK = TrainingSettings(length=Epochs(2), batch_size=2, validate_every=1)
+QUIET = Run(progress=False)
+RNG = torch.Generator()
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +33,11 @@ def cases() -> CaseSet:
 
 def tiny(name: str, recipe: str = "default", **changes):
     torch.manual_seed(0)
-    return create(name, CHEST, SIZE, recipe, **({} if name == "mean_shape" else TINY | changes))
+    return create(name, CHEST, SIZE, recipe, **({} if name == "mean_shape" else TINY | {"training": QUICK} | changes))
 
 
 def batch_of(cases: CaseSet) -> Batch:
-    return Batch(torch.as_tensor(cases.images)[:, None], torch.as_tensor(cases.landmarks, dtype=torch.float32))
+    return Batch.of(cases)
 
 
 ALL = [(name, recipe) for name, cls in METHODS.items() for recipe in cls.recipes]
@@ -64,46 +64,23 @@ def test_every_recipe_keeps_the_protocol(name, recipe, cases):
     predictions = method.predict(batch_of(cases).images)
     assert len(predictions) == len(cases)
     assert all(p.landmarks.shape == (166, 2) for p in predictions)
-    if method.network is None:
+    if not isinstance(method, NetworkMethod):
         return
     batch = batch_of(cases[:2])
     batch.landmarks[0, CHEST.slices["heart"]] = torch.nan  # a missing structure must reach no loss as NaN
     targets = method.targets(batch)
-    terms = method.losses(method.network(method.normalise(batch.images)), targets)
-    assert terms.keys() == method.weights.keys()
+    terms = method.losses(method.network(*method.inputs(batch, RNG)), targets)
+    assert terms.keys() == method.loss_weights.keys()
     assert all(torch.isfinite(term) and term >= 0 for term in terms.values())
-    sum(method.weights[k] * v for k, v in terms.items()).backward()
+    sum(method.loss_weights[k] * v for k, v in terms.items()).backward()
     gradients = [p.grad for p in method.network.parameters() if p.grad is not None]
     assert gradients
     assert all(torch.isfinite(g).all() for g in gradients)
 
 
-@pytest.mark.parametrize(("name", "recipe"), ALL)
-def test_saved_methods_predict_the_same(name, recipe, cases, tmp_path):
-    method = tiny(name, recipe)
-    method.prepare(cases)
-    path = method.save(tmp_path / "weights.safetensors")
-    loaded = load_method(path)
-    assert loaded.recipe == method.recipe
-    before, after = (m.predict_image(cases[0].image).landmarks for m in (method, loaded))
-    np.testing.assert_allclose(before, after, atol=1e-6)  # BLAS may differ in the last bits with the place in memory
-    assert list(tmp_path.iterdir()) == [path]  # no partial file is left
-
-
-def test_weights_of_an_older_version_say_so(cases, tmp_path):
-    method = tiny("heatmap_regression")
-    method.prepare(cases)
-    path = method.save(tmp_path / "weights.safetensors")
-    with safe_open(path, framework="pt") as content:
-        tensors = {key: content.get_tensor(key) for key in content.keys() if key != "state.optional"}  # noqa: SIM118
-        save_file(tensors, path, metadata=content.metadata())
-    with pytest.raises(DataError, match="lacks 'optional': an older version wrote it; train the method again"):
-        load_method(path)
-
-
 def test_perfect_outputs_give_small_losses_and_the_true_landmarks(cases):
     """The network replaced by one that answers with the targets: the floor of representation and decoder."""
-    method = tiny("denseseg", views=1, shape_noise=0.0)  # the oracle answers for the image as it is
+    method = tiny("denseseg", test_time_views=1, shape_prior=0.0)  # the oracle answers for the image as it is
     method.prepare(cases)
     targets = method.targets(batch_of(cases))
     logits = torch.logit(targets["masks"].clamp(1e-4, 1 - 1e-4))
@@ -136,7 +113,7 @@ def oracle(name: str, wrists: CaseSet, **changes):
     return method
 
 
-@pytest.mark.parametrize(("name", "changes", "bound"), [("denseseg", {"views": 1}, 0.5), ("heatmap_regression", {}, 0.5)])
+@pytest.mark.parametrize(("name", "changes", "bound"), [("denseseg", {"test_time_views": 1}, 0.5), ("heatmap_regression", {}, 0.5)])
 def test_absent_bones_are_told_and_landmarks_beyond_the_border_inferred(name, changes, bound, wrists):
     few = wrists[:4]
     found = np.stack([p.landmarks for p in oracle(name, wrists, **changes).predict(batch_of(few).images)])
@@ -192,16 +169,17 @@ def test_the_validation_error_leaves_out_what_the_image_does_not_show(wrists):
 
 def test_the_mean_shape_is_the_mean(cases):
     method = tiny("mean_shape")
-    assert fit(method, cases, None, QUICK).empty
-    np.testing.assert_allclose(predict_all(method, cases)[3].landmarks, cases.landmarks.mean(0))
+    assert method.fit(cases).empty
+    np.testing.assert_allclose(method.predict_cases(cases)[3].landmarks, cases.landmarks.mean(0))
+    assert method.parameters == 0
 
 
-def test_predictions_follow_the_images_size(cases):
+def test_predictions_are_in_the_images_own_pixels(cases):
     large = np.kron(cases[0].image, np.ones((2, 2), np.float32))
     mean = tiny("mean_shape")
-    mean.prepare(cases)
-    points = (mean.predict_image(image).landmarks for image in (cases[0].image, large))
-    np.testing.assert_allclose(scale_points(next(points), SIZE, (128, 128)), next(points))
+    mean.fit(cases)
+    small, big = (mean.predict_image(image).landmarks for image in (cases[0].image, large))
+    np.testing.assert_allclose(scale_points(small, SIZE, (128, 128)), big)
     dense = tiny("denseseg")
     dense.prepare(cases)
     prediction = dense.predict_image(large)
@@ -209,46 +187,59 @@ def test_predictions_follow_the_images_size(cases):
     assert prediction.uv.shape == (5, 2, 128, 128)
 
 
-def test_a_resized_prediction_covers_the_same_ground():
-    mask = np.zeros((1, 32, 32), bool)
-    mask[0, 8:16, 8:24] = True
-    square = np.tile(np.eye(2), (166, 1, 1))
-    small = Prediction(CHEST, np.full((166, 2), 10.0), mask, mask.astype(np.float32), covariance=square)
-    large = small.resized((32, 32), (64, 96))
-    assert large.masks.sum() == pytest.approx(6 * mask.sum(), rel=0.02)
-    np.testing.assert_allclose(large.landmarks[0], [31, 20.5])
-    np.testing.assert_allclose(large.covariance[0], [[9, 0], [0, 4]])
+@pytest.mark.parametrize("size", [(62, 62), (65, 64), (30, 33)])
+@pytest.mark.parametrize("name", ["denseseg", "heatmap_regression"])
+def test_any_size_of_image_can_be_learned_and_predicted(name, size, cases):
+    odd = cases.fitted(size)
+    method = create(name, CHEST, size, channels=(4, 8, 8, 8), training=QUICK.changed(length=Epochs(1)))
+    method.fit(odd, odd[:2], QUIET)
+    prediction = method.predict_image(np.zeros((50, 90), np.float32) + cases[0].image.mean())
+    assert prediction.landmarks.shape == (166, 2)
+    assert prediction.masks is None or prediction.masks.shape == (5, 50, 90)
+    assert len(method.predict_cases(cases[:3])) == 3
 
 
-def test_a_prediction_is_a_table(tmp_path):
-    points = np.arange(332.0).reshape(166, 2)
-    points[CHEST.slices["heart"].start] = np.nan
-    prediction = Prediction(CHEST, points)
-    assert prediction.failed == ("heart",)
-    table = pd.read_csv(prediction.to_csv(tmp_path / "landmarks.csv"))
-    assert list(table.columns) == ["structure", "index", "x", "y"]
-    assert table.iloc[45].tolist() == ["left lung", 1, 90, 91]
-    assert table[["x", "y"]].isna().any(axis=1).sum() == 1
+def test_cases_of_several_sizes_are_predicted_at_once(cases):
+    mixed = [cases[0], cases[1].fitted((80, 60))[0], cases[2]]
+    mean = tiny("mean_shape")
+    mean.fit(cases)
+    found = mean.predict_cases(mixed)
+    np.testing.assert_allclose(found[0].landmarks, found[2].landmarks)
+    scale = min(64 / 80, 64 / 60)
+    np.testing.assert_allclose(np.ptp(found[1].landmarks, axis=0) * scale, np.ptp(found[0].landmarks, axis=0))
 
 
-def test_only_the_largest_part_of_a_mask_is_kept():
-    masks = torch.zeros(1, 2, 16, 16, dtype=torch.bool)
-    masks[0, 0, 2:8, 2:8] = True
-    masks[0, 0, 12, 12] = True
-    kept = largest_parts(masks)
-    assert kept[0, 0].sum() == 36
-    assert kept[0, 1].sum() == 0
-
-
-def test_an_empty_mask_is_a_failure_not_a_guess(cases):
+def test_an_empty_mask_is_told_as_absent_and_costs_half_the_diagonal(cases):
     method = tiny("denseseg")
     method.prepare(cases)
     with torch.no_grad():
         method.network.mask_head[-1].weight.zero_()
         method.network.mask_head[-1].bias.fill_(-10)
     prediction = method.predict(batch_of(cases).images[:1])[0]
-    assert prediction.failed == tuple(CHEST.names)
+    assert np.isnan(prediction.landmarks).all()
+    assert prediction.absent.all()
     assert validation_error(method, cases) == pytest.approx(np.hypot(64, 64) / 2)
+
+
+class MasksOnly(METHODS["mean_shape"]):
+    """Segmentation only: the masks of the mean shape."""
+
+    name = "masks_only"
+
+    def predict(self, images):
+        points = self.fitted_template.points
+        masks = np.zeros((len(self.anatomy), *self.size), bool)
+        masks[:, 20:40, 20:40] = True
+        return [Prediction(self.anatomy, None, masks) for _ in points[: len(images)]]
+
+
+def test_a_method_without_landmarks_is_validated_by_its_masks(cases):
+    method = MasksOnly(CHEST, SIZE, MasksOnly.recipes["default"])
+    method.fit(cases)
+    error = validation_error(method, cases)
+    assert 0 < error < 100
+    with pytest.raises(DataError, match="predicts masks alone"):
+        stacked_landmarks(method.predict_cases(cases))
 
 
 # ---- training -------------------------------------------------------------------------------------------------------
@@ -257,7 +248,7 @@ def test_an_empty_mask_is_a_failure_not_a_guess(cases):
 @pytest.mark.parametrize("views", [1, 5])
 def test_views_are_moved_back_before_they_are_averaged(cases, views):
     """A network that reads its answer off the image itself: averaging over views must not move it."""
-    method = tiny("denseseg", views=views)
+    method = tiny("denseseg", test_time_views=views)
     method.prepare(cases)
     smooth = torch.nn.functional.avg_pool2d(batch_of(cases).images, 9, stride=1, padding=4)
 
@@ -273,87 +264,112 @@ def test_views_are_moved_back_before_they_are_averaged(cases, views):
     assert (probabilities[:, :1] - torch.sigmoid(4 * smooth))[inner].abs().mean() < 0.02
 
 
-class Stop(Exception):
-    pass
-
-
 def test_training_lowers_the_loss_and_keeps_a_history(cases):
-    method = tiny("denseseg")
-    settings = QUICK.changed(epochs=8, augmentation=NO_AUGMENTATION)
-    history = fit(method, cases, cases[:2], settings, progress=False)
-    assert list(history["epoch"]) == list(range(8))
+    method = tiny("denseseg", training=QUICK.changed(length=Epochs(8), augmentation=NO_AUGMENTATION), monitor=("variation",))
+    history = method.fit(cases, cases[:2], QUIET)
     assert history["loss"].iloc[-1] < 0.9 * history["loss"].iloc[0]
-    weighted = sum(method.weights[k] * history[k] for k in method.weights)
-    np.testing.assert_allclose(weighted, history["loss"], rtol=1e-5)
-    assert np.isfinite(history["validation_tre"]).all()
-    assert history["learning_rate"].is_monotonic_decreasing
+    weighted = sum(method.loss_weights[k] * history[k] for k in method.loss_weights)
+    np.testing.assert_allclose(weighted, history["loss"], rtol=1e-4)
+    assert (history["variation"] > 0).all()  # only looked at
+    assert np.isfinite(history["validation_error"]).all()
+    assert not method.network.training
 
 
-@pytest.mark.parametrize("average", [0.0, 0.9])
-def test_an_interrupted_run_resumes_to_the_same_weights(cases, tmp_path, monkeypatch, average):
-    settings = QUICK.changed(epochs=3, average=average)
-    whole = tiny("denseseg")
-    fit(whole, cases, cases[:2], settings, tmp_path / "whole", progress=False)
-
-    from denseseg.training import loop as training
-
-    save = training._Run._save
-
-    def save_and_stop(run, folder, next_epoch):
-        save(run, folder, next_epoch)
-        if next_epoch == 2:
-            raise Stop
-
-    monkeypatch.setattr(training._Run, "_save", save_and_stop)
-    with pytest.raises(Stop):
-        fit(tiny("denseseg"), cases, cases[:2], settings, tmp_path / "cut", progress=False)
-    monkeypatch.setattr(training._Run, "_save", save)
-    torch.manual_seed(99)  # another process would not have the same random state
-    resumed = create("denseseg", CHEST, SIZE, **TINY)
-    history = fit(resumed, cases, cases[:2], settings, tmp_path / "cut", progress=False)
-    assert len(history) == 3
-    for a, b in zip(whole.network.state_dict().values(), resumed.network.state_dict().values(), strict=True):
-        assert torch.equal(a, b)
+def test_terms_of_weight_zero_are_not_computed(cases):
+    method = tiny("denseseg", loss_weights={"segmentation": 1.0, "uv": 0.0})
+    method.prepare(cases)
+    targets = method.targets(batch_of(cases))
+    assert "uv" not in targets  # no map is made that no loss uses
+    assert list(method.losses(method.network(*method.inputs(batch_of(cases), RNG)), targets)) == ["segmentation"]
 
 
-def test_a_finished_run_is_not_trained_again(cases, tmp_path, monkeypatch):
-    first = tiny("heatmap_regression")
-    fit(first, cases, cases[:2], QUICK, tmp_path, progress=False)
-    from denseseg.training import loop as training
-
-    monkeypatch.setattr(training._Run, "epoch", lambda *_: pytest.fail("trained again"))
-    second = tiny("heatmap_regression")
-    assert len(fit(second, cases, cases[:2], QUICK, tmp_path, progress=False)) == 2
-
-
-def test_training_stops_when_patience_runs_out_and_keeps_the_best_weights(cases, monkeypatch):
-    from denseseg.training import loop as training
-
-    errors = iter([5.0, 3.0, 4.0, 6.0, 7.0, 8.0, 9.0])
-    seen = []
-
-    def measured(method, *_):
-        seen.append({k: v.clone() for k, v in method.network.state_dict().items()})
-        return next(errors)
-
-    monkeypatch.setattr(training, "validation_error", measured)
-    method = tiny("heatmap_regression")
-    history = fit(method, cases, cases[:2], QUICK.changed(epochs=7, patience=2), progress=False)
-    assert history["validation_tre"].tolist() == [5.0, 3.0, 4.0, 6.0]
-    for name, value in method.network.state_dict().items():
-        assert torch.equal(value, seen[1][name])
-
-
-def test_seeds_decide_the_run(cases):
-    def trained(seed):
-        method = tiny("heatmap_regression")
-        fit(method, cases, None, QUICK.changed(seed=seed), progress=False)
+def test_a_seed_means_the_same_whatever_was_drawn_before(cases):
+    def trained(seed, before):
+        torch.manual_seed(before)
+        method = create("heatmap_regression", CHEST, SIZE, **TINY, training=QUICK)
+        method.fit(cases, None, Run(seed=seed, progress=False))
         return method.network.head.weight
 
-    assert torch.equal(trained(0), trained(0))
-    assert not torch.equal(trained(0), trained(1))
+    assert torch.equal(trained(0, 1), trained(0, 2))
+    assert not torch.equal(trained(0, 1), trained(1, 1))
 
 
-def test_an_exploding_loss_is_an_error_not_a_result(cases):
-    with pytest.raises(DataError, match="lower the learning rate"):
-        fit(tiny("heatmap_regression"), cases, None, QUICK.changed(learning_rate=1e30, epochs=4), progress=False)
+def test_fine_tuning_begins_with_the_weights_at_hand(cases):
+    method = tiny("heatmap_regression", training=QUICK.changed(length=Epochs(1)))
+    first = method.fit(cases, None, QUIET)["loss"].iloc[0]
+    further = method.fit(cases, None, Run(progress=False, fine_tune=True))["loss"].iloc[0]
+    assert further < first == method.fit(cases, None, QUIET)["loss"].iloc[0]
+
+
+def test_the_validation_cases_belong_to_the_identity_of_a_run(cases, tmp_path):
+    tiny("heatmap_regression").fit(cases, cases[:2], Run(folder=tmp_path, progress=False))
+    with pytest.raises(DataError, match="belongs to a run with another recipe, data or settings"):
+        tiny("heatmap_regression").fit(cases, cases[2:4], Run(folder=tmp_path, progress=False))
+
+
+# ---- training for a short time beats the mean shape ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["denseseg", "heatmap_regression"])
+def test_a_short_training_beats_the_mean_shape_on_unseen_phantoms(name):
+    cases = chest_phantom(56, SIZE, seed=5)
+    train, test = cases[:44], cases[44:]
+    mean = create("mean_shape", CHEST, SIZE)
+    mean.fit(train)
+    recipe = METHODS[name].recipes["default"].scaled(0.25, 1 / 8, 4)
+    method = (
+        create(name, CHEST, SIZE, recipe, training=recipe.training.changed(ema_decay=0.9), test_time_views=1)
+        if (name == "denseseg")
+        else create(name, CHEST, SIZE, recipe)
+    )
+    method.fit(train, None, QUIET)
+    assert validation_error(method, test) < 0.5 * validation_error(mean, test)
+
+
+# ---- structures that are odd ----------------------------------------------------------------------------------------
+
+
+ODD = Anatomy(
+    "odd",
+    (
+        Structure("disc", 12, "a"),
+        Structure("line", 4, "b"),
+        Structure("spot", 1, "b"),
+        Structure("crease", 5, "c", Kind.CURVE),
+        Structure("points", 6, "c", Kind.POINTS, region="hull"),
+    ),
+)
+
+
+def odd_cases(n: int = 4) -> CaseSet:
+    """A disc, an outline on one line, one of a single landmark, an open curve and loose points."""
+    rng = np.random.default_rng(0)
+    angle = np.arange(12) * 2 * np.pi / 12
+    made = []
+    for i in range(n):
+        disc = 16 + 6 * np.stack([np.cos(angle), np.sin(angle)], -1)
+        line = np.stack([np.arange(4) + 30, np.full(4, 30.0)], -1)
+        crease = np.stack([np.arange(5) * 4.0 + 4, 40 + np.sin(np.arange(5.0))], -1)
+        points = rng.uniform(28, 44, (6, 2))
+        landmarks = np.concatenate([disc, line, [[8.0, 40.0]], crease, points]) + rng.normal(0, 0.5, 2)
+        made.append(Case(f"o{i}", rng.random((48, 48)).astype(np.float32), landmarks, ODD))
+    return CaseSet("odd", ODD, made)
+
+
+def test_heatmaps_take_any_kind_of_structure():
+    cases = odd_cases()
+    method = create("heatmap_regression", ODD, (48, 48), channels=(4, 8), training=QUICK)
+    assert np.isfinite(method.fit(cases, None, QUIET)["loss"]).all()
+    assert method.predict_cases(cases)[0].landmarks.shape == (28, 2)
+
+
+def test_denseseg_takes_outlines_without_an_inside_and_hulls_but_no_open_curve():
+    with pytest.raises(DataError, match="crease covers no region"):
+        create("denseseg", ODD, (48, 48))
+    keep = [s for s in ODD.structures if s.kind is not Kind.CURVE]
+    covered = Anatomy("covered", tuple(keep))
+    rows = np.concatenate([np.arange(28)[ODD.slices[s.name]] for s in keep])
+    cases = CaseSet("odd", covered, [Case(c.id, c.image, c.landmarks[rows], covered) for c in odd_cases()])
+    method = create("denseseg", covered, (48, 48), channels=(4, 8), training=QUICK)
+    assert np.isfinite(method.fit(cases, None, QUIET)["loss"]).all()
+    assert method.predict_cases(cases)[0].landmarks.shape == (23, 2)

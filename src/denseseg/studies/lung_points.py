@@ -38,9 +38,8 @@ from denseseg.geometry.template import Template
 from denseseg.geometry.uvmap import uv_maps
 from denseseg.methods import load_method
 from denseseg.methods.method import Method
-from denseseg.prediction import Prediction
+from denseseg.prediction import Prediction, stacked_landmarks
 from denseseg.studies.new_landmarks import SMOOTHING, NewLandmark, read_maps, read_splines, transfer_score, true_maps
-from denseseg.training.loop import predict_all
 
 CHART = "left lung"
 
@@ -92,7 +91,7 @@ class Variant:
         """(M, K, 2) pixels."""
         new = [NewLandmark(n.name, n.position, self.carriers) for n in place]
         if self.reader == "spline":
-            return read_splines(_landmarks(predictions), template, new, self.smoothing)
+            return read_splines(stacked_landmarks(predictions), template, new, self.smoothing)
         maps, masks = zip(*((p.uv, p.masks) for p in predictions if p.uv is not None and p.masks is not None), strict=True)
         return read_maps(np.stack(maps), np.stack(masks), template, new)
 
@@ -106,7 +105,7 @@ CARRIERS = ((CHART,), ("right lung", CHART), ("right lung", CHART, "heart"))
 VARIANTS = (Variant(), *(Variant("spline", c, s) for c in CARRIERS for s in (0.0, 0.1, 1.0, 10.0)))
 
 
-def lung_points_study(method: Method, parts: Split, batch_size: int = 8, draws: int = 20, seed: int = 0) -> dict[str, Any]:
+def lung_points_study(method: Method, parts: Split, draws: int = 20, seed: int = 0) -> dict[str, Any]:
     """The whole study of a trained method on chest cases with a spacing; errors in mm, each the mean over a place's points.
 
     The variant is chosen by its mean error over the places on the validation part, then used on the test part as it is.
@@ -117,7 +116,7 @@ def lung_points_study(method: Method, parts: Split, batch_size: int = 8, draws: 
     """
     template, anatomy, spacing = method.fitted_template, method.anatomy, _spacing(parts.test)
     train = parts.train.landmarks
-    validation, test = (predict_all(method, part, batch_size) for part in (parts.validation, parts.test))
+    validation, test = (method.predict_cases(part) for part in (parts.validation, parts.test))
     on_validation = _variant_errors(validation, parts.validation.landmarks, train, template, spacing)
     on_test = _variant_errors(test, parts.test.landmarks, train, template, spacing)
     chosen = min(VARIANTS, key=lambda v: np.mean([e.mean() for e in on_validation[str(v)].values()]))
@@ -213,14 +212,9 @@ def _references(
 
 
 def _without(predictions: Sequence[Prediction], indices: list[int]) -> Iterator[Prediction]:
-    for prediction, landmarks in zip(predictions, _landmarks(predictions), strict=True):
+    for prediction, landmarks in zip(predictions, stacked_landmarks(predictions), strict=True):
         landmarks[indices] = np.nan
         yield Prediction(prediction.anatomy, landmarks)
-
-
-def _landmarks(predictions: Sequence[Prediction]) -> np.ndarray:
-    """(M, N, 2), a copy."""
-    return np.stack([p.landmarks for p in predictions if p.landmarks is not None])
 
 
 def _score(points: np.ndarray, train: np.ndarray, template: Template, chosen: Variant, spacing: float) -> dict[str, float]:
@@ -294,7 +288,7 @@ def candidate_ranking(
 
     examples, true = candidates(parts.train.landmarks), candidates(parts.test.landmarks)
     table = transfer_score(examples, parts.train.landmarks, template, (CHART,), smoothing=smoothing, spacing=spacing)
-    predicted = _landmarks(predictions)
+    predicted = stacked_landmarks(predictions)
     found = read_splines(predicted, template, at_mean_shape(examples), smoothing)
     errors = np.linalg.norm(found - true, axis=-1) * spacing  # (M, K)
     baseline = np.linalg.norm(examples.mean(0) - true, axis=-1).mean(0) * spacing
@@ -337,7 +331,7 @@ def record(
     Raises DataError where the folder or the weights cannot be read, or where they do not belong together.
     """
     method = load_method(weights)
-    cases = read_cases(folder).resized(method.size)
+    cases = read_cases(folder).fitted(method.size)
     parts = cases.split(split, seed=0)
     digest = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
     return study_record(
