@@ -10,7 +10,8 @@ from skimage.draw import polygon2mask
 
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
-from denseseg.geometry.contour import Outline, contour_masks, mask_contours
+from denseseg.geometry.contour import Outline, mask_contours
+from denseseg.geometry.regions import contour_masks
 from denseseg.geometry.subsets import landmark_subset
 
 

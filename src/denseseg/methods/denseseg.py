@@ -16,10 +16,10 @@ from denseseg.anatomy import Anatomy
 from denseseg.augment import similarity_views
 from denseseg.batch import Batch
 from denseseg.cases.case_set import CaseSet
-from denseseg.geometry.contour import contour_masks
 from denseseg.geometry.decode import decode_affine, decode_published, uv_targets
 from denseseg.geometry.frame import Size, inside_image
 from denseseg.geometry.outline_projection import snap_all
+from denseseg.geometry.regions import contour_masks, find_regions
 from denseseg.geometry.uvmap import uv_maps
 from denseseg.geometry.warp import unwarp, warp
 from denseseg.methods.method import Method, Recipe
@@ -101,10 +101,11 @@ class DenseSeg(Method):
             self.positive_weights = losses.positive_weights(masks)
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:
-        masks = batch.masks
-        if masks is None:
-            masks = contour_masks(batch.landmarks, self.anatomy, self.size, soft=self.recipe.soft_masks)
-        maps = uv_maps(batch.landmarks, self.fitted_template, self.size, self.recipe.uv_method, self.recipe.band)
+        regions = find_regions(batch.landmarks, self.anatomy, self.size, self.recipe.band + 1)  # for masks and maps alike
+        masks = regions.masks(self.recipe.soft_masks) if batch.masks is None else batch.masks
+        maps = uv_maps(
+            batch.landmarks, self.fitted_template, self.size, self.recipe.uv_method, self.recipe.band, regions=regions
+        )
         return {"landmarks": batch.landmarks, "masks": masks, "uv": maps.uv, "valid": maps.valid}
 
     def losses(self, outputs: tuple[Tensor, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:

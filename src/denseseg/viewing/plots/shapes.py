@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from denseseg.cases.case import Case
-from denseseg.geometry.contour import contour_masks
+from denseseg.geometry.regions import contour_masks
 from denseseg.geometry.template import Template
 from denseseg.viewing.plots.style import (
     BRIGHT,
