@@ -36,7 +36,7 @@ from denseseg.cases.case_set import CaseSet
 from denseseg.cases.folder import read_cases
 from denseseg.evaluation.correspondence import dense_correspondence_error
 from denseseg.files import plain, write_json
-from denseseg.geometry.contour import contour_masks
+from denseseg.geometry.regions import contour_masks
 from denseseg.geometry.decode import affine_inversion, decode_affine, decode_published
 from denseseg.geometry.template import Template
 from denseseg.geometry.uvmap import METHODS, UVMaps, fold_share, uv_maps

@@ -25,7 +25,7 @@ from geometry import commit, machine, milliseconds
 from denseseg.anatomy import Anatomy
 from denseseg.evaluation.correspondence import dense_correspondence_error
 from denseseg.files import plain, write_json
-from denseseg.geometry.contour import contour_masks
+from denseseg.geometry.regions import contour_masks
 from denseseg.geometry.frame import Size
 from denseseg.geometry.template import Template
 from denseseg.geometry.uvmap import uv_maps

@@ -8,7 +8,7 @@ import torch
 
 from denseseg.anatomy import CHEST
 from denseseg.evaluation.correspondence import dense_correspondence_error
-from denseseg.geometry.contour import contour_masks
+from denseseg.geometry.regions import contour_masks
 from denseseg.geometry.template import Template
 from denseseg.geometry.uvmap import uv_maps
 from denseseg.geometry.uvmap_alternatives import polar_to_template

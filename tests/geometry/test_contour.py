@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from skimage.measure import find_contours
 
 from denseseg.anatomy import Anatomy, Structure
-from denseseg.geometry.contour import contour_masks, contour_windows, distance_to_contour, fill_contours, mask_contours, paste
+from denseseg.geometry.contour import contour_windows, distance_to_contour, fill_contours, mask_contours, paste
+from denseseg.geometry.regions import contour_masks
 
 SIZE = (50, 40)
 BLOB = Anatomy("one", (Structure("blob", 16, "blob"),))

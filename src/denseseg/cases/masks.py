@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
-from scipy.spatial import ConvexHull, QhullError
+import torch
 
-from denseseg.anatomy import Structure
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
-from denseseg.geometry.contour import Outline, mask_contours, polygon_mask
+from denseseg.geometry.contour import Outline, mask_contours
+from denseseg.geometry.regions import contour_masks
 from denseseg.geometry.subsets import landmark_subset
 
 
@@ -33,35 +33,19 @@ def true_outline(case: Case, index: int) -> Outline:
     if case.masks is not None:
         return mask_contours(case.masks[index])
     structure = case.anatomy.structures[index]
-    return _polygon(case.points(structure.name), structure)
+    if not structure.outlined:
+        return mask_contours(true_masks(case)[index])
+    points = case.points(structure.name)
+    points = points[~np.isnan(points).any(-1)]
+    return [points] if len(points) >= 3 else []
 
 
 def polygon_masks(landmarks: np.ndarray, case: Case) -> np.ndarray:
-    """(C, H, W) bool: pixel centres inside the outlines of (N, 2) landmarks, true or predicted, in the image of a case.
+    """(C, H, W) bool: pixel centres inside the regions of (N, 2) landmarks, true or predicted, in the image of a case.
 
-    Missing landmarks are skipped; a structure with fewer than three, or that covers no region, has an empty mask.
+    See `geometry.regions.find_regions` for what a structure covers; one that covers nothing has an empty mask.
     """
-    masks = np.zeros((len(case.anatomy), *case.size), bool)
-    for mask, structure in zip(masks, case.anatomy.structures, strict=True):
-        for corners in _polygon(landmarks[case.anatomy.slices[structure.name]], structure):
-            mask[:] = polygon_mask(corners, case.size)
-    return masks
-
-
-def _polygon(points: np.ndarray, structure: Structure) -> Outline:
-    """What (n, 2) landmarks of a structure enclose: one closed curve, or none."""
-    points = points[~np.isnan(points).any(-1)]
-    if len(points) < 3 or not structure.covers:
-        return []
-    return [points] if structure.outlined else _hull(points)
-
-
-def _hull(points: np.ndarray) -> Outline:
-    """The convex hull of (n, 2) points, none where they lie on one line."""
-    try:
-        return [points[ConvexHull(points).vertices]]
-    except QhullError:
-        return []
+    return contour_masks(torch.as_tensor(landmarks)[None], case.anatomy, case.size)[0].numpy() > 0.5
 
 
 def positive_weights(cases: Iterable[Case]) -> np.ndarray:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,10 @@ class ThinPlateSpline:
     def __call__(self, points: Tensor) -> Tensor:
         """Values at (B, P, 2) points: (B, P, 2)."""
         x = (points - self.origin) / self.scale
-        # in portions that stay in the cache; their squared distances by a matrix product
-        bent = [_kernel(_squared_distances(part, self.centres)) @ self.weights for part in x.split(2048, dim=1)]
+        # a processor works in portions that stay in its cache, a device in portions that fit its memory
+        portion = (2**18 if x.device.type == "cpu" else 2**27) // (len(x) * self.centres.shape[1])
+        # squared distances by a matrix product
+        bent = [_kernel(_squared_distances(part, self.centres)) @ self.weights for part in x.split(max(portion, 64), dim=1)]
         return torch.cat(bent, dim=1) + self.affine[:, :1] + x @ self.affine[:, 1:]
 
 
@@ -44,34 +47,23 @@ def fit_spline(points: Tensor, values: Tensor, smoothing: float | Tensor = 0.0) 
     points: (B, n, 2) pixels; a NaN point takes no part. At least three that are not in one line must be present in each.
     values: (n, 2) or (B, n, 2).
     smoothing: the usual lambda, on coordinates scaled to unit spread, one number or (B,).
-    The small system is solved in float64; evaluation is in the dtype of `points`.
+    The small system is solved in float64, without a check that would wait for the device: points that coincide need smoothing
+    > 0. Evaluation is in the dtype of `points`.
     """
-    present = torch.isfinite(points).all(-1)  # (B, n)
-    safe = torch.where(present[..., None], points, 0).double()
-    count = present.sum(1)[:, None, None]
+    present = ~points.isnan().any(-1, keepdim=True)  # (B, n, 1)
+    count = present.sum(1, keepdim=True)
+    safe = torch.where(present, points, 0).double()
     origin = safe.sum(1, keepdim=True) / count
-    centred = torch.where(present[..., None], safe - origin, 0)
-    scale = (centred.square().sum((1, 2)).view(-1, 1, 1) / count).sqrt()
+    centred = (safe - origin) * present
+    scale = (centred.square().sum((1, 2), keepdim=True) / count).sqrt()
     x = centred / scale
-    batch, n = present.shape
-    smoothing = torch.as_tensor(smoothing, dtype=torch.float64, device=points.device).expand(batch)
-    both = present[:, :, None] & present[:, None, :]
-    eye = torch.eye(n, dtype=torch.float64, device=points.device)
-    kernel = torch.where(both, _kernel(torch.cdist(x, x).square()), 0) + smoothing[:, None, None] * eye
-    kernel = torch.where(present[:, :, None] | (eye == 0), kernel, 1.0)  # an absent point's row says: weight = 0
-    linear = torch.cat([torch.ones_like(x[..., :1]), x], -1) * present[..., None]
-    system = torch.cat([torch.cat([kernel, linear], 2), torch.cat([linear.mT, x.new_zeros(batch, 3, 3)], 2)], 1)
-    goal = values.double().expand(batch, n, 2) * present[..., None]
-    solution = torch.linalg.solve(system, torch.cat([goal, goal.new_zeros(batch, 3, 2)], 1))
-    weights, affine = solution[:, :n], solution[:, n:]
-    parts = (torch.where(present[..., None], x, 0), weights, affine, origin, scale)
+    n = x.shape[1]
+    kernel = _kernel((x[:, :, None] - x[:, None]).square().sum(-1)) * (present & present.mT)
+    strength = torch.as_tensor(smoothing, dtype=x.dtype, device=x.device).view(-1, 1)
+    kernel += torch.where(present[..., 0], strength, 1).diag_embed()  # an absent point's row says: weight = 0
+    linear = torch.cat([present.to(x), x], -1)
+    system = x.new_zeros(len(x), n + 3, n + 3)
+    system[:, :n, :n], system[:, :n, n:], system[:, n:, :n] = kernel, linear, linear.mT
+    solution = torch.linalg.solve_ex(system, F.pad(values * present.to(x), (0, 0, 0, 3))).result
+    parts = (x, solution[:, :n], solution[:, n:], origin, scale)
     return ThinPlateSpline(*(part.to(points.dtype) for part in parts))
-
-
-def usable(contour: Tensor) -> Tensor:
-    """(B,) bool: at least three present points (of (B, n, 2)) that are not in one line, enough to carry a map."""
-    present = torch.isfinite(contour).all(-1)
-    safe = torch.where(present[..., None], contour, 0)
-    centred = torch.where(present[..., None], safe - safe.sum(1, keepdim=True) / present.sum(1).clamp_min(1)[:, None, None], 0)
-    spread = torch.linalg.eigvalsh(centred.mT @ centred)  # (B, 2), ascending
-    return (present.sum(1) >= 3) & (spread[:, 0] > 1e-6 * spread[:, 1].clamp_min(1e-12))

@@ -1,14 +1,15 @@
 """uv maps: for each pixel of a structure, its place in the template.
 
-`uv_maps` is the one entry. Its default method is the thin-plate spline that carries a case's landmarks to their template uv,
+`uv_maps` is the one entry. Its default generator is the thin-plate spline that carries a case's landmarks to their template uv,
 evaluated directly at pixel centres: exact at the landmarks, smooth, and defined beyond the mask, so that no pixel of the mask
-lacks supervision. The other methods exist to be compared with.
+lacks supervision. The other generators exist to be compared with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache, partial
 
 import numpy as np
@@ -16,10 +17,10 @@ import torch
 from scipy.interpolate import make_interp_spline
 from torch import Tensor
 
-from denseseg.anatomy import Anatomy
-from denseseg.geometry.contour import contour_masks, contour_windows, dilate, fill_missing, paste, pixel_grid
+from denseseg.geometry.contour import dilate, pixel_grid
 from denseseg.geometry.frame import Size
-from denseseg.geometry.spline import ThinPlateSpline, fit_spline, usable
+from denseseg.geometry.regions import Regions, Windows, find_regions, on_device
+from denseseg.geometry.spline import ThinPlateSpline, fit_spline
 from denseseg.geometry.template import Template
 
 
@@ -37,74 +38,83 @@ class UVMaps:
     folds: Tensor
 
 
+class Generator(StrEnum):
+    """How a uv map is made.
+
+    TPS: thin-plate spline inside the region and up to `band` pixels beyond it. The others are valid inside the region only, and
+    run on the CPU, a structure at a time: see `uvmap_alternatives`. PUBLISHED is the authors' chain with its released
+    normalisation bug, PUBLISHED_FIXED without.
+    """
+
+    TPS = "tps"
+    LINEAR = "linear"
+    POLAR = "polar"
+    PUBLISHED = "published"
+    PUBLISHED_FIXED = "published_fixed"
+
+
 def uv_maps(
     landmarks: Tensor,
     template: Template,
     size: Size | None = None,
-    method: str = "tps",
+    generator: Generator | str = Generator.TPS,
     band: int = 4,
     smoothing: float = 1e-4,
+    regions: Regions | None = None,
 ) -> UVMaps:
     """uv maps of a batch of cases.
 
-    landmarks: (B, N, 2) pixels of an image of `size` (default: the template's); NaN marks a missing one. A structure with fewer
-        than three landmarks has no valid pixel.
-    method: "tps", thin-plate spline inside the mask and up to `band` pixels beyond it; where a map folds, its smoothing is raised
-        tenfold until it does not (at most four times). "linear", "polar", "published" and "published_fixed" (the authors' chain
-        with its released normalisation bug and without) are valid inside the mask only and run on the CPU, a case at a time.
-    Raises ValueError for another method.
+    landmarks: (B, N, 2) pixels of an image of `size` (default: the template's); NaN marks a missing one. A structure that covers
+        no region (see `find_regions`) has no valid pixel.
+    generator: where a map of "tps" folds, its smoothing is raised tenfold until it does not (at most four times).
+    regions: those of the landmarks where they are known already, found with a margin of more than `band`.
+    Raises ValueError for another generator.
     """
-    size = size or template.size
-    if method == "tps":
-        return _spline_maps(landmarks, template, size, band, smoothing)
-    return _casewise_maps(landmarks, template, size, method)
+    generator = Generator(generator)
+    regions = regions or find_regions(landmarks, template.anatomy, size or template.size, band + 1)
+    if generator is Generator.TPS:
+        return _spline_maps(regions, template, band, smoothing)
+    return _casewise_maps(landmarks, regions, template, generator)
 
 
-METHODS = ("tps", "linear", "polar", "published", "published_fixed")
+def _spline_maps(regions: Regions, template: Template, band: int, smoothing: float) -> UVMaps:
+    valid = [dilate(group.inside, band) for group in regions.groups]
+    maps = [_fitted(group, mask, template, smoothing) for group, mask in zip(regions.groups, valid, strict=True)]
+    folds = torch.zeros(regions.shape[:2], device=regions.device)
+    if maps:
+        folded = iter(torch.cat([share for _, share in maps]).gt(0).tolist())  # waits for the device, once for all groups
+    for group, mask, (found, share) in zip(regions.groups, valid, maps, strict=True):
+        again = np.array([i for i in range(len(share)) if next(folded)], dtype=int)
+        if len(again):
+            index = on_device(again, mask)
+            found[index], share[index] = _smoothed(group.taken(again), mask[index], template, smoothing)
+        folds.flatten()[group.place[0].flatten()] = share
+    uv = torch.zeros(*regions.shape[:2], 2, *regions.shape[2:], device=regions.device)
+    for k in (0, 1):
+        regions.paste(uv[:, :, k], (found[:, k] * mask for (found, _), mask in zip(maps, valid, strict=True)))
+    return UVMaps(uv, regions.paste(torch.zeros(regions.shape, dtype=torch.bool, device=regions.device), valid), folds)
 
 
-def _empty(landmarks: Tensor, anatomy: Anatomy, size: Size) -> UVMaps:
-    batch, structures, device = len(landmarks), len(anatomy), landmarks.device
-    return UVMaps(
-        torch.zeros(batch, structures, 2, *size, device=device),
-        torch.zeros(batch, structures, *size, dtype=torch.bool, device=device),
-        torch.zeros(batch, structures, device=device),
-    )
+def _fitted(group: Windows, valid: Tensor, template: Template, smoothing: float | Tensor) -> tuple[Tensor, Tensor]:
+    """Spline maps (S, 2, h, w) of windows, and the share (S,) of their valid pixels where they fold."""
+    places = template.anatomy.padded[group.rows % len(template.anatomy), : group.landmarks.shape[1]]
+    goal = on_device(template.uv.astype(np.float32)[places], valid)
+    uv = _on_grid(fit_spline(group.landmarks, goal, smoothing), group.first, group.size, group.stride)
+    return uv, fold_share(uv, valid)
 
 
-def _spline_maps(landmarks: Tensor, template: Template, size: Size, band: int, smoothing: float) -> UVMaps:
-    maps = _empty(landmarks, template.anatomy, size)
-    goal = torch.as_tensor(template.uv, dtype=torch.float32, device=landmarks.device)
-    for c, where in enumerate(template.anatomy.slices.values()):
-        contour = landmarks[:, where].float()
-        rows = usable(contour).nonzero().flatten()
-        if not len(rows):
-            continue
-        points = contour[rows]
-        polygon = fill_missing(points)
-        first, inside = contour_windows(polygon, size, margin=band + 1)
-        valid = dilate(inside, band)
-        stride = _stride(polygon)
-        strength = torch.full((len(rows),), smoothing, dtype=torch.float64, device=landmarks.device)
-        for attempt in range(5):
-            uv = _on_grid(fit_spline(points, goal[where], strength), first, (valid.shape[1], valid.shape[2]), stride)
-            folded = fold_share(uv, valid)
-            if attempt == 4 or not bool((folded > 0).any()):
-                break
-            strength = torch.where(folded > 0, strength * 10, strength)
-        maps.folds[rows, c] = folded
-        for image, windows in ((maps.uv, uv * valid[:, None]), (maps.valid, valid)):
-            paste([image[row, c] for row in rows.tolist()], windows, first)
-    return maps
+def _smoothed(group: Windows, valid: Tensor, template: Template, smoothing: float) -> tuple[Tensor, Tensor]:
+    """Maps and fold-over shares for folded maps: of the four that are ever smoother, the first that does not fold, or the last.
 
-
-def _stride(polygon: Tensor) -> int:
-    """Pixels between the places at which splines through (B, n, 2) contours are evaluated: the landmarks' spacing, 1 to 4.
-
-    Between landmarks a thin-plate spline is so smooth that few pixels tell the rest. The densest contour of the batch decides.
+    All four are made at once, since asking after each whether it folds would wait for the device each time.
     """
-    spacing = (polygon - torch.roll(polygon, 1, dims=1)).norm(dim=-1).mean(1)
-    return min(max(int(spacing.amin()), 1), 4)
+    count, attempts = len(group.rows), 4
+    strength = smoothing * 10.0 ** torch.arange(1, attempts + 1, device=valid.device, dtype=torch.float64)
+    four = np.repeat(np.arange(count), attempts)
+    uv, share = _fitted(group.taken(four), valid.repeat_interleave(attempts, 0), template, strength.repeat(count))
+    failed = (share.view(count, attempts) > 0).long().cumprod(1).sum(1).clamp_max(attempts - 1)
+    chosen = attempts * torch.arange(count, device=valid.device) + failed
+    return uv[chosen], share[chosen]
 
 
 def _on_grid(spline: ThinPlateSpline, first: Tensor, size: Size, stride: int) -> Tensor:
@@ -113,11 +123,11 @@ def _on_grid(spline: ThinPlateSpline, first: Tensor, size: Size, stride: int) ->
     It is evaluated at every `stride`-th pixel, and cubic splines along rows and columns fill in: a mean error of about a hundredth
     of a pixel, for a map that is several times faster.
     """
-    down, across = (_refinement(n, stride).to(first.device) for n in size)  # (h, coarse h), (w, coarse w)
+    down, across = (_refinement(n, stride).to(first.device, non_blocking=True) for n in size)  # (h, coarse h), (w, coarse w)
     coarse = (down.shape[1], across.shape[1])
     grid = stride * pixel_grid(coarse, first.device) + first[:, None]
     values = spline(grid).mT.unflatten(2, coarse)
-    return down @ values @ across.T
+    return values[..., : size[0], : size[1]] if stride == 1 else down @ values @ across.T
 
 
 @lru_cache(maxsize=1024)
@@ -139,31 +149,23 @@ def fold_share(uv: Tensor, valid: Tensor) -> Tensor:
     return ((determinant <= 0) & inner).sum((1, 2)) / inner.sum((1, 2)).clamp_min(1)
 
 
-def _casewise_maps(landmarks: Tensor, template: Template, size: Size, method: str) -> UVMaps:
+def _casewise_maps(landmarks: Tensor, regions: Regions, template: Template, generator: Generator) -> UVMaps:
     from denseseg.geometry import uvmap_alternatives as alternatives
 
-    generators: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {
-        "linear": alternatives.linear_map,
-        "polar": alternatives.polar_map,
-        "published": alternatives.published_map,
-        "published_fixed": partial(alternatives.published_map, bug=False),
-    }
-    if method not in generators:
-        raise ValueError(f"unknown uv map method {method!r}; known: {', '.join(METHODS)}")
-    anatomy = template.anatomy
-    maps = _empty(landmarks, anatomy, size)
-    masks = contour_masks(landmarks, anatomy, size).bool()
-    for c, where in enumerate(anatomy.slices.values()):
-        for b in usable(landmarks[:, where]).nonzero().flatten().tolist():
-            points = landmarks[b, where].double().cpu().numpy()
-            present = np.isfinite(points).all(1)
-            uv, valid = generators[method](
-                points[present],
-                template.points[where][present],
-                (template.lower[c], template.upper[c]),
-                masks[b, c].cpu().numpy(),
-            )
-            maps.valid[b, c] = torch.as_tensor(valid)
-            maps.uv[b, c] = torch.as_tensor(np.where(valid, uv, 0))
-        maps.folds[:, c] = fold_share(maps.uv[:, c], maps.valid[:, c])
-    return maps
+    make: Callable[..., tuple[np.ndarray, np.ndarray]] = {
+        Generator.LINEAR: alternatives.linear_map,
+        Generator.POLAR: alternatives.polar_map,
+        Generator.PUBLISHED: alternatives.published_map,
+        Generator.PUBLISHED_FIXED: partial(alternatives.published_map, bug=False),
+    }[generator]
+    batch, structures, *size = regions.shape
+    uv, valid = np.zeros((batch, structures, 2, *size), np.float32), np.zeros(regions.shape, bool)
+    masks, points = regions.masks().bool().cpu().numpy(), landmarks.double().cpu().numpy()
+    for row in np.concatenate([np.empty(0, int), *(group.rows for group in regions.groups)]):
+        b, c = divmod(int(row), structures)
+        where = list(template.anatomy.slices.values())[c]
+        present = np.isfinite(points[b, where]).all(1)
+        box = (template.lower[c], template.upper[c])
+        uv[b, c], valid[b, c] = make(points[b, where][present], template.points[where][present], box, masks[b, c])
+    maps = on_device(uv, landmarks), on_device(valid, landmarks)
+    return UVMaps(*maps, fold_share(*(part.flatten(0, 1) for part in maps)).view(batch, structures))

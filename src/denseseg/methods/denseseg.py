@@ -20,10 +20,10 @@ from denseseg.batch import Batch
 from denseseg.cases.case_set import CaseSet
 from denseseg.cases.masks import positive_weights
 from denseseg.errors import STRICT
-from denseseg.geometry.contour import contour_masks
 from denseseg.geometry.decode import decode_affine, decode_published, uv_targets
 from denseseg.geometry.frame import Size, inside_image
 from denseseg.geometry.outline_projection import snap_all
+from denseseg.geometry.regions import find_regions
 from denseseg.geometry.uvmap import Generator, uv_maps
 from denseseg.geometry.warp import unwarp, warp
 from denseseg.methods.method import Recipe
@@ -129,16 +129,21 @@ class DenseSeg(NetworkMethod):
             self.positive_weights = torch.as_tensor(positive_weights(train), dtype=torch.float32)
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:
-        drawn = contour_masks(batch.landmarks, self.anatomy, self.size, soft=self.recipe.soft_masks)
-        masks = batch.masks_or(drawn, soft=self.recipe.soft_masks)
-        maps = uv_maps(batch.landmarks, self.fitted_template, self.size, self.recipe.generator, self.recipe.band)
-        return {"landmarks": batch.landmarks, "masks": masks, "uv": maps.uv, "valid": maps.valid}
+        recipe, terms = self.recipe, self.terms
+        regions = find_regions(batch.landmarks, self.anatomy, self.size, recipe.band + 1)  # for masks and maps alike
+        targets = {"landmarks": batch.landmarks}
+        if "segmentation" in terms or "variation" in terms:
+            targets["masks"] = batch.masks_or(regions.masks(recipe.soft_masks), soft=recipe.soft_masks)
+        if "uv" in terms:
+            maps = uv_maps(batch.landmarks, self.fitted_template, self.size, recipe.generator, recipe.band, regions=regions)
+            targets |= {"uv": maps.uv, "valid": maps.valid}
+        return targets
 
     def losses(self, outputs: tuple[Tensor, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:
         logits, uv = (output.float() for output in outputs)
-        masks = targets["masks"]
 
         def segmentation() -> Tensor:
+            masks = targets["masks"]
             if self.recipe.segmentation is Segmentation.WEIGHTED_BCE:
                 return losses.weighted_bce(logits, masks, self.positive_weights.to(logits))
             return losses.bce(logits, masks) + losses.dice(logits, masks)
@@ -147,7 +152,7 @@ class DenseSeg(NetworkMethod):
             "segmentation": segmentation,
             "uv": lambda: losses.uv_l1(uv, targets["uv"], targets["valid"]),
             "landmarks": lambda: losses.landmark_uv(uv, targets["landmarks"], uv_targets(self.fitted_template, uv), self.anatomy),
-            "variation": lambda: losses.total_variation(uv, masks > 0.5),
+            "variation": lambda: losses.total_variation(uv, targets["masks"] > 0.5),
         }
         return {name: terms[name]() for name in self.terms}
 

@@ -22,7 +22,7 @@ from matplotlib.colors import to_hex
 from scipy.ndimage import binary_dilation
 
 from denseseg.errors import DataError
-from denseseg.geometry.contour import contour_masks
+from denseseg.geometry.regions import contour_masks
 from denseseg.geometry.template import Template
 from denseseg.viewing.plots.style import UV_CORNERS, structure_colours
 
