@@ -16,6 +16,7 @@ from denseseg.batch import Batch
 from denseseg.cases.case_set import CaseSet
 from denseseg.geometry.frame import Size, inside_image
 from denseseg.heatmaps import argmax_landmarks, gaussian_heatmaps, subpixel_landmarks
+from denseseg.methods import inference
 from denseseg.methods.method import Method, Recipe
 from denseseg.networks.unet import HeatmapUNet
 from denseseg.prediction import Prediction
@@ -27,7 +28,7 @@ class HeatmapRecipe(Recipe):
 
     channels: features of the U-Net's levels. sigma: of the Gaussian, as a share of the image height, so that it means the same
     at every size (the paper's 8 pixels at 256). height: its peak value (alpha). decoder: "argmax" or "subpixel".
-    shape_noise: see `Method.plausible`. seen: share of `height` below which a peak says that its landmark is not in the image.
+    shape_noise: see `inference`. seen: share of `height` below which a peak says that its landmark is not in the image.
     present: the same for the median peak of a structure, below which all of it is absent. Both judge only landmarks that some
         training image lacks, so they change nothing where all are always there.
     """
@@ -97,7 +98,8 @@ class HeatmapRegression(Method):
         for where in self.anatomy.slices.values():
             if optional[where].all() and np.median(peaks[where]) < self.recipe.present:
                 points[where], unseen[where] = np.nan, False
-        return Prediction(self.anatomy, self.plausible(points, self.recipe.shape_noise, unseen))
+        prediction = Prediction(self.anatomy, points)
+        return inference.apply_shape_prior(prediction, self.shape_model, self.recipe.shape_noise * self.size[0], unseen)
 
     def state(self) -> dict[str, Tensor]:
         return super().state() | {"optional": self.optional}

@@ -102,17 +102,6 @@ class Method(ABC):
             raise DataError(f"{self.name} has no template yet; train it or load its weights first")
         return self.template
 
-    def plausible(self, points: np.ndarray, noise: float, unseen: np.ndarray | None = None) -> np.ndarray:
-        """(N, 2) pixels -> the most probable shape if each point carries noise of this standard deviation.
-
-        noise: as a share of the image height; 0 leaves the points as they are. unseen: (N,) bool, points that the image does not
-        show, such as those beyond its border: the shape of the others tells where they are.
-        """
-        if not noise:
-            return points
-        assert self.shape_model is not None  # prepare() or loading has set it
-        return self.shape_model.posterior(points, noise * self.size[0], unseen)
-
     def predict_image(self, image: np.ndarray) -> Prediction:
         """Prediction for one (H, W) image in [0, 1] of any size of about the method's aspect ratio, in that image's own pixels."""
         image = np.asarray(image, dtype=np.float32)
