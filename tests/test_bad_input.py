@@ -213,7 +213,11 @@ BROKEN = {
     ),
     "no such image": (nothing, lambda f: read_image(f / "chest.dcm"), "chest.dcm"),
     "unknown method": (nothing, lambda f: create("unet", CHEST, SIZE), "unknown method 'unet'; known: mean_shape, denseseg"),
-    "unknown recipe": (nothing, lambda f: create("denseseg", CHEST, SIZE, "ours"), "no recipe 'ours'; it has: default, many_structures, paper"),
+    "unknown recipe": (
+        nothing,
+        lambda f: create("denseseg", CHEST, SIZE, "ours"),
+        "no recipe 'ours'; it has: default, many_structures, paper",
+    ),
     "unknown option": (
         nothing,
         lambda f: create("denseseg", CHEST, SIZE, chanels=(4, 8)),

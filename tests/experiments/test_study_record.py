@@ -6,8 +6,8 @@ import json
 
 import numpy as np
 import pytest
-
 from denseseg.course.studies_page import render_studies
+
 from denseseg.errors import DataError
 from denseseg.experiments.record import study_record
 from denseseg.experiments.store import read_records, write_study

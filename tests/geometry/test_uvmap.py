@@ -12,9 +12,9 @@ from scipy.ndimage import binary_dilation
 
 from denseseg.anatomy import CHEST, Anatomy, Structure
 from denseseg.geometry.contour import distance_to_contour, fill_missing, mask_contours, polygon_mask, signed_distance
-from denseseg.geometry.regions import contour_masks
 from denseseg.geometry.decode import affine_inversion, decode_affine, decode_published, published_inversion
 from denseseg.geometry.outline_projection import snap_to_contour
+from denseseg.geometry.regions import contour_masks
 from denseseg.geometry.similarity import umeyama
 from denseseg.geometry.spline import fit_spline
 from denseseg.geometry.template import Template

@@ -1,6 +1,8 @@
-"""Landmarks moved onto the predicted outline, in their order."""
+"""Landmarks projected onto the predicted outline, in their order."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -9,8 +11,27 @@ from denseseg.anatomy import Anatomy
 from denseseg.geometry.contour import mask_contours
 from denseseg.geometry.template import Template
 
+FLATTEST = 0.05
 
-def snap_to_contour(
+
+@dataclass(frozen=True)
+class Projection:
+    """Landmarks on an outline: points (n, 2) pixels, and what the step makes of their covariance.
+
+    jacobian: (n, 2, 2), d(projected) / d(given): onto the outline's tangent; own: (n, 2, 2) pixels squared, the covariance of the
+    outline itself, which lies across it. Identity and zero where a landmark stayed.
+    """
+
+    points: np.ndarray
+    jacobian: np.ndarray
+    own: np.ndarray
+
+    def covariance(self, given: np.ndarray) -> np.ndarray:
+        """(n, 2, 2) pixels squared, of the projected points where the given ones had the covariance `given`."""
+        return self.jacobian @ given @ self.jacobian.swapaxes(1, 2) + self.own
+
+
+def project_onto_outline(
     points: np.ndarray,
     uv: np.ndarray,
     probability: np.ndarray,
@@ -18,7 +39,7 @@ def snap_to_contour(
     half_extent: np.ndarray,
     uv_weight: float = 1.0,
     step: float = 0.25,
-) -> np.ndarray:
+) -> Projection:
     """Move landmarks that the anatomy places on an outline to the 0.5 level set of the predicted mask.
 
     Landmark x goes to the outline point p with the least |p - x|^2 + uv_weight |(uv(p) - target) * half_extent|^2: nearest in
@@ -29,12 +50,12 @@ def snap_to_contour(
     order, but a landmark that belongs to it stays where it is, as do all that are missing or lie beyond the border pixels.
 
     points: (n, 2) decoded pixels; uv: (2, H, W); probability: (H, W) in [0, 1]; targets: (n, 2) uv; half_extent: (2,) template
-    pixels per unit uv. Returns (n, 2); the points unchanged where the mask has no outline.
+    pixels per unit uv. Nothing moves where the mask has no outline.
     """
     seen = _within(points, probability.shape)
     curves = mask_contours(probability)
     if not curves or not seen.any():
-        return points
+        return _unmoved(points)
     outline = _densified(curves[0], step, least=4 * len(points))[:-1]
     if (_signed_area(outline) > 0) != (_signed_area(targets) > 0):
         outline = outline[::-1]
@@ -42,9 +63,32 @@ def snap_to_contour(
     if uv_weight:
         cost += uv_weight * cdist(targets[seen] * half_extent, _bilinear(uv, outline) * half_extent, "sqeuclidean")
     place = _cyclic_assignment(cost)
-    snapped = points.copy()
-    snapped[seen] = np.where(_within(outline, probability.shape)[place, None], outline[place], points[seen])
-    return snapped
+    moved = seen.copy()
+    moved[seen] = _within(outline, probability.shape)[place]
+    projection = _unmoved(points)
+    projection.points[seen] = np.where(moved[seen, None], outline[place], points[seen])
+    normal, variance = _across(probability, projection.points[moved])
+    across = normal[:, :, None] * normal[:, None]
+    projection.jacobian[moved] -= across
+    projection.own[moved] = variance[:, None, None] * across
+    return projection
+
+
+def _unmoved(points: np.ndarray) -> Projection:
+    return Projection(points.copy(), np.tile(np.eye(2), (len(points), 1, 1)), np.zeros((len(points), 2, 2)))
+
+
+def _across(probability: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit normals (n, 2) of the outline, and its variance (n,) along them in pixels squared.
+
+    Where an edge is known up to a Gaussian of standard deviation s, the probability to be inside is its distribution function,
+    whose slope at 0.5 is 1 / (sqrt(2 pi) s). A slope below `FLATTEST` a pixel counts as that: s is at most 8 pixels.
+    """
+    steps = 0.5 * np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])
+    right, left, below, above = (_bilinear(probability[None], points + step)[:, 0] for step in steps)
+    gradient = np.stack([right - left, below - above], -1)
+    slope = np.linalg.norm(gradient, axis=1)
+    return gradient / np.maximum(slope, 1e-12)[:, None], 1 / (2 * np.pi * np.maximum(slope, FLATTEST) ** 2)
 
 
 def _within(points: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
@@ -96,16 +140,19 @@ def _bilinear(image: np.ndarray, points: np.ndarray) -> np.ndarray:
     return (upper * (1 - fy) + lower * fy).T
 
 
-def snap_all(points: np.ndarray, uv: np.ndarray, probability: np.ndarray, template: Template, uv_weight: float = 1.0) -> np.ndarray:
-    """`snap_to_contour` for every structure whose landmarks are a contour.
+def project_onto_outlines(
+    points: np.ndarray, uv: np.ndarray, probability: np.ndarray, template: Template, uv_weight: float = 1.0
+) -> Projection:
+    """`project_onto_outline` for every structure whose landmarks are an outline; the others stay.
 
     points: (N, 2); uv: (C, 2, H, W); probability: (C, H, W). uv_weight: as there.
     """
     anatomy: Anatomy = template.anatomy
-    snapped = points.copy()
+    whole = _unmoved(points)
     for c, structure in enumerate(anatomy.structures):
         if structure.outlined:
             where = anatomy.slices[structure.name]
             targets, extent = template.uv[where], template.half_extent[c]
-            snapped[where] = snap_to_contour(points[where], uv[c], probability[c], targets, extent, uv_weight)
-    return snapped
+            part = project_onto_outline(points[where], uv[c], probability[c], targets, extent, uv_weight)
+            whole.points[where], whole.jacobian[where], whole.own[where] = part.points, part.jacobian, part.own
+    return whole

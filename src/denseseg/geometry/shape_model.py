@@ -24,7 +24,7 @@ class ShapeModel:
     variances: np.ndarray
     residual: float
 
-    def posterior(self, points: np.ndarray, noise: float, unseen: np.ndarray | None = None) -> np.ndarray:
+    def posterior(self, points: np.ndarray, noise: float, unseen: np.ndarray | None = None) -> Posterior:
         """Most probable shape given (N, 2) points that each carry independent Gaussian noise of this standard deviation, pixels.
 
         unseen: (N,) bool, points that are to be inferred from the others, whatever value they have.
@@ -34,7 +34,7 @@ class ShapeModel:
         finite = np.isfinite(points).all(-1)
         observed, inferred = np.repeat(finite & ~hidden, 2), np.repeat(hidden, 2)
         if not observed.any():
-            return points.copy()
+            observed[:] = inferred[:] = False
         deviation = points.ravel()[observed] - self.mean[observed]
         modes = self.modes[observed]
         # Woodbury: only a system of the size of the modes is solved
@@ -44,7 +44,50 @@ class ShapeModel:
         shape = points.ravel().copy()
         shape[observed] = self.mean[observed] + explained[observed] + kept * (deviation - explained[observed])
         shape[inferred] = self.mean[inferred] + explained[inferred]
-        return shape.reshape(-1, 2)
+        return Posterior(shape.reshape(-1, 2), self, noise, observed, inferred, inner)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """The most probable shape, and how sure it is.
+
+    points: (N, 2) pixels, the estimate mean + K (observed points - mean). observed, inferred: (2N,) bool, of each coordinate.
+    inner: (k, k), the matrix of the linear system that `ShapeModel.posterior` solves.
+    """
+
+    points: np.ndarray
+    model: ShapeModel
+    noise: float
+    observed: np.ndarray
+    inferred: np.ndarray
+    inner: np.ndarray
+
+    def covariance(self, root: np.ndarray) -> np.ndarray:
+        """(N, 2, 2) pixels squared: covariance of the error of each point; NaN where a point was neither observed nor inferred.
+
+        root: (2N, q) with root root^T = R, the covariance of the observed points' own errors, which need not be what the estimate
+        assumed. Any linear estimate then has the error covariance K R K^T + (I - K) S (I - K)^T, S that of the shapes: what it
+        hands on of the observations' errors, and what it takes for noise though it is shape. Only 2 x 2 blocks are computed.
+        """
+        model, modes = self.model, self.model.modes
+        total = model.residual + self.noise**2
+        pull = np.where(self.observed, self.noise**2 / total, 1.0)[:, None]  # how far a point follows the modes
+        influence = np.linalg.solve(self.inner, modes.T).T  # (2N, k)
+        root = np.where(self.observed[:, None], root, 0.0)
+        handed_on = (1 - pull) * root + pull * (influence @ (modes[self.observed].T @ root[self.observed]))
+        # (I - K) S (I - K)^T for S = modes diag(excess) modes^T + residual I, multiplied out
+        excess = np.maximum(model.variances - model.residual, 1e-9)
+        sign = np.where(self.observed, -1.0, 1.0)[:, None]
+        smoothed = _blocks(influence * (total * self.noise**2 / excess), influence)
+        smoothed += model.residual * (np.eye(2) + _blocks(sign * influence, modes))
+        covariance = _blocks(handed_on, handed_on) + pull.reshape(-1, 2, 1) ** 2 * smoothed
+        covariance[~(self.observed | self.inferred)[::2]] = np.nan
+        return covariance
+
+
+def _blocks(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """The N blocks (2, 2) on the diagonal of left right^T, both (2N, q)."""
+    return left.reshape(-1, 2, left.shape[1]) @ right.reshape(-1, 2, right.shape[1]).swapaxes(1, 2)
 
 
 def fit_shape_model(landmarks: np.ndarray, folds: int = 10) -> ShapeModel:
@@ -73,7 +116,7 @@ def _completed(shapes: np.ndarray, present: np.ndarray, parts: list[np.ndarray],
         for held in parts:
             model = _model(np.delete(shapes, held, axis=0), residual)
             for i in held[~present[held].all(1)]:
-                better[i] = model.posterior(shapes[i].reshape(-1, 2), 0.0, ~present[i, ::2]).ravel()
+                better[i] = model.posterior(shapes[i].reshape(-1, 2), 0.0, ~present[i, ::2]).points.ravel()
         shapes = better
     return shapes
 

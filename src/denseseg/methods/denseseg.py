@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import StrEnum
 from typing import ClassVar
 
@@ -10,22 +11,19 @@ import numpy as np
 import torch
 from pydantic import NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
-from skimage.measure import label
 from torch import Tensor
 
 from denseseg import losses
 from denseseg.anatomy import Anatomy
-from denseseg.augment import similarity_views
 from denseseg.batch import Batch
 from denseseg.cases.case_set import CaseSet
 from denseseg.cases.masks import positive_weights
 from denseseg.errors import STRICT
 from denseseg.geometry.decode import decode_affine, decode_published, uv_targets
 from denseseg.geometry.frame import Size, inside_image
-from denseseg.geometry.outline_projection import snap_all
 from denseseg.geometry.regions import find_regions
 from denseseg.geometry.uvmap import Generator, uv_maps
-from denseseg.geometry.warp import unwarp, warp
+from denseseg.methods import inference
 from denseseg.methods.method import Recipe
 from denseseg.methods.network_method import MANY_STRUCTURES, OURS, NetworkMethod, NetworkRecipe
 from denseseg.networks.unet import TwoHeadUNet
@@ -109,6 +107,7 @@ class DenseSeg(NetworkMethod):
     def __init__(self, anatomy: Anatomy, size: Size, recipe: DenseSegRecipe):
         super().__init__(anatomy, size, recipe)
         self.positive_weights = torch.ones(len(anatomy))
+        self.covariance_factor = 1.0
 
     @classmethod
     def unsupported(cls, anatomy: Anatomy) -> str | None:
@@ -158,65 +157,53 @@ class DenseSeg(NetworkMethod):
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> list[Prediction]:
-        probabilities, uv = self._averaged(images)
+        recipe, template = self.recipe, self.fitted_template
+        maps = inference.average_over_views(self._maps, images.to(self.device), recipe.test_time_views)
+        probabilities, uv = maps[:, : len(self.anatomy)], maps[:, len(self.anatomy) :].unflatten(1, (-1, 2))
         masks = probabilities > 0.5
-        if self.recipe.largest_component:
-            masks = largest_parts(masks)
-        if self.recipe.decoder is Decoder.PUBLISHED:
-            points = decode_published(uv, masks, self.fitted_template)
-            unseen, spreads = torch.zeros_like(points[..., 0], dtype=torch.bool), [None] * len(images)
+        if recipe.largest_component:
+            masks = inference.largest_components(masks)
+        if recipe.decoder is Decoder.PUBLISHED:
+            points, spreads = decode_published(uv, masks, template), [None] * len(images)
+            unseen = torch.zeros_like(points[..., 0], dtype=torch.bool)
         else:
-            decoded = decode_affine(uv, masks, self.fitted_template)
-            points, unseen, spreads = decoded.points, decoded.reach > EXTRAPOLATED, list(decoded.covariance.cpu().numpy())
-        arrays = [t.cpu().numpy() for t in (points.double(), unseen, masks, probabilities, uv)]
-        return [self._prediction(*parts) for parts in zip(*arrays, spreads, strict=True)]
+            decoded = decode_affine(uv, masks, template)
+            points, unseen = decoded.points, decoded.reach > EXTRAPOLATED
+            spreads = list(decoded.covariance.double().cpu().numpy())
+        arrays = [t.cpu().numpy() for t in (points.double(), masks, probabilities, uv, unseen)]
+        return [
+            self._refined(Prediction(self.anatomy, place, mask, probability, uv, mask.any((1, 2)).astype(float), spread), hidden)
+            for place, mask, probability, uv, hidden, spread in zip(*arrays, spreads, strict=True)
+        ]
 
-    def _averaged(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Probabilities (B, C, H, W) and uv (B, C, 2, H, W), the mean over several views of each image.
+    def _maps(self, images: Tensor) -> Tensor:
+        """(B, 3C, H, W): probabilities, then u and v of each structure in turn."""
+        logits, uv = self.network(self.normalise(images))
+        return torch.cat([torch.sigmoid(logits), uv.flatten(1, 2)], dim=1)
 
-        uv names a place of the template, so it does not change with the view: each view's maps are only moved back.
-        """
-        batch, _, height, width = images.shape
-        count = 3 * len(self.anatomy)
-        total = images.new_zeros(batch, count + 1, height, width)
-        for matrix, shift in similarity_views(self.recipe.test_time_views, (height, width), images):
-            logits, uv = self.network(self.normalise(warp(images, matrix, shift)))
-            maps = torch.cat([torch.sigmoid(logits), uv.flatten(1, 2), torch.ones_like(images)], dim=1).to(total)
-            total += unwarp(maps, matrix, shift)
-        mean = total[:, :count] / total[:, count:]  # the last channel counts the views that saw a pixel; the first sees all
-        return mean[:, : len(self.anatomy)], mean[:, len(self.anatomy) :].unflatten(1, (-1, 2))
-
-    def _prediction(
-        self,
-        points: np.ndarray,
-        unseen: np.ndarray,
-        masks: np.ndarray,
-        probabilities: np.ndarray,
-        uv: np.ndarray,
-        covariance: np.ndarray | None,
-    ) -> Prediction:
+    def _refined(self, prediction: Prediction, unseen: np.ndarray) -> Prediction:
+        """Landmarks as decoded -> the most probable shape, on the predicted outlines. unseen: (N,) bool, not read from the map."""
+        points, prior = prediction.landmarks, self.recipe.shape_prior
+        assert points is not None
         unseen = unseen | (np.isfinite(points).all(-1) & ~inside_image(points, self.size))
-        points = self.plausible(points, self.recipe.shape_prior, unseen)
+        prediction = inference.apply_shape_prior(prediction, self.fitted_shape_model, prior * self.size[0], unseen)
         if self.recipe.project_onto_outline:
-            kept = np.where(masks, probabilities, np.minimum(probabilities, 0.49))  # no outline round a part that was left out
             # the shape model has placed the landmarks along the outline; the map's own word on that would add its noise again
-            points = snap_all(points, uv, kept, self.fitted_template, uv_weight=0.0 if self.recipe.shape_prior else 1.0)
-        return Prediction(self.anatomy, points, masks, probabilities, uv, covariance)
+            prediction = inference.apply_outline_projection(prediction, self.fitted_template, 0.0 if prior else 1.0)
+        if prediction.covariance is None:
+            return prediction
+        return replace(prediction, covariance=self.covariance_factor * prediction.covariance)
+
+    def calibrate(self, validation: CaseSet | None) -> None:
+        """Fit the factor of the covariances to cases that were not trained on."""
+        if validation is not None:
+            self.covariance_factor *= inference.covariance_factor(self.predict_cases(validation), validation)
 
     def state(self) -> dict[str, Tensor]:
-        return super().state() | {"positive_weights": self.positive_weights}
+        factor = torch.tensor(self.covariance_factor, dtype=torch.float64)
+        return super().state() | {"positive_weights": self.positive_weights, "covariance_factor": factor}
 
     def set_state(self, state: dict[str, Tensor]) -> None:
         super().set_state(state)
         self.positive_weights = state["positive_weights"]
-
-
-def largest_parts(masks: Tensor) -> Tensor:
-    """(B, C, H, W) bool masks, each reduced to its largest connected part."""
-    kept = np.zeros(masks.shape, bool)
-    array = masks.cpu().numpy()
-    for index in np.ndindex(array.shape[:2]):
-        parts = label(array[index], connectivity=1)
-        if parts.max():
-            kept[index] = parts == np.bincount(parts.ravel())[1:].argmax() + 1
-    return torch.as_tensor(kept, device=masks.device)
+        self.covariance_factor = float(state.get("covariance_factor", 1.0))  # weights of version 1 have none

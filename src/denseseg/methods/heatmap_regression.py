@@ -19,6 +19,7 @@ from denseseg.cases.case_set import CaseSet
 from denseseg.errors import STRICT
 from denseseg.geometry.frame import Size, inside_image
 from denseseg.heatmaps import argmax_landmarks, gaussian_heatmaps, subpixel_landmarks
+from denseseg.methods import inference
 from denseseg.methods.method import Recipe
 from denseseg.methods.network_method import MANY_STRUCTURES, OURS, NetworkMethod, NetworkRecipe
 from denseseg.networks.unet import HeatmapUNet
@@ -110,7 +111,8 @@ class HeatmapRegression(NetworkMethod):
         for c, where in enumerate(self.anatomy.slices.values()):
             if optional[where].all() and np.median(peaks[where]) < self.recipe.presence_threshold:
                 points[where], unseen[where], presence[c] = np.nan, False, 0.0
-        return Prediction(self.anatomy, self.plausible(points, self.recipe.shape_prior, unseen), presence=presence)
+        prediction = Prediction(self.anatomy, points, presence=presence)
+        return inference.apply_shape_prior(prediction, self.fitted_shape_model, self.recipe.shape_prior * self.size[0], unseen)
 
     def state(self) -> dict[str, Tensor]:
         return super().state() | {"optional": self.optional}

@@ -143,8 +143,12 @@ class Method(ABC):
             raise DataError(f"{self.name} has no template yet; train it or load its weights first")
         return self.template
 
-    def plausible(self, points, noise, unseen=None):
-        return self.shape_model.posterior(points, noise * self.size[0], unseen) if noise else points
+    @property
+    def fitted_shape_model(self) -> ShapeModel:
+        """The shape model. Raises DataError before `fit` or loading."""
+        if self.shape_model is None:
+            raise DataError(f"{self.name} has no shape model yet; train it or load its weights first")
+        return self.shape_model
 
     @property
     def parameters(self) -> int:
