@@ -66,10 +66,12 @@ class Changes:
 
     def __getitem__(self, index: slice | Tensor) -> Changes:
         """The part of some cases, such as `changes[rank::world]`: of several processes, each draws for all and applies its own."""
-        return self.each(lambda part: part[index])
+        return self._each(lambda part: part[index])
 
-    def each(self, change: Callable[[Tensor], Tensor]) -> Changes:
-        """With `change` made to every tensor."""
+    def to(self, device: torch.device) -> Changes:
+        return self._each(lambda part: part.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Changes:
         drawn = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{name: change(part) for name, part in drawn.items() if part is not None})
 
@@ -95,7 +97,7 @@ def draw(n: int, size: Size, ranges: Augmentation, generator: torch.Generator) -
 def apply(batch: Batch, changes: Changes) -> Batch:
     """The batch with the changes made, one for each of its cases. Masks come out soft at their edges: see `Batch.masks_or`."""
     size = (batch.images.shape[-2], batch.images.shape[-1])
-    changes = changes.each(lambda part: part.to(batch.images.device))
+    changes = changes.to(batch.images.device)
     bend = None if changes.bend is None else F.interpolate(changes.bend, size, mode="bicubic", align_corners=True)
     source = source_points(changes.matrix, changes.shift, bend, size)
     return replace(

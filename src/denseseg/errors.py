@@ -11,6 +11,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)  # of every model: an unknown field is an error, and so is NaN
 
+UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")  # pydantic's words for a field that a model or dataclass lacks
+
 
 class DataError(ValueError):
     """Bad input. The message names the file or case, what is wrong, and how to fix it."""
@@ -30,12 +32,14 @@ def validated(kind: Any, content: Any, source: str) -> Any:
 def told(error: ValidationError) -> str:
     """The first of pydantic's complaints in one line: field, what was expected, what was found."""
     first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"])
-    expected = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    expected = {"missing": "is missing; add it", "extra_forbidden": "is unknown; correct the name or remove it"}.get(
-        first["type"], expected
-    )
-    found = "" if first["type"] in ("missing", "extra_forbidden", "value_error") else f", got {str(first['input'])[:80]!r}"
+    field, kind = ".".join(str(part) for part in first["loc"]), first["type"]
+    if kind in UNKNOWN:
+        expected, found = "is unknown; correct the name or remove it", ""
+    elif kind == "missing":
+        expected, found = "is missing; add it", ""
+    else:
+        expected = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        found = "" if kind == "value_error" else f", got {first['input']!r:.80}"
     more = len(error.errors()) - 1
     return f"{field} {expected}{found}".strip() + (f" (and {more} more)" if more else "")
 

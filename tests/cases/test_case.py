@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from toy_cases import IMAGE, LANDMARKS, SIZE, make_case, with_value
 
 from denseseg.errors import DataError
@@ -23,6 +25,46 @@ def test_resized_moves_image_landmarks_masks_and_spacing_together(side):
         np.testing.assert_allclose(found, case.landmarks[0], atol=0.15)
     assert case.spacing == pytest.approx(0.5 * 128 / side)
     assert case.masks.shape == (1, side, side)
+
+
+@pytest.mark.parametrize(("size", "fitted"), [((30, 33), (64, 64)), ((62, 65), (48, 40)), ((240, 194), (96, 96))])
+def test_fitted_moves_image_landmarks_masks_and_spacing_together(size, fitted):
+    y, x = np.mgrid[: size[0], : size[1]]
+    centre = np.array([size[1] * 0.4, size[0] * 0.55])
+    blob = np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / (2 * (min(size) / 8) ** 2))
+    old = make_case(size=size, image=blob, landmarks=np.tile(centre, (37, 1)), masks=(blob > 0.3)[None])
+    case, frame = old.fitted(fitted)
+    assert case.size == case.masks.shape[1:] == fitted and case.image.dtype == np.float32 and case.masks.dtype == bool
+    rows, columns = np.mgrid[: fitted[0], : fitted[1]]
+    for weights in (case.image, case.masks[0]):
+        found = [np.average(columns, weights=weights), np.average(rows, weights=weights)]
+        np.testing.assert_allclose(found, case.landmarks[0], atol=0.3)
+    np.testing.assert_allclose(frame.to_original(case.landmarks), old.landmarks, atol=1e-9)
+    assert case.spacing * min(fitted[0] / size[0], fitted[1] / size[1]) == pytest.approx(0.5)
+    assert (case.id, case.metadata) == (old.id, old.metadata)
+
+
+@pytest.mark.parametrize("size", [SIZE, (12, 16), (48, 64), (96, 128)])
+def test_without_padding_fitted_is_resized(size):
+    case = make_case(masks=IMAGE[None] > 0.5)
+    fitted, frame = case.fitted(size)
+    resized = case.resized(size)
+    assert (fitted.image == resized.image).all() and (fitted.masks == resized.masks).all() and frame.offset == (0, 0)
+    np.testing.assert_allclose(fitted.landmarks, frame.to_fitted(case.landmarks), atol=1e-12)
+    assert fitted.spacing == resized.spacing
+
+
+@given(st.tuples(*[st.integers(8, 60)] * 4), st.integers(0, 5))
+@settings(deadline=None, max_examples=50)
+def test_a_case_fits_any_size(sides, seed):
+    """Landmarks may lie half an image outside; a case that is allowed stays so."""
+    size, fitted = sides[:2], sides[2:]
+    margin = max(size) / 2
+    landmarks = np.random.default_rng(seed).uniform(-margin, np.array(size[::-1]) + margin, (37, 2)) - 0.5
+    landmarks[:2] = [[-margin - 0.5] * 2, [size[1] + margin - 0.5, 1]]
+    case, frame = make_case(size=size, landmarks=landmarks, image=np.ones(size)).fitted(fitted)
+    np.testing.assert_allclose(case.landmarks, frame.to_fitted(landmarks), atol=1e-9)
+    assert case.image.max() == pytest.approx(1, abs=1e-5) and case.size == fitted
 
 
 def test_resizing_to_the_same_size_returns_the_same_case():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy_cases import SIZE, make_case, make_set, of_patients, with_value
+from toy_cases import IMAGE, LANDMARKS, SIZE, make_case, make_set, of_patients, with_value
 
-from denseseg.anatomy import CHEST, HAND
+from denseseg.anatomy import CHEST, HAND, Anatomy
 from denseseg.cases.case_set import CaseSet, Split, patients_in_both
 from denseseg.errors import DataError
 
@@ -22,6 +24,8 @@ def test_a_set_is_a_sequence():
     assert cases[-1] is cases.cases[4]
     assert cases.images.shape == (5, *SIZE) and cases.landmarks.shape == (5, 37, 2)
     assert cases.resized((12, 16)).images.shape == (5, 12, 16)
+    mixed = CaseSet("toy", HAND, [make_case(0), make_case(1, size=(32, 32))], {"kind": "phantom"})
+    assert mixed.fitted((20, 20)).images.shape == (2, 20, 20) and mixed.fitted((20, 20)).info == mixed.info
 
 
 def test_a_set_refuses_two_anatomies_one_id_twice_and_stacking_different_sizes():
@@ -33,17 +37,38 @@ def test_a_set_refuses_two_anatomies_one_id_twice_and_stacking_different_sizes()
         _ = CaseSet("toy", HAND, [make_case(0), make_case(1, size=(32, 32))]).images
 
 
+CHANGES = {
+    "id": {"id": "other"},
+    "a landmark": {"landmarks": with_value(LANDMARKS, 1.0)},
+    "a landmark that is missing": {"landmarks": with_value(LANDMARKS, np.nan)},
+    "a grey value": {"image": with_value(IMAGE, 0.0)},
+    "the shape of the image": {"image": IMAGE.reshape(32, 24)},
+    "spacing": {"spacing": 0.5 + 1e-12},
+    "unknown spacing": {"spacing": None},
+    "empty masks": {"masks": np.zeros((1, *SIZE))},
+    "masks": {"masks": with_value(np.zeros((1, *SIZE)), 1)},
+}
+
+
 def test_fingerprint_ignores_order_and_sees_every_change():
     cases = make_set(3)
-    original = cases.fingerprint()
-    assert cases.subset([2, 0, 1]).fingerprint() == original
-    changed = [
-        make_case(0, id="other"),
-        make_case(0, landmarks=with_value(cases[0].landmarks, 1.0)),
-        make_case(0, image=with_value(cases[0].image, 0.0)),
-    ]
-    prints = {CaseSet("toy", HAND, [first, *cases.cases[1:]]).fingerprint() for first in changed}
-    assert len(prints | {original}) == 4
+    prints = {
+        name: CaseSet("toy", HAND, [make_case(0, **change), *cases.cases[1:]]).fingerprint() for name, change in CHANGES.items()
+    }
+    prints["none"] = cases.fingerprint()
+    assert len(set(prints.values())) == len(CHANGES) + 1, prints
+    assert cases.subset([2, 0, 1]).fingerprint() == cases.fingerprint()
+    assert CaseSet("another name", HAND, cases, {"source": "elsewhere"}).fingerprint() == cases.fingerprint()
+
+
+def test_fingerprint_sees_the_anatomy_and_is_never_out_of_date():
+    fingers = Anatomy("hand", (replace(HAND.structures[0], name="fingers"),))
+    cases = make_set(2)
+    named = CaseSet("toy", fingers, [replace(case, anatomy=fingers) for case in cases])
+    before = cases.fingerprint()
+    assert named.fingerprint() != before
+    cases[1].landmarks[3] += 1
+    assert cases.fingerprint() not in (before, named.fingerprint())
 
 
 # ---- splits -----------------------------------------------------------------------------------------------------
