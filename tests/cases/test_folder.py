@@ -12,10 +12,13 @@ import pytest
 from helpers import full_disk
 from toy_cases import SIZE, make_case, make_set, of_patients
 
-from denseseg.anatomy import HAND, WRIST
+from denseseg.anatomy import HAND, WRIST, Anatomy, Kind, Structure
+from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
 from denseseg.cases.folder import read_cases, write_cases
+from denseseg.cases.masks import true_masks
 from denseseg.errors import DataError
+from denseseg.files import write_png
 
 
 @pytest.fixture
@@ -253,3 +256,134 @@ def test_masks_are_never_unpickled(folder):
     (folder / "masks").mkdir()
     np.savez(folder / "masks" / "case000.npz", masks=np.array([{"a": 1}], dtype=object))
     fails(folder, "case000.npz cannot be read")
+
+
+# ---- an anatomy of its own ------------------------------------------------------------------------------------------
+
+SKULL = """
+name = "three kinds"
+anatomy = "skull"
+kind = "phantom"
+year = 2024
+measured = true
+source = "drawn by hand"
+
+[[structures]]
+name = "jaw"
+count = 4
+group = "bone"
+
+[[structures]]
+name = "profile"
+count = 3
+group = "soft tissue"
+kind = "curve"
+
+[[structures]]
+name = "points"
+count = 2
+group = "points"
+kind = "points"
+labels = ["sella", "nasion"]
+region = "hull"
+"""
+
+
+def described(folder: Path, text: str = SKULL) -> Path:
+    """A data-set folder with this description and one case of nine landmarks."""
+    (folder / "images").mkdir(parents=True)
+    (folder / "dataset.toml").write_text(text)
+    (folder / "cases.csv").write_text("case\na\n")
+    rows = [(name, i) for name, count in (("jaw", 4), ("profile", 3), ("points", 2)) for i in range(count)]
+    lines = [f"a,{name},{i},{n}.5,{2 * n}" for n, (name, i) in enumerate(rows)]
+    (folder / "landmarks.csv").write_text("\n".join(["case,structure,index,x,y", *lines]))
+    write_png(folder / "images" / "a.png", np.zeros(SIZE))
+    return folder
+
+
+def test_an_anatomy_may_be_described_and_further_keys_are_kept_as_text(tmp_path):
+    cases = read_cases(described(tmp_path / "a"))
+    jaw, profile, points = cases.anatomy.structures
+    assert (cases.name, cases.anatomy.name, cases.anatomy.counts) == ("three kinds", "skull", [4, 3, 2])
+    assert (jaw.kind, profile.kind, points.kind) == (Kind.OUTLINE, Kind.CURVE, Kind.POINTS)
+    assert points.labels == ("sella", "nasion") and points.region == "hull" and profile.group == "soft tissue"
+    assert cases.info == {"kind": "phantom", "year": "2024", "measured": "True", "source": "drawn by hand"}
+    assert cases[0].points("points").tolist() == [[7.5, 14], [8.5, 16]]
+    again = read_cases(write_cases(tmp_path / "b", cases))
+    assert (again.anatomy, again.info, again.fingerprint()) == (cases.anatomy, cases.info, cases.fingerprint())
+
+
+def test_a_built_in_anatomy_is_written_by_its_name_and_any_other_in_full(tmp_path):
+    write_cases(tmp_path / "hand", make_set(1))
+    assert "structures" not in (tmp_path / "hand" / "dataset.toml").read_text()
+    own = Anatomy("hand", (Structure("hand", 37, "hand", Kind.CURVE),))  # the name of a built-in one, but another anatomy
+    write_cases(tmp_path / "own", CaseSet("own", own, [make_case(anatomy=own)]))
+    assert "structures" in (tmp_path / "own" / "dataset.toml").read_text()
+    assert read_cases(tmp_path / "own").anatomy == own != HAND
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('name = "three kinds"', "name = 3", "name must be a valid string, got 3"),
+        ('name = "three kinds"', 'name = " "', "name String should have at least 1 character"),
+        ('anatomy = "skull"', "anatomy = 1.5", "anatomy must be a valid string"),
+        ('anatomy = "skull"', "", "does not name an anatomy; add a line such as"),
+        ("year = 2024", "year = [2024]", r"year\S* must be a valid string"),
+        ("count = 4", 'count = "4"', "structures.0.count must be a valid integer, got '4'"),
+        ("count = 4", "", "structures.0.count is missing; add it"),
+        ("count = 3", "count = -3", "structures.1.count must be greater than or equal to 1"),
+        ('kind = "curve"', 'kind = "line"', "structures.1.kind must be 'outline', 'curve' or 'points', got 'line'"),
+        ('group = "bone"', 'group = "bone"\ncolor = "red"', "structures.0.color is unknown; correct the name or remove it"),
+        ('"sella", ', "", "points has 2 landmarks but 1 labels"),
+        ('"sella"', "7", "structures.2.labels.0 must be a valid string, got 7"),
+        ('region = "hull"', 'region = "circle"', "structures.2.region must be 'hull', got 'circle'"),
+        ('kind = "curve"', 'kind = "curve"\nregion = "hull"', "profile: region = 'hull' is for kind = 'points' only"),
+        ('name = "profile"', 'name = "jaw"', "two structures are called 'jaw'"),
+    ],
+)
+def test_a_wrong_field_of_the_description_is_named_in_one_line(tmp_path, old, new, message):
+    assert old in SKULL
+    folder = described(tmp_path / "a", SKULL.replace(old, new, 1))
+    with pytest.raises(DataError, match=rf"dataset\.toml:? .*{message}") as caught:
+        read_cases(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("structures", ["structures = 3", "structures = []", 'structures = "jaw"', "[structures]\nname = 'jaw'"])
+def test_structures_of_another_form_are_refused(tmp_path, structures):
+    folder = described(tmp_path / "a", f'anatomy = "skull"\n{structures}\n')
+    with pytest.raises(DataError, match=r"dataset\.toml: structures (must be|Tuple should have)"):
+        read_cases(folder)
+
+
+def test_a_set_of_cephalometric_points_is_written_read_and_fitted(tmp_path):
+    """19 single landmarks on radiographs of 2400 x 1935 pixels of 0.1 mm."""
+    labels = tuple(f"L{number}" for number in range(1, 20))
+    anatomy = Anatomy("ceph", (Structure("landmarks", 19, "landmarks", Kind.POINTS, labels),))
+    rng = np.random.default_rng(0)
+    image = np.zeros((2400, 1935), np.float32)
+    landmarks = rng.uniform(200, 1700, (19, 2)).round(1)
+    landmarks[3] = np.nan
+    column, row = np.round(landmarks[7]).astype(int)
+    image[row - 8 : row + 9, column - 8 : column + 9] = 1  # a mark round the eighth
+    cases = CaseSet("skulls", anatomy, [Case("001", image, landmarks, anatomy, spacing=0.1)], {"licence": "CC0"})
+    found = read_cases(write_cases(tmp_path, cases))
+    assert found.anatomy == anatomy and found.fingerprint() == cases.fingerprint()
+    np.testing.assert_array_equal(found[0].landmarks, landmarks)
+    case, frame = found[0].fitted((512, 512))
+    assert case.size == (512, 512) and case.spacing == pytest.approx(0.1 * 2400 / 512)
+    assert frame.offset == (50, 0) and not case.image[:, :50].any() and not case.image[:, 463:].any()
+    rows, columns = np.mgrid[:512, :512]
+    mark = [np.average(columns, weights=case.image), np.average(rows, weights=case.image)]
+    np.testing.assert_allclose(mark, case.landmarks[7], atol=0.15)
+    np.testing.assert_allclose(frame.to_original(case.landmarks), landmarks, atol=1e-9)
+    assert np.isnan(case.landmarks[3]).all() and true_masks(case).sum() == 0
+    np.testing.assert_allclose(np.ptp(case.landmarks[4:] * case.spacing, axis=0), np.ptp(landmarks[4:] * 0.1, axis=0))
+
+
+@pytest.mark.parametrize("spacing", [0.1, 1 / 3, 1.4, 358.4 / 177, np.float32(0.144), 1, 1e-7])
+def test_the_fingerprint_survives_any_spacing_and_masks(tmp_path, spacing):
+    masks = np.random.default_rng(0).random((1, *SIZE)) > 0.5
+    cases = CaseSet("toy", HAND, [make_case(0, spacing=spacing), make_case(1, spacing=None, masks=masks), make_case(2)])
+    assert read_cases(write_cases(tmp_path, cases)).fingerprint() == cases.fingerprint()
