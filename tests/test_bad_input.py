@@ -13,15 +13,18 @@ import torch
 from graz_files import NAMES as WRISTS
 from graz_files import GrazFiles
 from helpers import full_disk
+from safetensors.torch import save_file
 
 from denseseg.anatomy import CHEST, HAND
+from denseseg.augment import Augmentation
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
 from denseseg.cases.folder import read_cases, write_cases
 from denseseg.course.notebooks import NotebookError, find_notebooks, validate
-from denseseg.errors import DataError
+from denseseg.errors import DataError, validated
 from denseseg.evaluation.scores import evaluate
 from denseseg.experiments.profiles import get_profile, load_cases
+from denseseg.files import read_tensors, write_tensors
 from denseseg.methods import MeanShape, create, load_method, save_method
 from denseseg.phantom.chest.phantom import chest_phantom
 from denseseg.prediction import Prediction
@@ -155,6 +158,15 @@ BROKEN = {
         lambda f: read_cases(f / "data"),
         "dataset.toml: unknown anatomy 'chesst'; built in are: chest, wrist, hand",
     ),
+    "unknown kind of structure": (
+        lambda f: spoil(
+            f / "data/dataset.toml",
+            'anatomy = "chest"',
+            'anatomy = "skull"\nstructures = [{name = "jaw", count = 4, group = "bones", kind = "closed"}]',
+        ),
+        lambda f: read_cases(f / "data"),
+        r"dataset.toml: structures.0.kind must be 'outline', 'curve' or 'points', got 'closed'",
+    ),
     "landmark file missing": (
         lambda f: (f / "data/landmarks.csv").unlink(),
         lambda f: read_cases(f / "data"),
@@ -212,6 +224,11 @@ BROKEN = {
         "images: right hands fit their masks without mirroring; give the images as they were published",
     ),
     "no such image": (nothing, lambda f: read_image(f / "chest.dcm"), "chest.dcm"),
+    "augmentation out of its bounds": (
+        nothing,
+        lambda f: validated(Augmentation, {"scale": -0.1}, "recipe.toml"),
+        r"recipe.toml: scale must be greater than or equal to 0, got -0.1",
+    ),
     "unknown method": (nothing, lambda f: create("unet", CHEST, SIZE), "unknown method 'unet'; known: mean_shape, denseseg"),
     "unknown recipe": (
         nothing,
@@ -250,6 +267,16 @@ BROKEN = {
         lambda f: truncate(f / "weights.safetensors"),
         lambda f: load_method(f / "weights.safetensors"),
         "weights.safetensors holds no tensors or is damaged",
+    ),
+    "weights that hold no numbers": (
+        nothing,
+        lambda f: write_tensors(f / "weights.safetensors", {"network.a": torch.tensor([torch.nan])}, {"method": "a"}),
+        "weights.safetensors: the tensor network.a holds NaN, so nothing was written; train again",
+    ),
+    "a file of another program": (
+        lambda f: save_file({"a": torch.ones(1)}, f / "weights.safetensors"),
+        lambda f: read_tensors(f / "weights.safetensors"),
+        "weights.safetensors was written by another program",
     ),
     "weights missing": (nothing, lambda f: load_method(f / "weight.safetensors"), "weight.safetensors is missing"),
     "full disk while saving weights": (

@@ -1,9 +1,8 @@
-"""Cases, splits and the data-set folder: what goes in comes out, and every defect is named."""
+"""The data-set folder: what goes in comes out, and every defect is named."""
 
 from __future__ import annotations
 
 import gc
-import itertools
 import weakref
 from pathlib import Path
 
@@ -11,38 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import full_disk
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image
-from skimage.io import imsave
+from toy_cases import SIZE, make_case, make_set, of_patients
 
-from denseseg.anatomy import CHEST, HAND, WRIST, get_anatomy
+from denseseg.anatomy import HAND, WRIST, Anatomy, Kind, Structure
 from denseseg.cases.case import Case
-from denseseg.cases.case_set import CaseSet, Split, patients_in_both
+from denseseg.cases.case_set import CaseSet
 from denseseg.cases.folder import read_cases, write_cases
+from denseseg.cases.masks import true_masks
 from denseseg.errors import DataError
-from denseseg.files import read_png, staged, write_png
-from denseseg.geometry.frame import scale_points
-
-SIZE = (24, 32)
-
-
-def make_case(number: int = 0, size: tuple[int, int] = SIZE, **changes) -> Case:
-    """A case of the hand anatomy (37 landmarks), small and random but reproducible."""
-    rng = np.random.default_rng(number)
-    values = {
-        "id": f"case{number:03d}",
-        "image": rng.random(size, dtype=np.float32),
-        "landmarks": rng.random((37, 2)) * (size[1], size[0]),
-        "anatomy": HAND,
-        "spacing": 0.5,
-        "metadata": {"split": "train" if number % 3 else "test", "stratum": "ab"[number % 2], "age": 10.5 + number},
-    }
-    return Case(**(values | changes))
-
-
-def make_set(n: int = 6, **changes) -> CaseSet:
-    return CaseSet("toy", HAND, [make_case(i, **changes) for i in range(n)], {"source": 'a "quoted"\nname', "licence": "none"})
+from denseseg.files import write_png
 
 
 @pytest.fixture
@@ -55,280 +31,6 @@ def edit(path: Path, change) -> None:
     table = pd.read_csv(path, dtype=object)
     table = change(table)
     table.to_csv(path, index=False)
-
-
-# ---- anatomy ----------------------------------------------------------------------------------------------------
-
-
-def test_anatomies_have_the_published_counts():
-    assert (CHEST.n_landmarks, WRIST.n_landmarks, HAND.n_landmarks) == (166, 710, 37)
-    assert CHEST.counts == [44, 50, 26, 23, 23]
-    assert CHEST.slices["heart"] == slice(94, 120)
-    assert np.bincount(WRIST.membership).tolist() == WRIST.counts
-    assert CHEST.groups == {"lungs": [0, 1], "heart": [2], "clavicles": [3, 4]}
-
-
-def test_unknown_names_list_the_known_ones():
-    with pytest.raises(DataError, match="built in are: chest, wrist, hand"):
-        get_anatomy("knee")
-    with pytest.raises(KeyError, match="left clavicle"):
-        CHEST.index("spleen")
-
-
-# ---- points and sizes -------------------------------------------------------------------------------------------
-
-sides = st.integers(8, 3000)
-
-
-@given(sides, sides, sides, sides, st.lists(st.tuples(*[st.floats(-500, 3500)] * 2), min_size=1, max_size=5))
-def test_scaling_points_there_and_back_is_the_identity(h1, w1, h2, w2, points):
-    points = np.array(points)
-    np.testing.assert_allclose(scale_points(scale_points(points, (h1, w1), (h2, w2)), (h2, w2), (h1, w1)), points, atol=1e-6)
-
-
-@given(sides, sides)
-def test_scaling_keeps_the_corners_of_the_image(old, new):
-    """The image spans -0.5 .. size - 0.5: pixel centres are whole numbers."""
-    corners = np.array([[-0.5, -0.5], [old - 0.5, old - 0.5]])
-    expected = [[-0.5, -0.5], [new - 0.5, new - 0.5]]
-    np.testing.assert_allclose(scale_points(corners, (old, old), (new, new)), expected, atol=1e-9)
-
-
-@pytest.mark.parametrize("side", [32, 64, 96, 256])
-def test_resized_moves_image_landmarks_masks_and_spacing_together(side):
-    y, x = np.mgrid[:128, :128]
-    centre = np.array([70.0, 45.0])
-    blob = np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / (2 * 12**2))
-    case = make_case(size=(128, 128), image=blob, landmarks=np.tile(centre, (37, 1)), masks=(blob > 0.5)[None]).resized(
-        (side, side)
-    )
-    rows, columns = np.mgrid[:side, :side]
-    for weights in (case.image, case.masks[0]):
-        found = [np.average(columns, weights=weights), np.average(rows, weights=weights)]
-        np.testing.assert_allclose(found, case.landmarks[0], atol=0.15)
-    assert case.spacing == pytest.approx(0.5 * 128 / side)
-    assert case.masks.shape == (1, side, side)
-
-
-def test_resizing_to_the_same_size_returns_the_same_case():
-    case = make_case()
-    assert case.resized(SIZE) is case
-
-
-def test_resizing_refuses_another_aspect_ratio_unless_spacing_is_unknown():
-    with pytest.raises(DataError, match="aspect ratio"):
-        make_case().resized((24, 24))
-    assert make_case(spacing=None).resized((24, 24)).size == (24, 24)
-
-
-def with_value(array: np.ndarray, value: float) -> np.ndarray:
-    array = array.copy()
-    array.flat[5] = value
-    return array
-
-
-LANDMARKS = make_case().landmarks
-IMAGE = make_case().image
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"image": np.zeros((24, 32, 3))}, "one grey channel"),
-        ({"image": np.zeros((7, 32))}, "at least 8 x 8"),
-        ({"image": with_value(IMAGE, np.nan)}, "NaN or infinite"),
-        ({"image": IMAGE * 255}, r"scale grey values to 0\.\.1"),
-        ({"image": IMAGE - 0.5}, r"scale grey values to 0\.\.1"),
-        ({"landmarks": LANDMARKS[:-1]}, r"hand needs \(37, 2\)"),
-        ({"landmarks": with_value(LANDMARKS, np.inf)}, "infinite"),
-        ({"landmarks": LANDMARKS * np.nan}, "every landmark is missing"),
-        ({"landmarks": with_value(LANDMARKS, 80)}, "landmark 2 at .* far outside the 32 x 24 image"),
-        ({"masks": np.zeros((2, *SIZE))}, "one .* mask per structure"),
-        ({"spacing": 0.0}, "not a positive number"),
-        ({"spacing": float("nan")}, "not a positive number"),
-    ],
-)
-def test_a_bad_case_is_refused_and_named(changes, message):
-    with pytest.raises(DataError, match=f"case case000.*{message}"):
-        make_case(**changes)
-
-
-def test_a_missing_landmark_and_one_just_outside_the_image_are_fine():
-    case = make_case(landmarks=with_value(with_value(LANDMARKS, -3), np.nan))
-    assert np.isnan(case.landmarks).sum() == 1
-
-
-# ---- sets -------------------------------------------------------------------------------------------------------
-
-
-def test_a_set_is_a_sequence():
-    cases = make_set(5)
-    assert len(cases) == 5
-    assert cases.ids == [case.id for case in cases]
-    assert cases[1:3].ids == ["case001", "case002"]
-    assert cases[-1] is cases.cases[4]
-    assert cases.images.shape == (5, *SIZE) and cases.landmarks.shape == (5, 37, 2)
-    assert cases.resized((12, 16)).images.shape == (5, 12, 16)
-
-
-def test_a_set_refuses_two_anatomies_one_id_twice_and_stacking_different_sizes():
-    with pytest.raises(DataError, match="is a hand, the set a chest"):
-        CaseSet("toy", CHEST, [make_case()])
-    with pytest.raises(DataError, match="two cases are called case000"):
-        CaseSet("toy", HAND, [make_case(), make_case()])
-    with pytest.raises(DataError, match="2 different sizes"):
-        _ = CaseSet("toy", HAND, [make_case(0), make_case(1, size=(32, 32))]).images
-
-
-def test_fingerprint_ignores_order_and_sees_every_change():
-    cases = make_set(3)
-    original = cases.fingerprint()
-    assert cases.subset([2, 0, 1]).fingerprint() == original
-    changed = [
-        make_case(0, id="other"),
-        make_case(0, landmarks=with_value(cases[0].landmarks, 1.0)),
-        make_case(0, image=with_value(cases[0].image, 0.0)),
-    ]
-    prints = {CaseSet("toy", HAND, [first, *cases.cases[1:]]).fingerprint() for first in changed}
-    assert len(prints | {original}) == 4
-
-
-# ---- splits -----------------------------------------------------------------------------------------------------
-
-
-@settings(deadline=None, max_examples=40)
-@given(st.integers(20, 40), st.floats(0.3, 0.7), st.floats(0.15, 0.4), st.integers(0, 5))
-def test_stratified_split_is_disjoint_complete_exact_and_deterministic(n, train, validation, seed):
-    cases = make_set(n, size=(8, 8))
-    parts = cases.split("stratified", train=train, validation=validation, seed=seed)
-    ids = [part.ids for part in (parts.train, parts.validation, parts.test)]
-    assert sorted(itertools.chain(*ids)) == cases.ids  # complete, and nothing twice
-    n_learning = round(train * n)
-    assert len(ids[2]) == n - n_learning
-    assert len(ids[1]) == round(validation * n_learning)
-    again = cases.split("stratified", train=train, validation=validation, seed=seed)
-    assert ids == [part.ids for part in (again.train, again.validation, again.test)]
-
-
-def test_stratified_split_divides_each_stratum_alike_and_depends_on_the_seed():
-    cases = make_set(40, size=(8, 8))
-    parts = cases.split("stratified", train=0.5, validation=0.2)
-    for part, count in ((parts.train, 8), (parts.validation, 2), (parts.test, 10)):
-        assert sorted(case.metadata["stratum"] for case in part) == ["a"] * count + ["b"] * count
-    assert parts.test.ids != cases.split("stratified", train=0.5, validation=0.2, seed=1).test.ids
-
-
-def test_paper_split_follows_the_column_and_takes_validation_from_training():
-    cases = make_set(30, size=(8, 8))
-    parts = cases.split("paper", validation=0.25)
-    assert parts.test.ids == [case.id for case in cases if case.metadata["split"] == "test"]
-    assert (len(parts.train), len(parts.validation), len(parts.test)) == (15, 5, 10)
-    assert not len(cases.split("paper", validation=0).validation)
-
-
-def of_patients(patients: list[str | None], seed: int = 0) -> CaseSet:
-    """A case for each entry, of that patient, or of nobody known; strata and published parts at random."""
-    rng = np.random.default_rng(seed)
-    cases = make_set(len(patients), size=(8, 8))
-    for case, patient in zip(cases, patients, strict=True):
-        case.metadata |= {"stratum": str(rng.integers(3)), "split": ["train", "test"][rng.integers(2)]}
-        if patient is not None:
-            case.metadata["patient"] = patient
-    return cases
-
-
-def patients(part: CaseSet) -> set[str]:
-    return {str(case.metadata["patient"]) for case in part if "patient" in case.metadata}
-
-
-def ids(split: Split) -> list[str]:
-    return sorted(split.train.ids + split.validation.ids + split.test.ids)
-
-
-@st.composite
-def crowd(draw) -> list[str | None]:
-    """Patients of one to four cases each, in any order, and a few cases that name none."""
-    sizes = draw(st.lists(st.integers(1, 4), min_size=25, max_size=30))
-    people = [str(number) for number, size in enumerate(sizes) for _ in range(size)] + [None] * draw(st.integers(0, 5))
-    return draw(st.permutations(people))
-
-
-@settings(deadline=None, max_examples=40)
-@given(crowd(), st.floats(0.3, 0.7), st.floats(0.15, 0.4), st.integers(0, 5))
-def test_split_by_patients_keeps_each_in_one_part_and_meets_the_shares_to_one_patient(people, train, validation, seed):
-    cases = of_patients(people, seed)
-    split = cases.split("patients", train=train, validation=validation, seed=seed)
-    assert ids(split) == cases.ids  # complete, and nothing twice
-    assert not patients(split.train) & patients(split.validation)
-    assert patients_in_both(split) == []
-    largest = max(people.count(person) for person in people if person)
-    n_learning = len(split.train) + len(split.validation)
-    assert round(train * len(cases)) <= n_learning < round(train * len(cases)) + largest
-    assert round(validation * n_learning) <= len(split.validation) < round(validation * n_learning) + largest
-    again = cases.split("patients", train=train, validation=validation, seed=seed)
-    assert split.train.ids == again.train.ids and split.test.ids == again.test.ids
-
-
-@settings(deadline=None, max_examples=30)
-@given(crowd(), st.sampled_from(["paper", "stratified"]), st.integers(0, 5))
-def test_validation_never_shares_a_patient_with_training(people, scheme, seed):
-    cases = of_patients(people, seed)
-    split = cases.split(scheme, validation=0.2, seed=seed)
-    assert ids(split) == cases.ids
-    assert not patients(split.train) & patients(split.validation)
-    learning = patients(split.train) | patients(split.validation)
-    assert patients_in_both(split) == sorted(learning & patients(split.test))  # the test part is as published, or as drawn
-
-
-@settings(deadline=None, max_examples=20)
-@given(st.integers(20, 40), st.integers(0, 5))
-def test_where_each_patient_has_one_case_nothing_changes(n, seed):
-    alone, unknown = of_patients([str(i) for i in range(n)], seed), of_patients([None] * n, seed)
-    for scheme in ("paper", "stratified"):
-        a, b = alone.split(scheme, validation=0.3, seed=seed), unknown.split(scheme, validation=0.3, seed=seed)
-        assert (a.train.ids, a.validation.ids, a.test.ids) == (b.train.ids, b.validation.ids, b.test.ids)
-    by_patient, by_case = alone.split("patients", seed=seed, validation=0.3), alone.split("stratified", seed=seed, validation=0.3)
-    assert by_patient.test.ids == by_case.test.ids and by_patient.train.ids == by_case.train.ids
-
-
-def test_the_split_of_a_set_without_patients_is_the_one_of_earlier_versions():
-    split = make_set(20, size=(8, 8)).split("stratified", train=0.5, validation=0.2, seed=3)
-    numbers = [[int(name[4:]) for name in part.ids] for part in (split.train, split.validation, split.test)]
-    assert numbers == [[2, 4, 7, 9, 11, 12, 15, 18], [0, 1], [3, 5, 6, 8, 10, 13, 14, 16, 17, 19]]
-
-
-def test_patients_in_both_parts_are_named():
-    cases = of_patients(["7", "7", "8", "9", None, None])
-    for case, part in zip(cases, ["train", "test", "train", "test", "train", "test"], strict=True):
-        case.metadata["split"] = part
-    assert patients_in_both(cases.split("paper", validation=0)) == ["7"]
-
-
-def test_a_split_by_patients_needs_patients_and_more_than_one():
-    with pytest.raises(DataError, match=r"toy: no case names its patient; add a column patient to cases\.csv"):
-        make_set(9).split("patients")
-    with pytest.raises(DataError, match=r"the (test|training) part of split 'patients' is empty with 9 cases"):
-        of_patients(["1"] * 9).split("patients", validation=0)
-
-
-def test_a_patients_name_stays_text_in_the_folder(tmp_path):
-    found = read_cases(write_cases(tmp_path, of_patients(["007", "8", None])))
-    assert [case.metadata.get("patient") for case in found] == ["007", "8", None]
-
-
-def test_bad_splits_are_refused():
-    cases = make_set(6)
-    with pytest.raises(DataError, match="unknown split 'random'; known: paper, stratified"):
-        cases.split("random")
-    with pytest.raises(DataError, match="validation=1"):
-        cases.split("stratified", validation=1)
-    with pytest.raises(DataError, match=r"the test part .* is empty"):
-        cases.split("stratified", train=1.0, validation=0.2)
-    with pytest.raises(DataError, match=r"the validation part .* is empty with 6 cases"):
-        cases.split("paper", validation=0.01)
-    cases[2].metadata["split"] = "trian"
-    with pytest.raises(DataError, match="holds trian"):
-        cases.split("paper")
 
 
 # ---- the folder -------------------------------------------------------------------------------------------------
@@ -437,19 +139,9 @@ def test_a_generator_that_fails_leaves_the_old_folder_whole(folder):
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
-def test_staged_moves_files_only_when_the_block_ends_well(tmp_path):
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / "a.txt").write_text("old")
-    with pytest.raises(KeyboardInterrupt), staged(tmp_path) as staging:
-        (staging / "sub").mkdir()
-        (staging / "sub" / "a.txt").write_text("half")
-        raise KeyboardInterrupt
-    assert (tmp_path / "sub" / "a.txt").read_text() == "old"
-    with staged(tmp_path) as staging:
-        (staging / "sub").mkdir()
-        (staging / "sub" / "a.txt").write_text("new")
-    assert (tmp_path / "sub" / "a.txt").read_text() == "new"
-    assert not (tmp_path / ".unfinished").exists()
+def test_a_patients_name_stays_text_in_the_folder(tmp_path):
+    found = read_cases(write_cases(tmp_path, of_patients(["007", "8", None])))
+    assert [case.metadata.get("patient") for case in found] == ["007", "8", None]
 
 
 # ---- defects of a folder ----------------------------------------------------------------------------------------
@@ -566,30 +258,132 @@ def test_masks_are_never_unpickled(folder):
     fails(folder, "case000.npz cannot be read")
 
 
-# ---- PNG --------------------------------------------------------------------------------------------------------
+# ---- an anatomy of its own ------------------------------------------------------------------------------------------
+
+SKULL = """
+name = "three kinds"
+anatomy = "skull"
+kind = "phantom"
+year = 2024
+measured = true
+source = "drawn by hand"
+
+[[structures]]
+name = "jaw"
+count = 4
+group = "bone"
+
+[[structures]]
+name = "profile"
+count = 3
+group = "soft tissue"
+kind = "curve"
+
+[[structures]]
+name = "points"
+count = 2
+group = "points"
+kind = "points"
+labels = ["sella", "nasion"]
+region = "hull"
+"""
 
 
-@pytest.mark.parametrize(("bits", "kind"), [(8, np.uint8), (16, np.uint16)])
-def test_png_levels_are_exact(tmp_path, bits, kind):
-    top = np.iinfo(kind).max
-    levels = np.linspace(0, top, 64).astype(kind).reshape(8, 8)
-    imsave(tmp_path / "a.png", levels, check_contrast=False)
-    image = read_png(tmp_path / "a.png")
-    np.testing.assert_array_equal(np.round(image * float(top)), levels)
-    write_png(tmp_path / "b.png", image, bits)
-    np.testing.assert_array_equal(read_png(tmp_path / "b.png"), image)
+def described(folder: Path, text: str = SKULL) -> Path:
+    """A data-set folder with this description and one case of nine landmarks."""
+    (folder / "images").mkdir(parents=True)
+    (folder / "dataset.toml").write_text(text)
+    (folder / "cases.csv").write_text("case\na\n")
+    rows = [(name, i) for name, count in (("jaw", 4), ("profile", 3), ("points", 2)) for i in range(count)]
+    lines = [f"a,{name},{i},{n}.5,{2 * n}" for n, (name, i) in enumerate(rows)]
+    (folder / "landmarks.csv").write_text("\n".join(["case,structure,index,x,y", *lines]))
+    write_png(folder / "images" / "a.png", np.zeros(SIZE))
+    return folder
 
 
-def test_grey_saved_as_colour_is_read_and_colour_refused(tmp_path):
-    grey = np.arange(64, dtype=np.uint8).reshape(8, 8)
-    imsave(tmp_path / "grey.png", np.dstack([grey] * 3), check_contrast=False)
-    np.testing.assert_allclose(read_png(tmp_path / "grey.png") * 255, grey, atol=1e-4)
-    imsave(tmp_path / "colour.png", np.dstack([grey, grey, grey.T]), check_contrast=False)
-    with pytest.raises(DataError, match=r"colour.png has shape .* one grey channel"):
-        read_png(tmp_path / "colour.png")
+def test_an_anatomy_may_be_described_and_further_keys_are_kept_as_text(tmp_path):
+    cases = read_cases(described(tmp_path / "a"))
+    jaw, profile, points = cases.anatomy.structures
+    assert (cases.name, cases.anatomy.name, cases.anatomy.counts) == ("three kinds", "skull", [4, 3, 2])
+    assert (jaw.kind, profile.kind, points.kind) == (Kind.OUTLINE, Kind.CURVE, Kind.POINTS)
+    assert points.labels == ("sella", "nasion") and points.region == "hull" and profile.group == "soft tissue"
+    assert cases.info == {"kind": "phantom", "year": "2024", "measured": "True", "source": "drawn by hand"}
+    assert cases[0].points("points").tolist() == [[7.5, 14], [8.5, 16]]
+    again = read_cases(write_cases(tmp_path / "b", cases))
+    assert (again.anatomy, again.info, again.fingerprint()) == (cases.anatomy, cases.info, cases.fingerprint())
 
 
-def test_pixels_that_are_neither_8_nor_16_bit_are_refused(tmp_path):
-    Image.fromarray(np.arange(64).reshape(8, 8) > 20).save(tmp_path / "bits.png")
-    with pytest.raises(DataError, match=r"bits.png has pixels of type bool; save it with 8 or 16 bit"):
-        read_png(tmp_path / "bits.png")
+def test_a_built_in_anatomy_is_written_by_its_name_and_any_other_in_full(tmp_path):
+    write_cases(tmp_path / "hand", make_set(1))
+    assert "structures" not in (tmp_path / "hand" / "dataset.toml").read_text()
+    own = Anatomy("hand", (Structure("hand", 37, "hand", Kind.CURVE),))  # the name of a built-in one, but another anatomy
+    write_cases(tmp_path / "own", CaseSet("own", own, [make_case(anatomy=own)]))
+    assert "structures" in (tmp_path / "own" / "dataset.toml").read_text()
+    assert read_cases(tmp_path / "own").anatomy == own != HAND
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('name = "three kinds"', "name = 3", "name must be a valid string, got 3"),
+        ('name = "three kinds"', 'name = " "', "name String should have at least 1 character"),
+        ('anatomy = "skull"', "anatomy = 1.5", "anatomy must be a valid string"),
+        ('anatomy = "skull"', "", "does not name an anatomy; add a line such as"),
+        ("year = 2024", "year = [2024]", r"year\S* must be a valid string"),
+        ("count = 4", 'count = "4"', "structures.0.count must be a valid integer, got '4'"),
+        ("count = 4", "", "structures.0.count is missing; add it"),
+        ("count = 3", "count = -3", "structures.1.count must be greater than or equal to 1"),
+        ('kind = "curve"', 'kind = "line"', "structures.1.kind must be 'outline', 'curve' or 'points', got 'line'"),
+        ('group = "bone"', 'group = "bone"\ncolor = "red"', "structures.0.color is unknown; correct the name or remove it"),
+        ('"sella", ', "", "points has 2 landmarks but 1 labels"),
+        ('"sella"', "7", "structures.2.labels.0 must be a valid string, got 7"),
+        ('region = "hull"', 'region = "circle"', "structures.2.region must be 'hull', got 'circle'"),
+        ('kind = "curve"', 'kind = "curve"\nregion = "hull"', "profile: region = 'hull' is for kind = 'points' only"),
+        ('name = "profile"', 'name = "jaw"', "two structures are called 'jaw'"),
+    ],
+)
+def test_a_wrong_field_of_the_description_is_named_in_one_line(tmp_path, old, new, message):
+    assert old in SKULL
+    folder = described(tmp_path / "a", SKULL.replace(old, new, 1))
+    with pytest.raises(DataError, match=rf"dataset\.toml:? .*{message}") as caught:
+        read_cases(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("structures", ["structures = 3", "structures = []", 'structures = "jaw"', "[structures]\nname = 'jaw'"])
+def test_structures_of_another_form_are_refused(tmp_path, structures):
+    folder = described(tmp_path / "a", f'anatomy = "skull"\n{structures}\n')
+    with pytest.raises(DataError, match=r"dataset\.toml: structures (must be|Tuple should have)"):
+        read_cases(folder)
+
+
+def test_a_set_of_cephalometric_points_is_written_read_and_fitted(tmp_path):
+    """19 single landmarks on radiographs of 2400 x 1935 pixels of 0.1 mm."""
+    labels = tuple(f"L{number}" for number in range(1, 20))
+    anatomy = Anatomy("ceph", (Structure("landmarks", 19, "landmarks", Kind.POINTS, labels),))
+    rng = np.random.default_rng(0)
+    image = np.zeros((2400, 1935), np.float32)
+    landmarks = rng.uniform(200, 1700, (19, 2)).round(1)
+    landmarks[3] = np.nan
+    column, row = np.round(landmarks[7]).astype(int)
+    image[row - 8 : row + 9, column - 8 : column + 9] = 1  # a mark round the eighth
+    cases = CaseSet("skulls", anatomy, [Case("001", image, landmarks, anatomy, spacing=0.1)], {"licence": "CC0"})
+    found = read_cases(write_cases(tmp_path, cases))
+    assert found.anatomy == anatomy and found.fingerprint() == cases.fingerprint()
+    np.testing.assert_array_equal(found[0].landmarks, landmarks)
+    case, frame = found[0].fitted((512, 512))
+    assert case.size == (512, 512) and case.spacing == pytest.approx(0.1 * 2400 / 512)
+    assert frame.offset == (50, 0) and not case.image[:, :50].any() and not case.image[:, 463:].any()
+    rows, columns = np.mgrid[:512, :512]
+    mark = [np.average(columns, weights=case.image), np.average(rows, weights=case.image)]
+    np.testing.assert_allclose(mark, case.landmarks[7], atol=0.15)
+    np.testing.assert_allclose(frame.to_original(case.landmarks), landmarks, atol=1e-9)
+    assert np.isnan(case.landmarks[3]).all() and true_masks(case).sum() == 0
+    np.testing.assert_allclose(np.ptp(case.landmarks[4:] * case.spacing, axis=0), np.ptp(landmarks[4:] * 0.1, axis=0))
+
+
+@pytest.mark.parametrize("spacing", [0.1, 1 / 3, 1.4, 358.4 / 177, np.float32(0.144), 1, 1e-7])
+def test_the_fingerprint_survives_any_spacing_and_masks(tmp_path, spacing):
+    masks = np.random.default_rng(0).random((1, *SIZE)) > 0.5
+    cases = CaseSet("toy", HAND, [make_case(0, spacing=spacing), make_case(1, spacing=None, masks=masks), make_case(2)])
+    assert read_cases(write_cases(tmp_path, cases)).fingerprint() == cases.fingerprint()

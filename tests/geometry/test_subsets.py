@@ -7,15 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from denseseg.anatomy import CHEST, HAND, WRIST, Anatomy, get_anatomy
-from denseseg.cases.case_set import CaseSet
-from denseseg.cases.folder import read_cases, write_cases
-from denseseg.cases.masks import reduce_landmarks
-from denseseg.errors import DataError
+from denseseg.anatomy import WRIST
 from denseseg.geometry.subsets import farthest_points, landmark_subset
-from denseseg.geometry.template import Template
-from denseseg.methods import create, load_method
-from denseseg.phantom import chest_phantom
 
 CLOUD = st.integers(2, 30).flatmap(
     lambda n: st.tuples(st.integers(1, n), st.integers(0, n - 1), st.integers(0, 2**31)).map(lambda t: (n, *t))
@@ -69,50 +62,3 @@ def test_a_quarter_of_the_wrist_is_the_papers_178(percent: int, total: int) -> N
     keep = landmark_subset(points, WRIST, percent)
     assert keep.sum() == WRIST.reduced(percent).n_landmarks == total
     assert [int(keep[where].sum()) for where in WRIST.slices.values()] == WRIST.reduced(percent).counts
-
-
-@pytest.mark.parametrize("anatomy", [CHEST, WRIST, HAND], ids=lambda a: a.name)
-def test_a_reduced_anatomy_is_written_out(anatomy) -> None:
-    few = anatomy.reduced(1)
-    assert Anatomy.from_dict(few.to_dict()) == few
-    assert few.counts == [4] * len(anatomy) and few.names == anatomy.names
-
-
-@pytest.mark.parametrize("name", ["wrist 25 %", "knee"])
-def test_no_name_is_parsed(name: str) -> None:
-    with pytest.raises(DataError, match="unknown anatomy"):
-        get_anatomy(name)
-
-
-@pytest.mark.parametrize("percent", [0, 100])
-def test_a_share_beyond_its_range_is_an_error(percent: int) -> None:
-    with pytest.raises(ValueError, match="1 to 99"):
-        CHEST.reduced(percent)
-
-
-@pytest.fixture(scope="module")
-def cases() -> CaseSet:
-    return chest_phantom(6, (64, 64))
-
-
-@pytest.fixture(scope="module")
-def few(cases: CaseSet) -> CaseSet:
-    return reduce_landmarks(cases, 25, Template.from_landmarks(cases.landmarks, CHEST, (64, 64)).points)
-
-
-def test_landmarks_keep_their_order_and_images_and_masks_stay(cases: CaseSet, few: CaseSet) -> None:
-    for old, new in zip(cases, few, strict=True):
-        assert new.image is old.image and new.anatomy == few.anatomy and new.metadata == old.metadata
-        for name in CHEST.names:
-            place = [int(np.flatnonzero((old.points(name) == p).all(1))[0]) for p in new.points(name)]
-            assert place == sorted(place) and len(place) == new.points(name).shape[0]
-        assert new.masks is not None and new.masks[CHEST.index("heart")].sum() > 50
-
-
-def test_a_reduced_set_is_written_read_and_learned_like_any_other(few: CaseSet, tmp_path) -> None:
-    again = read_cases(write_cases(tmp_path / "set", few))
-    assert again.anatomy == few.anatomy and again.fingerprint() == few.fingerprint()
-    method = create("mean_shape", few.anatomy, (64, 64))
-    method.prepare(few)
-    loaded = load_method(method.save(tmp_path / "weights.safetensors"))
-    assert loaded.anatomy == few.anatomy

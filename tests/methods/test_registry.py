@@ -124,7 +124,7 @@ def test_reduced_anatomies_of_version_1_are_known_by_their_name(tmp_path):
 def test_files_of_a_later_version_say_so(cases, tmp_path):
     path = save_method(prepared("mean_shape", cases), tmp_path / "weights.safetensors")
     rewritten(path, lambda h: h | {"version": 99})
-    with pytest.raises(DataError, match="written by a later version of this package .*; update denseseg"):
+    with pytest.raises(DataError, match=r"written by a later version of this package .*; update denseseg"):
         load_method(path)
 
 

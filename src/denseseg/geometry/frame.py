@@ -29,10 +29,6 @@ class Frame:
 
     scale: fitted pixels per original pixel. offset: (x, y), fitted pixels of padding at the left and at the top.
     A point p of the original is at (p + 0.5) * scale - 0.5 + offset in the fitted image.
-
-    >>> frame = Frame.fit((2400, 1935), (512, 512))
-    >>> frame.to_original(frame.to_fitted(np.array([967.0, 1199.5]))).round(9).tolist()
-    [967.0, 1199.5]
     """
 
     original: Size

@@ -56,29 +56,11 @@ INFO = {
 
 
 def read_graz(
-    images: str | Path,
-    segmentations: str | Path,
-    landmarks: str | Path,
-    table: str | Path,
-    *,
-    absent: str = "nan",
-    checksums: str | Path | None = None,
-    converted: str | Path | None = None,
-    progress: bool = False,
+    images: str | Path, segmentations: str | Path, landmarks: str | Path, table: str | Path, **options: Any
 ) -> tuple[CaseSet, Report]:
-    """All cases of `graz_cases` in memory: about 2 MB each, so 9 GB for the 4830 published ones."""
+    """All cases of `graz_cases`, with its options, in memory: about 2 MB each, so 9 GB for the 4830 published ones."""
     report = Report()
-    cases = graz_cases(
-        images,
-        segmentations,
-        landmarks,
-        table,
-        report,
-        absent=absent,
-        checksums=checksums,
-        converted=converted,
-        progress=progress,
-    )
+    cases = graz_cases(images, segmentations, landmarks, table, report, **options)
     return CaseSet(NAME, WRIST, cases, INFO), report
 
 

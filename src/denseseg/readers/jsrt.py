@@ -28,9 +28,9 @@ from tqdm.auto import tqdm
 from denseseg.anatomy import CHEST
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
+from denseseg.cases.masks import true_masks
 from denseseg.errors import DataError
 from denseseg.files import read_png
-from denseseg.geometry.contour import polygon_mask
 from denseseg.geometry.frame import Size, scale_points
 from denseseg.readers.files import Report, few, kept_image, verify_checksums
 
@@ -280,12 +280,8 @@ def _check_polarity(cases: list[Case], folder: Path) -> list[str]:
 
 
 def _mean_grey(case: Case, structures: Iterable[str]) -> float:
-    """Mean grey value within the contours of the structures that have landmarks; NaN where none has."""
-    inside = np.zeros(case.size, dtype=bool)
-    for name in structures:
-        points = case.points(name)
-        if not np.isnan(points).any():
-            inside |= polygon_mask(points, case.size)
+    """Mean grey value within the structures that are there; NaN where none is."""
+    inside = true_masks(case)[[CHEST.index(name) for name in structures]].any(0)
     return float(case.image[inside].mean()) if inside.any() else np.nan
 
 

@@ -97,9 +97,7 @@ def make_fabric(run: Run) -> Fabric:
     devices = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     nodes = int(os.environ.get("WORLD_SIZE", 1)) // devices
     precision: Any = run.resolved_precision
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(
-        logging.WARNING
-    )  # it would print the precision on every page
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)  # else each page tells the precision
     fabric = Fabric(accelerator=run.resolved_device, devices=devices, num_nodes=nodes, precision=precision)
     fabric.launch()
     return fabric

@@ -1,4 +1,4 @@
-"""The JSRT reader, its preparation script, and the reader of single images, on synthetic files in the public layouts."""
+"""The JSRT reader and its preparation script, on synthetic files in the public layouts."""
 
 from __future__ import annotations
 
@@ -8,67 +8,17 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pydicom
 import pytest
-import SimpleITK as sitk
+from jsrt_files import NAMES, contour, radiograph, save_png, write_img, write_landmarks
 from PIL import Image
-from pydicom.dataset import FileDataset, FileMetaDataset
 from skimage.draw import polygon2mask
 
 from denseseg.anatomy import CHEST
 from denseseg.cases.folder import read_cases
 from denseseg.errors import DataError
-from denseseg.files import read_png
-from denseseg.readers import jsrt, read_image, read_jsrt
-from denseseg.readers.image import window
+from denseseg.readers import jsrt, read_jsrt
 
 SCRIPT = Path(__file__).parents[2] / "data_scripts" / "prepare_jsrt.py"
-CENTRES = {  # (x, y), radii in the 1024-pixel frame: the patient's right is on the left of the image
-    "right lung": ((280, 480), (150, 340)),
-    "left lung": ((760, 470), (140, 330)),
-    "heart": ((570, 640), (120, 110)),
-    "right clavicle": ((350, 160), (120, 30)),
-    "left clavicle": ((680, 155), (120, 30)),
-}
-GREY = dict(zip(CHEST.names, (0.2, 0.2, 0.8, 0.9, 0.9), strict=True))  # air dark, bone bright
-
-
-def contour(structure: str, number: int = 0) -> np.ndarray:
-    """An ellipse with the structure's number of landmarks, whole pixels of the 1024 frame, a little different in each case."""
-    centre, radii = CENTRES[structure]
-    count = CHEST.counts[CHEST.index(structure)]
-    angle = 2 * np.pi * np.arange(count) / count
-    points = np.array(centre) + number + np.column_stack([np.cos(angle), np.sin(angle)]) * radii
-    return np.round(points)
-
-
-def radiograph(size: int, number: int = 0) -> np.ndarray:
-    """(size, size) in [0, 1] that shows the contours in the right grey."""
-    image = np.full((size, size), 0.6)
-    for structure, grey in GREY.items():
-        points = (contour(structure, number) + 0.5) * size / 1024 - 0.5
-        image[polygon2mask(image.shape, points[:, ::-1])] = grey
-    return image
-
-
-def write_img(path: Path, image: np.ndarray) -> None:
-    """As JSRT does: density, so bone dark; big-endian; 12 of 16 bit."""
-    np.round((1 - image) * 4095).astype(">u2").tofile(path)
-
-
-def save_png(path: Path, image: np.ndarray, bits: int = 8) -> None:
-    top, kind = (255, np.uint8) if bits == 8 else (65535, np.uint16)
-    Image.fromarray(np.round(image * top).astype(kind)).save(path)
-
-
-def write_landmarks(folder: Path, name: str, number: int = 0, skip: tuple[str, ...] = ()) -> None:
-    for structure, part in jsrt.FOLDERS.items():
-        (folder / part).mkdir(parents=True, exist_ok=True)
-        if structure not in skip:
-            np.save(folder / part / f"{name}.npy", contour(structure, number))
-
-
-NAMES = ("JPCLN001", "JPCLN002", "JPCNN001", "JPCNN002", "JPCNN003")
 
 
 @pytest.fixture
@@ -82,7 +32,7 @@ def copy(tmp_path: Path) -> tuple[Path, Path]:
     return images, landmarks
 
 
-# ---- JSRT: what is right --------------------------------------------------------------------------------------------
+# ---- what is right --------------------------------------------------------------------------------------------
 
 
 def test_an_original_img_file_is_big_endian_and_inverted(tmp_path):
@@ -157,7 +107,7 @@ def test_names_in_lower_case_and_other_files_are_no_obstacle(copy):
     assert read_jsrt(images, landmarks)[0].ids == list(NAMES)
 
 
-# ---- JSRT: what is missing ------------------------------------------------------------------------------------------
+# ---- what is missing ------------------------------------------------------------------------------------------
 
 
 def test_a_case_without_landmarks_is_left_out_and_reported(copy):
@@ -198,7 +148,7 @@ def test_landmarks_without_an_image_are_reported(copy):
     assert len(cases) == 4 and "landmarks without an image, not used: JPCNN002" in str(report)
 
 
-# ---- JSRT: what is wrong --------------------------------------------------------------------------------------------
+# ---- what is wrong --------------------------------------------------------------------------------------------
 
 
 def refused(images: Path, landmarks: Path, message: str, **options) -> None:
@@ -304,7 +254,7 @@ def test_mirrored_landmarks_are_recognised(copy):
     refused(images, landmarks, "right side right of the left.*; check that the folders are not mixed up")
 
 
-# ---- JSRT: masks and checksums --------------------------------------------------------------------------------------
+# ---- masks and checksums --------------------------------------------------------------------------------------
 
 
 def write_masks(folder: Path, name: str, fold: str = "fold1", skip: tuple[str, ...] = ()) -> None:
@@ -365,7 +315,7 @@ def test_checksums_are_verified_before_anything_is_read(copy, tmp_path):
     refused(images, landmarks, "JPCNN001.png differs from its checksum", checksums=file)
 
 
-# ---- JSRT: the script -----------------------------------------------------------------------------------------------
+# ---- the script -----------------------------------------------------------------------------------------------
 
 
 def prepare(copy: tuple[Path, Path], out: Path, *options: str) -> subprocess.CompletedProcess:
@@ -431,151 +381,3 @@ def test_converted_images_are_kept_whole_or_not_at_all(copy, tmp_path):
     first = read_jsrt(*copy, size=48, converted=folder)[0]
     assert sorted(path.name for path in folder.iterdir()) == [f"{name}.png" for name in NAMES]
     assert read_jsrt(*copy, size=48, converted=folder)[0].fingerprint() == first.fingerprint()
-
-
-# ---- single images --------------------------------------------------------------------------------------------------
-
-RAMP = np.linspace(0, 4000, 24 * 32).reshape(24, 32).astype(np.uint16)
-
-
-def write_dicom(path: Path, pixels: np.ndarray = RAMP, **tags) -> Path:
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
-    meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
-    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    data = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    data.SOPClassUID, data.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    data.Rows, data.Columns = pixels.shape[-2:]
-    data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
-    data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 12, 11, 0
-    data.PixelData = pixels.astype("<u2").tobytes()
-    for name, value in tags.items():
-        setattr(data, name, value)
-    data.save_as(path)
-    return path
-
-
-def test_a_png_is_read_as_in_a_data_set_folder(tmp_path):
-    save_png(tmp_path / "a.png", radiograph(64), bits=16)
-    found = read_image(tmp_path / "a.png")
-    np.testing.assert_array_equal(found.image, read_png(tmp_path / "a.png"))
-    assert found.spacing is None and found.path == tmp_path / "a.png"
-
-
-@pytest.mark.parametrize(("name", "tolerance"), [("a.jpg", 0.15), ("a.JPEG", 0.15), ("a.tif", 0.003), ("a.tiff", 0.003)])
-def test_jpeg_and_tiff(tmp_path, name, tolerance):
-    save_png(tmp_path / name, radiograph(64))
-    image = read_image(tmp_path / name).image
-    assert image.dtype == np.float32
-    np.testing.assert_allclose(image, radiograph(64), atol=tolerance)
-
-
-def test_an_original_jsrt_file_brings_its_spacing(tmp_path):
-    write_img(tmp_path / "JPCLN001.IMG", radiograph(2048))
-    found = read_image(tmp_path / "JPCLN001.IMG")
-    assert found.spacing == pytest.approx(0.175)
-    np.testing.assert_array_equal(found.image, jsrt.read_img_file(tmp_path / "JPCLN001.IMG"))
-
-
-def test_windowing_ignores_a_few_outliers_and_keeps_the_order():
-    values = np.linspace(100, 200, 10_000).reshape(100, 100)
-    values[0, :5] = 1e6
-    image = window(values)
-    assert image.min() == 0 and image.max() == 1
-    assert np.ptp(image[50]) == pytest.approx(100 / 99 * 0.01 * 0.99, rel=0.05)  # a row spans 1 % of the range
-    sparse = np.zeros((100, 100))
-    sparse[3, 3] = 7
-    assert window(sparse)[3, 3] == 1
-    with pytest.raises(DataError, match="all pixels have the value 3"):
-        window(np.full((8, 8), 3))
-    with pytest.raises(DataError, match="NaN or infinite"):
-        window(np.array([[0, np.nan]]))
-
-
-def test_dicom_grey_values_and_spacing(tmp_path):
-    found = read_image(write_dicom(tmp_path / "a.dcm", PixelSpacing=[0.2, 0.2], ImagerPixelSpacing=[0.3, 0.3]))
-    np.testing.assert_allclose(found.image, window(RAMP))
-    assert found.spacing == 0.2  # calibrated to the body, so before the detector's
-    assert read_image(write_dicom(tmp_path / "b.dcm", ImagerPixelSpacing=[0.3, 0.3])).spacing == 0.3
-    assert read_image(write_dicom(tmp_path / "without_extension")).spacing is None
-
-
-def test_dicom_monochrome1_and_a_negative_rescale_slope_are_inverted(tmp_path):
-    for tags in ({"PhotometricInterpretation": "MONOCHROME1"}, {"RescaleSlope": -2, "RescaleIntercept": 100}):
-        found = read_image(write_dicom(tmp_path / "a.dcm", **tags))
-        np.testing.assert_allclose(found.image, 1 - window(RAMP), atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("tags", "message"),
-    [
-        ({"NumberOfFrames": 3}, "a.dcm has 3 frames; export the one"),
-        ({"PhotometricInterpretation": "RGB"}, r"is in colour \(RGB\)"),
-        ({"PixelSpacing": [0.2, 0.3]}, "has pixels of 0.2 x 0.3 mm; resample it to square pixels"),
-        ({"PixelSpacing": [0, 0]}, "has pixels of 0 x 0 mm"),
-        ({"PixelData": b"\0\0"}, "a.dcm cannot be read"),
-        ({"PixelData": b"\0" * RAMP.nbytes}, "a.dcm: all pixels have the value 0"),
-    ],
-)
-def test_dicom_that_cannot_be_used_is_refused(tmp_path, tags, message):
-    path = write_dicom(tmp_path / "a.dcm", **tags)
-    with pytest.raises(DataError, match=message):
-        read_image(path)
-
-
-def test_dicom_without_pixels_is_refused(tmp_path):
-    path = write_dicom(tmp_path / "a.dcm")
-    data = pydicom.dcmread(path)
-    del data.PixelData
-    data.save_as(path)
-    with pytest.raises(DataError, match="DICOM without an image"):
-        read_image(path)
-
-
-@pytest.mark.parametrize("name", ["a.mha", "a.mhd", "a.nrrd", "a.nii", "a.nii.gz"])
-@pytest.mark.parametrize("as_slice", [False, True])
-def test_itk_formats(tmp_path, name, as_slice):
-    content = sitk.GetImageFromArray(RAMP[None] if as_slice else RAMP)
-    content.SetSpacing((0.25, 0.25, 1.0)[: content.GetDimension()])
-    sitk.WriteImage(content, str(tmp_path / name))
-    found = read_image(tmp_path / name)
-    np.testing.assert_allclose(found.image, window(RAMP))
-    assert found.spacing == pytest.approx(0.25)
-
-
-def test_itk_volumes_colour_and_long_pixels_are_refused(tmp_path):
-    path = tmp_path / "a.mha"
-    sitk.WriteImage(sitk.GetImageFromArray(np.stack([RAMP] * 3)), str(path))
-    with pytest.raises(DataError, match=r"has shape \(3, 24, 32\); export one slice"):
-        read_image(path)
-    sitk.WriteImage(sitk.GetImageFromArray(np.dstack([RAMP] * 3), isVector=True), str(path))
-    with pytest.raises(DataError, match="is in colour"):
-        read_image(path)
-    content = sitk.GetImageFromArray(RAMP)
-    content.SetSpacing((0.2, 0.4))
-    sitk.WriteImage(content, str(path))
-    with pytest.raises(DataError, match=r"pixels of 0.2 x 0.4 mm"):
-        read_image(path)
-
-
-@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.dcm", "a.mha", "a.nii.gz", "a.img"])
-def test_a_damaged_file_is_named(tmp_path, name):
-    (tmp_path / name).write_bytes(b"nonsense" * 50)
-    with pytest.raises(DataError, match=f"{name} (cannot be read|has 400 bytes)"):
-        read_image(tmp_path / name)
-
-
-def test_missing_and_unknown_files(tmp_path):
-    with pytest.raises(DataError, match="not a file"):
-        read_image(tmp_path / "a.png")
-    (tmp_path / "a.docx").write_bytes(b"x" * 200)
-    with pytest.raises(DataError, match="this kind of file is not known; convert it to PNG"):
-        read_image(tmp_path / "a.docx")
-
-
-@pytest.mark.parametrize(("name", "library"), [("a.dcm", "pydicom"), ("a.mha", "SimpleITK")])
-def test_a_missing_library_says_how_to_install_it(tmp_path, monkeypatch, name, library):
-    (tmp_path / name).write_bytes(b"anything")
-    monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(DataError, match=rf"reading .*{name} needs {library}: pip install denseseg\[medical\]"):
-        read_image(tmp_path / name)

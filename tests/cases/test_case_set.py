@@ -1,0 +1,193 @@
+"""Sets of cases: their fingerprint, and how they are divided."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy_cases import IMAGE, LANDMARKS, SIZE, make_case, make_set, of_patients, with_value
+
+from denseseg.anatomy import CHEST, HAND, Anatomy
+from denseseg.cases.case_set import CaseSet, Split, patients_in_both
+from denseseg.errors import DataError
+
+
+def test_a_set_is_a_sequence():
+    cases = make_set(5)
+    assert len(cases) == 5
+    assert cases.ids == [case.id for case in cases]
+    assert cases[1:3].ids == ["case001", "case002"]
+    assert cases[-1] is cases.cases[4]
+    assert cases.images.shape == (5, *SIZE) and cases.landmarks.shape == (5, 37, 2)
+    assert cases.resized((12, 16)).images.shape == (5, 12, 16)
+    mixed = CaseSet("toy", HAND, [make_case(0), make_case(1, size=(32, 32))], {"kind": "phantom"})
+    assert mixed.fitted((20, 20)).images.shape == (2, 20, 20) and mixed.fitted((20, 20)).info == mixed.info
+
+
+def test_a_set_refuses_two_anatomies_one_id_twice_and_stacking_different_sizes():
+    with pytest.raises(DataError, match="is a hand, the set a chest"):
+        CaseSet("toy", CHEST, [make_case()])
+    with pytest.raises(DataError, match="two cases are called case000"):
+        CaseSet("toy", HAND, [make_case(), make_case()])
+    with pytest.raises(DataError, match="2 different sizes"):
+        _ = CaseSet("toy", HAND, [make_case(0), make_case(1, size=(32, 32))]).images
+
+
+CHANGES = {
+    "id": {"id": "other"},
+    "a landmark": {"landmarks": with_value(LANDMARKS, 1.0)},
+    "a landmark that is missing": {"landmarks": with_value(LANDMARKS, np.nan)},
+    "a grey value": {"image": with_value(IMAGE, 0.0)},
+    "the shape of the image": {"image": IMAGE.reshape(32, 24)},
+    "spacing": {"spacing": 0.5 + 1e-12},
+    "unknown spacing": {"spacing": None},
+    "empty masks": {"masks": np.zeros((1, *SIZE))},
+    "masks": {"masks": with_value(np.zeros((1, *SIZE)), 1)},
+}
+
+
+def test_fingerprint_ignores_order_and_sees_every_change():
+    cases = make_set(3)
+    prints = {
+        name: CaseSet("toy", HAND, [make_case(0, **change), *cases.cases[1:]]).fingerprint() for name, change in CHANGES.items()
+    }
+    prints["none"] = cases.fingerprint()
+    assert len(set(prints.values())) == len(CHANGES) + 1, prints
+    assert cases.subset([2, 0, 1]).fingerprint() == cases.fingerprint()
+    assert CaseSet("another name", HAND, cases, {"source": "elsewhere"}).fingerprint() == cases.fingerprint()
+
+
+def test_fingerprint_sees_the_anatomy_and_is_never_out_of_date():
+    fingers = Anatomy("hand", (replace(HAND.structures[0], name="fingers"),))
+    cases = make_set(2)
+    named = CaseSet("toy", fingers, [replace(case, anatomy=fingers) for case in cases])
+    before = cases.fingerprint()
+    assert named.fingerprint() != before
+    cases[1].landmarks[3] += 1
+    assert cases.fingerprint() not in (before, named.fingerprint())
+
+
+# ---- splits -----------------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(20, 40), st.floats(0.3, 0.7), st.floats(0.15, 0.4), st.integers(0, 5))
+def test_stratified_split_is_disjoint_complete_exact_and_deterministic(n, train, validation, seed):
+    cases = make_set(n, size=(8, 8))
+    parts = cases.split("stratified", train=train, validation=validation, seed=seed)
+    ids = [part.ids for part in (parts.train, parts.validation, parts.test)]
+    assert sorted(itertools.chain(*ids)) == cases.ids  # complete, and nothing twice
+    n_learning = round(train * n)
+    assert len(ids[2]) == n - n_learning
+    assert len(ids[1]) == round(validation * n_learning)
+    again = cases.split("stratified", train=train, validation=validation, seed=seed)
+    assert ids == [part.ids for part in (again.train, again.validation, again.test)]
+
+
+def test_stratified_split_divides_each_stratum_alike_and_depends_on_the_seed():
+    cases = make_set(40, size=(8, 8))
+    parts = cases.split("stratified", train=0.5, validation=0.2)
+    for part, count in ((parts.train, 8), (parts.validation, 2), (parts.test, 10)):
+        assert sorted(case.metadata["stratum"] for case in part) == ["a"] * count + ["b"] * count
+    assert parts.test.ids != cases.split("stratified", train=0.5, validation=0.2, seed=1).test.ids
+
+
+def test_paper_split_follows_the_column_and_takes_validation_from_training():
+    cases = make_set(30, size=(8, 8))
+    parts = cases.split("paper", validation=0.25)
+    assert parts.test.ids == [case.id for case in cases if case.metadata["split"] == "test"]
+    assert (len(parts.train), len(parts.validation), len(parts.test)) == (15, 5, 10)
+    assert not len(cases.split("paper", validation=0).validation)
+
+
+def patients(part: CaseSet) -> set[str]:
+    return {str(case.metadata["patient"]) for case in part if "patient" in case.metadata}
+
+
+def ids(split: Split) -> list[str]:
+    return sorted(split.train.ids + split.validation.ids + split.test.ids)
+
+
+@st.composite
+def crowd(draw) -> list[str | None]:
+    """Patients of one to four cases each, in any order, and a few cases that name none."""
+    sizes = draw(st.lists(st.integers(1, 4), min_size=25, max_size=30))
+    people = [str(number) for number, size in enumerate(sizes) for _ in range(size)] + [None] * draw(st.integers(0, 5))
+    return draw(st.permutations(people))
+
+
+@settings(deadline=None, max_examples=40)
+@given(crowd(), st.floats(0.3, 0.7), st.floats(0.15, 0.4), st.integers(0, 5))
+def test_split_by_patients_keeps_each_in_one_part_and_meets_the_shares_to_one_patient(people, train, validation, seed):
+    cases = of_patients(people, seed)
+    split = cases.split("patients", train=train, validation=validation, seed=seed)
+    assert ids(split) == cases.ids  # complete, and nothing twice
+    assert not patients(split.train) & patients(split.validation)
+    assert patients_in_both(split) == []
+    largest = max(people.count(person) for person in people if person)
+    n_learning = len(split.train) + len(split.validation)
+    assert round(train * len(cases)) <= n_learning < round(train * len(cases)) + largest
+    assert round(validation * n_learning) <= len(split.validation) < round(validation * n_learning) + largest
+    again = cases.split("patients", train=train, validation=validation, seed=seed)
+    assert split.train.ids == again.train.ids and split.test.ids == again.test.ids
+
+
+@settings(deadline=None, max_examples=30)
+@given(crowd(), st.sampled_from(["paper", "stratified"]), st.integers(0, 5))
+def test_validation_never_shares_a_patient_with_training(people, scheme, seed):
+    cases = of_patients(people, seed)
+    split = cases.split(scheme, validation=0.2, seed=seed)
+    assert ids(split) == cases.ids
+    assert not patients(split.train) & patients(split.validation)
+    learning = patients(split.train) | patients(split.validation)
+    assert patients_in_both(split) == sorted(learning & patients(split.test))  # the test part is as published, or as drawn
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(20, 40), st.integers(0, 5))
+def test_where_each_patient_has_one_case_nothing_changes(n, seed):
+    alone, unknown = of_patients([str(i) for i in range(n)], seed), of_patients([None] * n, seed)
+    for scheme in ("paper", "stratified"):
+        a, b = alone.split(scheme, validation=0.3, seed=seed), unknown.split(scheme, validation=0.3, seed=seed)
+        assert (a.train.ids, a.validation.ids, a.test.ids) == (b.train.ids, b.validation.ids, b.test.ids)
+    by_patient, by_case = alone.split("patients", seed=seed, validation=0.3), alone.split("stratified", seed=seed, validation=0.3)
+    assert by_patient.test.ids == by_case.test.ids and by_patient.train.ids == by_case.train.ids
+
+
+def test_the_split_of_a_set_without_patients_is_the_one_of_earlier_versions():
+    split = make_set(20, size=(8, 8)).split("stratified", train=0.5, validation=0.2, seed=3)
+    numbers = [[int(name[4:]) for name in part.ids] for part in (split.train, split.validation, split.test)]
+    assert numbers == [[2, 4, 7, 9, 11, 12, 15, 18], [0, 1], [3, 5, 6, 8, 10, 13, 14, 16, 17, 19]]
+
+
+def test_patients_in_both_parts_are_named():
+    cases = of_patients(["7", "7", "8", "9", None, None])
+    for case, part in zip(cases, ["train", "test", "train", "test", "train", "test"], strict=True):
+        case.metadata["split"] = part
+    assert patients_in_both(cases.split("paper", validation=0)) == ["7"]
+
+
+def test_a_split_by_patients_needs_patients_and_more_than_one():
+    with pytest.raises(DataError, match=r"toy: no case names its patient; add a column patient to cases\.csv"):
+        make_set(9).split("patients")
+    with pytest.raises(DataError, match=r"the (test|training) part of split 'patients' is empty with 9 cases"):
+        of_patients(["1"] * 9).split("patients", validation=0)
+
+
+def test_bad_splits_are_refused():
+    cases = make_set(6)
+    with pytest.raises(DataError, match="unknown split 'random'; known: paper, stratified"):
+        cases.split("random")
+    with pytest.raises(DataError, match="validation=1"):
+        cases.split("stratified", validation=1)
+    with pytest.raises(DataError, match=r"the test part .* is empty"):
+        cases.split("stratified", train=1.0, validation=0.2)
+    with pytest.raises(DataError, match=r"the validation part .* is empty with 6 cases"):
+        cases.split("paper", validation=0.01)
+    cases[2].metadata["split"] = "trian"
+    with pytest.raises(DataError, match="holds trian"):
+        cases.split("paper")
