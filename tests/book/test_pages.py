@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import copy
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -14,8 +13,10 @@ import yaml
 from helpers import README, code_blocks, readme_python
 from pybtex.database import BibliographyData, parse_file
 
-from denseseg.course.results_page import BENCHMARKS, TOY, groups_of_runs, is_toy, main, published_rows, render_results
-from denseseg.errors import DataError
+from denseseg.course.results_page import PUBLIC_DATASETS, TOY, groups_of_runs, main, published_rows, published_table, render_results
+from denseseg.errors import DataError, validated
+from denseseg.experiments.record import Record, StudyRecord
+from denseseg.experiments.store import write_record, write_study
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "book").glob("*.md"))
@@ -65,9 +66,9 @@ def test_every_citation_is_in_the_bibliography(path, bibliography):
     assert not [key for key in keys if key not in bibliography.entries]
 
 
-def test_rendered_citations_are_in_the_bibliography(bibliography):
-    keys = [key for benchmark in BENCHMARKS for key in CITATION.findall(benchmark.source)]
-    assert keys
+def test_rendered_citations_are_in_the_bibliography(bibliography, tmp_path):
+    keys = CITATION.findall(render_results(tmp_path))
+    assert set(keys) == {"keuth2025denseseg", "payer2019scn", "ham2023spatial"}
     assert all(key in bibliography.entries for key in keys)
 
 
@@ -152,93 +153,95 @@ def numbers(mean: float, unit: str = "mm") -> dict:
     return {"mean": mean, "sd": 2.0, "low": mean - 0.5, "high": mean + 0.5, "unit": unit}
 
 
-def record(**changes) -> dict:
+ORIGIN = {
+    "source": "converted PNG files",
+    "commit": "0123456789abcdef+changes",
+    "device": "some GPU",
+    "versions": {"python": "3.11"},
+}
+
+
+def record(metrics: dict | None = None, **changes) -> Record:
+    """A run on JSRT; changes are of the spec where it has such a field."""
     group = {"tre": numbers(5.0), "asd_one_way_published": numbers(2.5), "assd": numbers(3.0), "dsc": numbers(91.25, "%")}
-    return {
-        "dataset": "JSRT",
-        "copy": "converted PNG files",
+    spec = {"dataset": "JSRT", "method": "denseseg", "recipe": "default", "profile": "full", "seed": 0, "options": {}}
+    content = ORIGIN | {
+        "spec": spec | {key: value for key, value in changes.items() if key in spec},
         "size": [256, 256],
-        "split": "paper",
         "n_train": 144,
+        "n_validation": 16,
         "n_test": 87,
         "failures": 0,
-        "method": "denseseg",
-        "recipe": "default",
-        "profile": "full",
-        "seed": 0,
-        "commit": "0123456789abcdef+changes",
-        "device": "some GPU",
-        "versions": {"python": "3.11"},
+        "precision": "bf16-mixed",
+        "recipe_settings": {},
         "data_sha256": "a" * 64,
         "parameters": 6_800_000,
         "seconds_train": 600.0,
         "seconds_per_case": 0.02,
-        "metrics": {name: copy.deepcopy(group) for name in ("lungs", "heart", "clavicles", "average")},
-    } | changes
+        "metrics": {name: group | (metrics or {}) for name in ("lungs", "heart", "clavicles", "average")},
+    }
+    return validated(Record, content | {key: value for key, value in changes.items() if key not in spec}, "record")
 
 
 @pytest.fixture
 def rendered(tmp_path):
     """Write records to a folder and render it."""
 
-    def render(*records: dict) -> str:
-        for index, content in enumerate(records):
-            (tmp_path / f"{index}.json").write_text(json.dumps(content), encoding="utf-8")
+    def render(*records: Record) -> str:
+        for content in records:
+            write_record(content, tmp_path)
         return render_results(tmp_path)
 
     return render
 
 
-def with_tre(content: dict, mean: float) -> dict:
-    content["metrics"]["average"]["tre"] = numbers(mean)
-    return content
+def cells(line: str) -> list[str]:
+    """The cells of a line of a pipe table."""
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]]
+
+
+def rows_with(page: str, text: str) -> list[list[str]]:
+    return [cells(line) for line in page.splitlines() if line.startswith("|") and text in line]
 
 
 def test_without_records_the_published_numbers_stand_alone(rendered):
     page = rendered()
-    assert "5.8 ± 4.0" in page  # DenseSeg on JSRT
+    assert rows_with(page, "DenseSeg ")[0] == ["DenseSeg", "published", "6.2 ± 1.8", "8.1 ± 9.0", "3.2 ± 1.3", "5.8 ± 4.0"]
     assert "2.5 ± 1.4" in page  # DenseSeg on the wrist
+    assert "0.70 ± 2.18" in page and "5.01 % (SpatialConfiguration-Net)" in page  # the hand
     assert "ours:" not in page
     assert TOY not in page
 
 
 def test_seeds_become_one_row_with_mean_and_spread(rendered):
-    page = rendered(*(with_tre(record(seed=seed), tre) for seed, tre in enumerate((5.0, 5.2, 5.7))))
+    page = rendered(*(record({"tre": numbers(tre)}, seed=seed) for seed, tre in enumerate((5.0, 5.2, 5.7))))
     assert "5.30 ± 2.00 (5.00..5.70)" in page
     assert "3 seeds" in page
 
 
 def test_runs_that_differ_by_more_than_the_seed_stay_apart():
-    settings = {"recipe": {"band": 4.0}, "training": {"epochs": 100, "seed": 0}}
-    other_seed = copy.deepcopy(settings) | {"training": {"epochs": 100, "seed": 1}}
-    shorter = {"recipe": {"band": 4.0}, "training": {"epochs": 50, "seed": 2}}
-    runs = [record(seed=i, settings=s) for i, s in enumerate((settings, other_seed, shorter))]
-    assert sorted(len(group) for group in groups_of_runs([*runs, record(size=[128, 128]), record(recipe="paper")])) == [
-        1,
-        1,
-        1,
-        2,
-    ]
+    full, shorter = {"band": 4.0, "epochs": 100}, {"band": 4.0, "epochs": 50}
+    runs = [record(seed=i, recipe_settings=settings) for i, settings in enumerate((full, full, shorter))]
+    runs += [record(size=[128, 128], recipe_settings=full), record(recipe="paper"), record(options={"band": 2})]
+    assert sorted(len(group) for group in groups_of_runs(runs)) == [1, 1, 1, 1, 2]
 
 
 def test_every_number_comes_with_its_source(rendered):
-    page = rendered(record())
+    page = rendered(record(migrated="from version 1; so and so"))
     runs = page.split("## Every run")[1]
-    for fact in ("0123456789", "+ changes", "some GPU", "full", "converted PNG files", "aaaaaaaaaa", "5.00 [4.50, 5.50] mm"):
+    facts = ("0123456789", "+ changes", "some GPU", "full", "converted PNG files", "aaaaaaaaaa", "5.00 [4.50, 5.50] mm")
+    for fact in (*facts, "results/JSRT/denseseg_default_full_paper_0.json", "Migrated from version 1; so and so."):
         assert fact in runs
-    assert "results/JSRT/denseseg_default_full_0.json" in runs
 
 
-@pytest.mark.parametrize("changes", [{"dataset": "chest phantom"}, {"profile": "smoke"}, {"profile": "course"}])
+@pytest.mark.parametrize("changes", [{"synthetic": True}, {"profile": "smoke"}, {"profile": "course"}])
 def test_toys_are_marked_and_kept_out_of_the_real_tables(rendered, changes):
-    toy = with_tre(record(**changes), 0.77)
-    assert is_toy(toy)
-    page = rendered(record(), toy)
+    page = rendered(record(), record({"tre": numbers(0.77)}, seed=1, **changes))
     real, toys = page.split(f"## {TOY} runs")
     assert "0.77" not in real
-    lines = [line for line in toys.splitlines() if "0.77" in line]
-    assert lines
-    assert all(line.startswith(f"| {TOY}: ") for line in lines)
+    rows = rows_with(toys, "0.77")
+    assert rows
+    assert all(row[0].startswith(f"{TOY}: ") for row in rows)
 
 
 def test_a_smaller_run_on_real_images_says_its_profile_and_size(rendered):
@@ -247,41 +250,90 @@ def test_a_smaller_run_on_real_images_says_its_profile_and_size(rendered):
     assert TOY not in page
 
 
+@pytest.mark.parametrize("name", ["Hands of our clinic", "JSRT of another lab", "Graz 2"])
+def test_a_data_set_is_a_public_one_only_by_its_exact_name(rendered, name):
+    public, others = rendered(record({"tre": numbers(0.77, "px")}, dataset=name)).split("## Other data sets")
+    assert "0.77" not in public and "ours:" not in public
+    assert rows_with(others, name)[0][3].startswith("0.77 ± 2.00 px")
+
+
+def test_a_number_in_another_unit_than_the_published_ones_says_so(rendered):
+    row = rows_with(rendered(record({"tre": numbers(4.4, "px")})), "ours:")[0]
+    assert row[2] == "4.40 ± 2.00 px"
+
+
 def test_missing_numbers_are_dashes(rendered):
+    content = record({"tre": numbers(5.0) | {"low": None, "high": None}})
+    del content.metrics["heart"]
+    assert rows_with(rendered(content), "ours:")[0][2:] == ["5.00 ± 2.00", "–", "5.00 ± 2.00", "5.00 ± 2.00"]
+
+
+def test_a_method_without_landmarks_has_its_rows(rendered):
     content = record()
-    del content["metrics"]["heart"]
-    content["metrics"]["average"]["tre"] |= {"low": None, "high": None}
-    row = next(line for line in rendered(content).splitlines() if "ours:" in line)
-    assert "| 5.00 ± 2.00 | – | 5.00 ± 2.00 | 5.00 ± 2.00 |" in row
+    for metrics in content.metrics.values():
+        del metrics["tre"]
+    page = rendered(content)
+    tre, dsc = page.split("**TRE")[1].split("**ASD")[0], page.split("**DSC")[1].split("## ")[0]
+    assert "ours:" not in tre and "ours:" in dsc
 
 
 def test_tables_are_rectangular(rendered):
-    page = rendered(record(notes="a | b"), record(dataset="chest phantom"), record(dataset="another"))
+    page = rendered(record(notes="a | b"), record(dataset="phantom", synthetic=True), record(dataset="another"))
     tables = re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE)
     assert len(tables) >= 10
     for table in tables:
-        widths = {len(re.split(r"(?<!\\)\|", line)) for line in table.splitlines()}
-        assert len(widths) == 1
+        assert len({len(cells(line)) for line in table.splitlines()}) == 1
 
 
 def test_published_average_is_the_mean_of_the_groups():
     """A check against slips of the pen. The one exception is the paper's own, and the page says so."""
     exceptions = []
-    for benchmark in BENCHMARKS[:2]:
+    for dataset in PUBLIC_DATASETS[:2]:
         for metric in ("tre", "asd_one_way_published", "dsc"):
-            for method, _, *cells in published_rows(benchmark, metric):
-                *groups, average = (float(cell.split(" ± ")[0]) for cell in cells)
+            table = published_table(dataset.name, metric)
+            for method, _, *row in published_rows(table, list(table["group"].unique()), dataset.digits):
+                *groups, average = (float(cell.split(" ± ")[0]) for cell in row)
                 if sum(groups) / len(groups) != pytest.approx(average, abs=0.11):
                     exceptions.append((method, metric))
     assert exceptions == [("nnU-Net", "asd_one_way_published")]
     lungs, heart, clavicles = 1.4, 3.0, 1.1
     assert (2 * lungs + heart + 2 * clavicles) / 5 == pytest.approx(1.6)
-    assert "1.6 mm is the mean of the five structures" in BENCHMARKS[0].remarks
+    assert "1.6 mm is the mean of the five structures" in PUBLIC_DATASETS[0].remarks
 
 
 def test_a_broken_record_is_named(tmp_path):
-    (tmp_path / "broken.json").write_text('{"dataset": "JSRT"}', encoding="utf-8")
-    with pytest.raises(DataError, match=r"broken\.json lacks"):
+    (tmp_path / "broken.json").write_text('{"version": 2, "source": "files"}', encoding="utf-8")
+    with pytest.raises(DataError, match=r"broken\.json: device is missing"):
+        render_results(tmp_path)
+
+
+def study(results: dict, **changes) -> StudyRecord:
+    content = {"study": "bone age", "dataset": "JSRT", "profile": "compact", "seed": 0, "n": {"test": 86}, "data_sha256": None}
+    return validated(StudyRecord, ORIGIN | content | {"settings": {}, "results": results} | changes, "study")
+
+
+NUMBERS = {"mean": 6.93, "mae": 6.93, "low": 6.2, "high": 7.7, "r2": 0.71}
+
+
+def test_each_study_has_its_table(tmp_path):
+    place = {"mm": dict.fromkeys(("ours", "mean shape", "true maps"), NUMBERS)}
+    place |= {"published_mm": {"map": [20.5, 5.1], "mean shape": [15, 7]}}
+    true = {"ridge": NUMBERS, "mean age": NUMBERS}
+    ages = {"irreducible_mae": 6.6, "true_landmarks": true, "read_by_denseseg": {"ridge": NUMBERS}}
+    write_study(study({"places": {"clavicle": place}}, study="new landmarks"), tmp_path)
+    write_study(study(ages, dataset="wrists", synthetic=True), tmp_path)
+    page = render_results(tmp_path).split("## Studies")[1]
+    assert "### New landmarks (JSRT)" in page
+    assert "### TOY: Bone age (wrists)" in page
+    assert rows_with(page, "| clavicle") == [["clavicle", *["6.9 [6.2, 7.7]"] * 3, "20.5 ± 5.1", "15.0 ± 7.0"]]
+    assert rows_with(page, "| mean age") == [["mean age", "6.9 [6.2, 7.7]", "0.71", "–"]]
+    assert "86 test" in page
+
+
+@pytest.mark.parametrize("name", ["tea leaves", "bone age"])
+def test_a_study_whose_results_the_page_does_not_know_is_named(tmp_path, name):
+    path = write_study(study({"mae": 1.0}, study=name), tmp_path)
+    with pytest.raises(DataError, match=rf"{path.name} holds no study that this page knows"):
         render_results(tmp_path)
 
 

@@ -1,201 +1,162 @@
-"""Records of runs: complete, finite, readable again, and errors that name the field."""
+"""Specs and records: complete, finite, and errors that name the field."""
 
 from __future__ import annotations
 
-import copy
 import json
-import subprocess
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
+from pydantic import ValidationError
+from records import box_record, box_run, boxes
 
-from denseseg import files
-from denseseg.anatomy import Anatomy, Structure
-from denseseg.cases.case import Case
-from denseseg.cases.case_set import CaseSet
-from denseseg.errors import DataError
-from denseseg.evaluation import evaluate, summarise
-from denseseg.experiments import provenance
-from denseseg.experiments.record import FIELDS, make_record, validate_record
-from denseseg.experiments.store import read_records, record_path, write_record
-from denseseg.experiments.tables import comparison_table, records_table, run_title
+from denseseg.errors import DataError, validated
+from denseseg.evaluation import summarise
+from denseseg.experiments.record import Record, Spec, StudyRecord, make_record, study_record
 
-ANATOMY = Anatomy("box", (Structure("box", 4, "boxes"),))
-BOX = np.array([[8.0, 8], [24, 8], [24, 24], [8, 24]])
+SPEC = {"dataset": "JSRT", "method": "denseseg", "profile": "full"}
 
 
-@pytest.fixture(scope="module")
-def data():
-    marks = ["train"] * 6 + ["test"] * 4
-    cases = [
-        Case(f"c{i}", np.full((32, 32), i / 10), BOX + 0.1 * i, ANATOMY, spacing=1.4, metadata={"split": mark})
-        for i, mark in enumerate(marks)
-    ]
-    return CaseSet("toy boxes", ANATOMY, cases, {"source": "drawn for a test"})
+# ---- spec -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def run(data):
-    """The keyword arguments of one run in which one landmark of one test case failed, so its TRE but not its mask."""
-    parts = data.split("paper", validation=0.2)
-    landmarks = [case.landmarks + 1 for case in parts.test]
-    landmarks[2][0] = np.nan
-    frame = evaluate([SimpleNamespace(landmarks=points, masks=None) for points in landmarks], parts.test)
-    return {
-        "method": "mean_shape", "recipe": "default", "profile": "smoke", "seed": 3, "data": data, "parts": parts, "split": "paper",
-        "frame": frame, "parameters": 0, "seconds_train": 0.5, "seconds_per_case": np.float32(0.25), "notes": "made by a test",
-        "settings": {"epochs": 2, "size": (32, 32)}, "history": pd.DataFrame({"epoch": [1, 2], "loss": [0.5, np.nan]}),
-    }  # fmt: skip
+def test_a_run_is_named_before_it_starts(tmp_path):
+    spec = Spec(**SPEC, split="stratified", seed=7)
+    assert spec.name == "denseseg_default_full_stratified_7"
+    assert spec.path(tmp_path) == tmp_path / "JSRT" / "denseseg_default_full_stratified_7.json"
 
 
-@pytest.fixture
-def record(run):
-    return make_record(**run)
+def test_what_the_name_does_not_say_is_in_a_digest():
+    changes = [{"options": {"band": 2}}, {"options": {"band": 3}}, {"fold": 0}, {"fold": 1}, {"draw": 0}, {"size": (256, 256)}]
+    names = [Spec(**SPEC, **change).name for change in changes]
+    plain = Spec(**SPEC).name
+    assert all(len(name) == len(plain) + 9 and name.startswith(f"{plain}_") for name in names)
+    assert len(set(names)) == len(names)
+    assert Spec(**SPEC, options={"a": 1, "b": 2}).name == Spec(**SPEC, options={"b": 2, "a": 1}).name
+    assert Spec(**SPEC, options={"channels": (4, 8)}).name == Spec(**SPEC, options={"channels": [4, 8]}).name
 
 
-def test_a_record_says_what_was_run_on_what(record, run, data):
-    assert set(FIELDS) <= set(record)
-    assert (record["dataset"], record["copy"], record["size"]) == ("toy boxes", "drawn for a test", [32, 32])
-    assert (record["n_train"], record["n_validation"], record["n_test"], record["failures"]) == (5, 1, 4, 1)
-    assert record["data_sha256"] == data.fingerprint()
-    assert set(record["versions"]) == {"python", "denseseg", "torch", "monai", "numpy"}
-    assert "thread" in record["device"]
-    assert record["history"] == [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": None}]
-    assert record["settings"] == {"epochs": 2, "size": [32, 32]}
-    tre = summarise(run["frame"]).set_index(["group", "metric"]).loc[("boxes", "tre")]
-    written = record["metrics"]["boxes"]["tre"]
-    assert (written["mean"], written["high"], written["unit"], written["failures"]) == (tre["mean"], tre["high"], "mm", 1)
-    assert set(record["metrics"]) == {"boxes", "average"}
+def test_a_spec_does_not_change_and_knows_its_fields():
+    spec = Spec(**SPEC)
+    with pytest.raises(ValidationError):
+        spec.seed = 3
+    for wrong in ({"sede": 3}, {"method": " "}, {"size": (0, 4)}, {"seed": "three"}):
+        with pytest.raises(ValidationError):
+            Spec(**SPEC | wrong)
 
 
-def test_records_are_written_whole_and_read_again(record, tmp_path):
-    path = write_record(record, tmp_path)
-    assert path == tmp_path / "toy-boxes" / "mean_shape_default_smoke_3.json" == record_path(record, tmp_path)
-    assert read_records(tmp_path) == [record]
-    write_record(record | {"notes": "again"}, tmp_path)
-    assert [r["notes"] for r in read_records(tmp_path)] == ["again"]
-    assert [p.name for p in path.parent.iterdir()] == [path.name]  # no temporary file stays
-    write_record(record | {"seed": 4}, tmp_path)
-    table = records_table(read_records(tmp_path))
-    assert table.groupby(["seed", "group", "metric"]).size().eq(1).all() and set(table["seed"]) == {3, 4}
+def test_file_names_bear_any_data_set_name(tmp_path):
+    spec = Spec(dataset="../öther/place", method="a b", profile="smoke")
+    assert spec.path(tmp_path).resolve().parent.parent == tmp_path.resolve()
+    assert spec.path(tmp_path).name == "a-b_default_smoke_paper_0.json"
+    assert Spec(**SPEC | {"dataset": ".."}).path(tmp_path).resolve().parent.parent == tmp_path.resolve()
 
 
-def test_a_failed_write_keeps_the_old_record(record, tmp_path, monkeypatch):
-    path = write_record(record, tmp_path)
-
-    def full_disk(*_):
-        raise OSError("no space left")
-
-    monkeypatch.setattr(files.os, "replace", full_disk)
-    with pytest.raises(DataError, match="no space"):
-        write_record(record | {"notes": "lost"}, tmp_path)
-    assert [p.name for p in path.parent.iterdir()] == [path.name]
-    assert read_records(tmp_path) == [record]
+# ---- record ---------------------------------------------------------------------------------------------------------
 
 
-def test_file_names_bear_any_data_set_name(record, tmp_path):
-    path = record_path(record | {"dataset": "../öther/place", "method": "a b"}, tmp_path)
-    assert path.resolve().parent.parent == tmp_path.resolve() and path.name == "a-b_default_smoke_3.json"
-    assert record_path(record | {"dataset": ".."}, tmp_path).resolve().parent.parent == tmp_path.resolve()
+def test_a_record_says_what_was_run_on_what():
+    run = box_run()
+    record = make_record(**run)
+    assert record.spec == run["spec"]
+    assert (record.source, record.size, record.toy) == ("drawn for a test", (32, 32), True)
+    assert (record.n_train, record.n_validation, record.n_test, record.failures) == (5, 1, 4, 1)
+    assert record.data_sha256 == run["data"].fingerprint()
+    assert set(record.versions) == {"python", "denseseg", "torch", "monai", "numpy"}
+    assert "thread" in record.device and record.precision == "32-true"
+    assert record.history == [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": None}]
+    assert record.recipe_settings == {"epochs": 2, "size": [32, 32]}
+    tre = summarise(run["table"]).set_index(["group", "metric"]).loc[("boxes", "tre")]
+    written = record.metrics["boxes"]["tre"]
+    assert (written.mean, written.median, written.high, written.unit) == (tre["mean"], tre["median"], tre["high"], "mm")
+    assert written.failures == 1
+    assert set(record.metrics) == {"boxes", "average"}
 
 
-def test_json_has_no_nan(record, tmp_path):
-    with pytest.raises(DataError, match="use null"):
-        write_record(record | {"history": [{"loss": float("nan")}]}, tmp_path)
-    text = write_record(record, tmp_path).read_text(encoding="utf-8")
+def test_a_known_hash_is_taken():
+    assert make_record(**box_run(data_sha256="a" * 64)).data_sha256 == "a" * 64
+
+
+def test_json_is_finite_and_comes_back_equal():
+    record = box_record()
+    text = record.model_dump_json()
     json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in the file"))
+    assert validated(Record, json.loads(text), "record") == record
 
 
-def test_one_test_image_gives_null_intervals(run, data):
-    one = run["frame"][run["frame"]["case"] == "c6"]
-    record = make_record(**run | {"frame": one})
-    numbers = record["metrics"]["average"]["tre"]
-    assert numbers["sd"] is numbers["low"] is numbers["high"] is None
+def test_one_test_image_gives_null_intervals():
+    run = box_run()
+    numbers = make_record(**run | {"table": run["table"][run["table"]["case"] == "c6"]}).metrics["average"]["tre"]
+    assert numbers.sd is numbers.low is numbers.high is None
 
 
-def change(record, *path, value):
-    broken = copy.deepcopy(record)
-    inner = broken
-    for key in path[:-1]:
-        inner = inner[key]
-    inner[path[-1]] = value
-    return broken
+@pytest.mark.parametrize(
+    ("kind", "profile", "toy"), [("phantom", "full", True), ("images", "compact", False), ("images", "course", True)]
+)
+def test_a_toy_is_a_phantom_or_a_small_profile_whatever_its_name(kind, profile, toy):
+    data = boxes(kind=kind, name="Clinic of Dr. Phantom")
+    assert box_record(data=data, profile=profile).toy is toy
+    assert study_record("sizes", data, {"mm": 1.0}, n={"test": 1}, profile=profile, seed=0).toy is toy
 
 
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (("seed",), "three", "seed is 'three'; it must be of type int"),
-        (("n_test",), True, "n_test is True"),
-        (("method",), " ", "method is empty"),
-        (("parameters",), -1, "parameters is -1"),
-        (("seconds_train",), float("inf"), "seconds_train is inf"),
-        (("size",), [32], "size is \\[32\\]"),
-        (("data_sha256",), "abc", "data_sha256"),
-        (("surprise",), 1, "unknown fields surprise"),
+        (("spec", "seed"), "three", "file: spec.seed must be a valid integer, got 'three'"),
+        (("n_test",), True, "file: n_test must be a valid integer, got "),
+        (("spec", "method"), " ", "file: spec.method "),
+        (("parameters",), -1, "file: parameters must be greater than or equal to 0"),
+        (("seconds_train",), float("inf"), "file: seconds_train "),
+        (("size",), [32], "file: size.1 is missing"),
+        (("data_sha256",), "abc", "file: data_sha256 "),
+        (("surprise",), 1, "file: surprise is unknown"),
         (("metrics",), {}, "no group 'average'"),
-        (("metrics", "boxes", "tre"), {"mean": 1.0}, "boxes, tre lack sd, low, high, unit"),
-        (("metrics", "boxes", "tre", "unit"), "cm", "unit 'cm'"),
-        (("metrics", "boxes", "tre", "mean"), None, "boxes, tre: mean is None"),
-        (("metrics", "boxes", "tre", "sd"), float("nan"), "boxes, tre: sd is nan"),
+        (("metrics", "boxes", "tre"), {"mean": 1.0}, "metrics.boxes.tre.sd is missing"),
+        (("metrics", "boxes", "tre", "unit"), "cm", "metrics.boxes.tre.unit must be 'mm', 'px' or '%', got 'cm'"),
+        (("metrics", "boxes", "tre", "mean"), None, "metrics.boxes.tre.mean must be a valid number"),
+        (("metrics", "boxes", "tre", "mean"), float("nan"), "metrics.boxes.tre.mean must be a finite number"),
         (("metrics", "boxes", "tre", "low"), 1e9, "upside down"),
+        (("version",), 99, "file: version must be 2"),
     ],
 )
-def test_errors_name_the_field(record, path, value, message):
-    with pytest.raises(DataError, match=message):
-        validate_record(change(record, *path, value=value))
+def test_errors_name_the_field_in_one_line(path, value, message):
+    content = box_record().model_dump(mode="json")
+    inner = content
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    with pytest.raises(DataError) as error:
+        validated(Record, content, "file")
+    assert message in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("field", sorted(FIELDS))
-def test_every_field_is_needed(record, field):
-    del record[field]
-    with pytest.raises(DataError, match=f"lacks {field}"):
-        validate_record(record)
+@pytest.mark.parametrize("field", sorted(name for name, field in Record.model_fields.items() if field.is_required()))
+def test_every_field_is_needed(field):
+    content = box_record().model_dump(mode="json")
+    del content[field]
+    with pytest.raises(DataError, match=f"file: {field} is missing"):
+        validated(Record, content, "file")
 
 
-@pytest.mark.parametrize(("text", "message"), [("{", "not readable JSON"), ("[1]", "holds no record"), ("{}", "lacks dataset")])
-def test_reading_names_the_broken_file(tmp_path, text, message):
-    (tmp_path / "broken.json").write_text(text)
-    with pytest.raises(DataError, match=f"broken.json.*{message}"):
-        read_records(tmp_path)
+def test_wrong_results_are_no_record():
+    with pytest.raises(DataError, match="record: seconds_train"):
+        make_record(**box_run(seconds_train=-1.0))
 
 
-def test_no_results_yet(tmp_path):
-    assert read_records(tmp_path / "nowhere") == []
+# ---- studies --------------------------------------------------------------------------------------------------------
 
 
-def test_commit_is_this_packages_or_unknown(monkeypatch, tmp_path):
-    """A copy of the package inside a foreign repository must not record that repository's commit."""
-    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
-    foreign = tmp_path / "record.py"
-    foreign.touch()
-    monkeypatch.setattr(provenance, "__file__", str(foreign))
-    assert provenance.current_commit() == "unknown"
-    identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
-    subprocess.run(["git", "add", "record.py"], cwd=tmp_path, check=True)
-    subprocess.run(["git", *identity, "commit", "-qm", "first"], cwd=tmp_path, check=True)
-    commit = provenance.current_commit()
-    assert len(commit) == 40
-    foreign.write_text("changed")
-    assert provenance.current_commit() == commit + "+changes"
+def test_a_study_says_where_it_comes_from_and_is_plain():
+    data = boxes()
+    results = {"mae_months": np.float32(7.5), "per_bone": np.arange(2), "spread": np.nan}
+    made = study_record("bone age", data, results, n={"train": 6, "test": 4}, profile="smoke", seed=0, source="drawn twice")
+    assert made.results == {"mae_months": 7.5, "per_bone": [0, 1], "spread": None}
+    assert (made.dataset, made.source, made.data_sha256) == (data.name, "drawn twice", data.fingerprint())
+    assert made.commit and made.device and {"python", "torch", "numpy"} <= set(made.versions)
+    assert validated(StudyRecord, json.loads(made.model_dump_json()), "record") == made
 
 
-def test_without_git_or_processor_names(monkeypatch):
-    def nothing(*_, **__):
-        raise OSError
-
-    monkeypatch.setattr(provenance.subprocess, "run", nothing)
-    assert provenance.current_commit() == "unknown"
-    monkeypatch.setattr(Path, "read_text", nothing)
-    assert provenance.describe_device("cpu").split(",")[0]
-
-
-def test_a_record_stands_beside_the_paper(record):
-    title = run_title(record)
-    assert title == "mean_shape (default, smoke, toy boxes, seed 3)"
-    table = comparison_table({title: record}, "JSRT")
-    numbers = record["metrics"]["average"]["tre"]
-    assert table.loc[("average", "TRE [mm]"), title] == f"{numbers['mean']:.1f} ± {numbers['sd']:.1f}"
+@pytest.mark.parametrize("empty", [{"study": ""}, {"profile": ""}, {"results": {}}, {"n": {}}])
+def test_a_study_without_a_name_or_results_is_refused(empty):
+    values = {"study": "bone age", "data": boxes(), "results": {"mae": 1.0}, "n": {"test": 4}, "profile": "smoke", "seed": 0}
+    with pytest.raises(DataError, match=f"record: {next(iter(empty))} "):
+        study_record(**values | empty)

@@ -125,7 +125,7 @@ def _compared(key: str, dataset: PublicDataset, records: list[Record]) -> str:
     ]
     rows += published_rows(theirs, groups, dataset.digits)
     source = f" Published rows: {_cited(theirs['source'].unique())}." if len(theirs) else ""
-    caption = f"**{measure.words}: {measure.title}, {unit}; {measure.better} is better.**{source}"
+    caption = f"**{measure.title}, {unit}; {measure.better} is better.** {measure.words}.{source}"
     return f"{caption}\n\n" + pipe_table(["method", "source", *groups], rows)
 
 

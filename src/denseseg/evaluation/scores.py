@@ -63,6 +63,8 @@ def evaluate(predictions: Sequence[Any], cases: Sequence[Case], radii: Sequence[
     lacking = any(_absent(case.landmarks, case.anatomy).any() for case in cases)
     pairs = zip(predictions, cases, strict=True)
     table = pd.DataFrame([row for pair in pairs for row in _case_rows(*pair, lacking, radii)], columns=COLUMNS)
+    if len(cases) and table.empty:
+        raise DataError("masks cannot be judged against single landmarks; give predictions with landmarks, or cases with masks")
     return table.astype({"landmark": "Int64"})
 
 

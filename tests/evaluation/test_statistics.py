@@ -1,0 +1,57 @@
+"""Intervals, tests and spreads with known answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from denseseg.evaluation.statistics import bootstrap_interval, holm, paired_difference, seeds_spread
+
+
+def test_bootstrap_interval_of_a_normal_mean():
+    sample = np.random.default_rng(1).normal(5, 2, 400)
+    low, high = bootstrap_interval(sample)
+    half = 1.96 * sample.std(ddof=1) / 20
+    assert low == pytest.approx(sample.mean() - half, abs=0.04) and high == pytest.approx(sample.mean() + half, abs=0.04)
+    assert bootstrap_interval(sample) == (low, high)  # same seed, same answer
+    assert bootstrap_interval(np.append(sample, np.nan)) == (low, high)
+    middle = bootstrap_interval(sample, np.median)
+    assert middle.low < np.median(sample) < middle.high
+
+
+def test_degenerate_bootstraps():
+    assert bootstrap_interval(np.full(9, 3.0)) == (3, 3)
+    assert np.isnan(bootstrap_interval([1.0])).all() and np.isnan(bootstrap_interval([])).all()
+
+
+def test_paired_difference_finds_a_shift_and_only_a_shift():
+    rng = np.random.default_rng(0)
+    base = rng.normal(5, 3, 60)
+    shifted = paired_difference(base + 0.5 + rng.normal(0, 0.5, 60), base)
+    assert shifted.low < 0.5 < shifted.high and shifted.low > 0
+    assert max(shifted.p_wilcoxon, shifted.p_permutation) < 0.01
+    same = paired_difference(base + rng.normal(0, 0.5, 60), base)
+    assert min(same.p_wilcoxon, same.p_permutation) > 0.05 and same.low < 0 < same.high
+    equal = paired_difference(base, base)
+    assert (equal.mean, equal.p_wilcoxon, equal.p_permutation, equal.n) == (0, 1, 1, 60)
+
+
+def test_paired_difference_is_exact_for_few_pairs_and_checks_its_input():
+    assert paired_difference(np.arange(1.0, 7), np.zeros(6)).p_permutation == pytest.approx(2 / 2**6)
+    assert paired_difference(np.array([1, np.nan, 2, 3]), np.zeros(4)).n == 3
+    with pytest.raises(ValueError, match="shapes"):
+        paired_difference(np.zeros(3), np.zeros(4))
+    with pytest.raises(ValueError, match="no image"):
+        paired_difference(np.full(3, np.nan), np.zeros(3))
+
+
+def test_holm():
+    np.testing.assert_allclose(holm([0.01, 0.04, 0.03]), [0.03, 0.06, 0.06])
+    np.testing.assert_allclose(holm([0.6, 0.7]), [1, 1])
+
+
+def test_seeds_spread():
+    spread = seeds_spread([1.0, 2, 3])
+    assert (spread.mean, spread.sd, spread.n) == (2, 1, 3)
+    assert spread.high - spread.mean == pytest.approx(4.303 / np.sqrt(3), rel=1e-3)  # t with 2 degrees of freedom
+    assert np.isnan(seeds_spread([1.0]).sd)
