@@ -17,8 +17,8 @@ from denseseg.course.staging import toc_files
 pytestmark = [pytest.mark.notebook, needs_browser]
 PAGES = toc_files(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")))
 WIDTH = 1280
-# of Jupyter Book 1 and of the widgets' manager; they break nothing
-HARMLESS = re.compile(r"'THEBE_JS_URL' has already been declared|reading 'Queue'")
+# of Jupyter Book 1, its theme and the widgets' manager; they break nothing
+HARMLESS = re.compile(r"'THEBE_JS_URL' has already been declared|Got invalid theme mode|reading 'Queue'")
 LOOK = """(() => {
   for (const folded of document.querySelectorAll("details")) folded.open = true;
   const code = [...document.querySelectorAll("article.bd-article pre")].filter((pre) => pre.clientWidth > 0);

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -86,3 +88,12 @@ def test_tests_build_beside_the_book_and_leave_it_alone(small_book: Path) -> Non
     assert staging.stage(small_book, "smoke", partial=True, folder=small_book / "other") == small_book / "other" / "stage"
     assert (small_book / "other" / "stage" / "notebooks" / "01_a.ipynb").is_file()
     assert (book / "mark").exists()
+
+
+@pytest.mark.parametrize("module", ["notebooks", "staging", "learner"])
+def test_the_commands_that_make_gives_do_something(module: str, tmp_path: Path) -> None:
+    """Outside of a clone each of them ends with a message, not in silence."""
+    run = [sys.executable, "-m", f"denseseg.course.{module}"]
+    ended = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode != 0
+    assert "inside a clone of the book's repository" in ended.stderr

@@ -165,3 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     print(f"\nThe book: {index}")
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
