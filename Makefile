@@ -30,17 +30,17 @@ preview: setup  ## run the notebooks in ONLY ("03 05") and build a book of what 
 	$(BIN)/python -m denseseg.course.notebooks --profile $(PROFILE) --jobs $(JOBS) --only $(ONLY)
 	$(BIN)/python -m denseseg.course.staging --profile $(PROFILE) --partial
 
-test: lint  ## linters, types, unit tests, every notebook in the smoke profile, the book
+test: lint  ## linters, types, unit tests, every notebook in the smoke profile, the book; builds in build/test
 	$(BIN)/python -m pytest
 
 lint: setup  ## ruff and mypy
 	$(BIN)/ruff check
-	$(BIN)/ruff format --check src tests data_scripts benchmarks
+	$(BIN)/ruff format --check src tests data_scripts benchmarks notebooks
 	$(BIN)/mypy
 
 format: setup  ## let ruff mend layout and imports
 	$(BIN)/ruff check --fix
-	$(BIN)/ruff format src tests data_scripts benchmarks
+	$(BIN)/ruff format src tests data_scripts benchmarks notebooks
 
 lab: setup  ## open the notebooks in JupyterLab
 	cd notebooks && ../$(BIN)/jupyter lab

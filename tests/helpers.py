@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import nbformat
 import numpy as np
+from nbformat.v4 import new_code_cell, new_notebook
 
 
 @contextmanager
@@ -46,3 +48,12 @@ def readme_python() -> str:
     """The README's one Python block: how a user finds landmarks in an image."""
     (block,) = code_blocks(README, "python")
     return block
+
+
+def write_notebook(root: Path, name: str, *sources: str, needs: tuple[str, ...] = ()) -> Path:
+    """Write a notebook of a `parameters` cell and some code cells into the book at `root`, and return its file."""
+    parameters = new_code_cell('profile = "course"\nanswer = 42', metadata={"tags": ["parameters"]})
+    book = new_notebook(cells=[parameters, *map(new_code_cell, sources)], metadata={"denseseg": {"needs": list(needs)}})
+    path = root / "notebooks" / f"{name}.ipynb"
+    nbformat.write(book, path)
+    return path

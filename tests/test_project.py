@@ -188,11 +188,31 @@ def test_a_make_target_sets_itself_up(target: str) -> None:
     assert lines.index("-m venv") < lines.index(f"install --quiet torch=={PINS['torch']}") < lines.index('-e ".[book,test]"')
 
 
+def test_setting_up_by_hand_is_what_make_does() -> None:
+    page = (ROOT / "book" / "how_to_use.md").read_text(encoding="utf-8")
+    by_hand = page[page.index("(by-hand)=") :].split("```")[1]
+    package = '-c constraints.txt -e ".[book,test]"'
+    assert f"pip install torch=={PINS['torch']}" in by_hand
+    assert package in by_hand and package in (ROOT / "Makefile").read_text()
+
+
 def test_continuous_integration_runs_make_test() -> None:
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
-    assert script.read_text().splitlines()[-1] == "make test"
-    assert "set -euo pipefail" in script.read_text()
+    lines = script.read_text().splitlines()
+    assert lines[-2:] == ["export DENSESEG_BROWSER=required", "make test"]
+    assert "set -euo pipefail" in lines
+    assert any(line.endswith("apt-get install -y --no-install-recommends chromium") for line in lines)
+
+
+@pytest.mark.parametrize(("wish", "outcome"), [("required", "1 failed"), ("", "1 skipped")])
+def test_a_missing_browser_fails_the_tests_only_where_one_is_required(tmp_path: Path, wish: str, outcome: str) -> None:
+    test = "from browser import command, needs_browser\n\n\n@needs_browser\ndef test_a_page(tmp_path):\n    command(tmp_path)\n"
+    (tmp_path / "test_page.py").write_text(test)
+    environment = {"PATH": str(tmp_path), "PYTHONPATH": str(ROOT / "tests"), "DENSESEG_BROWSER": wish}
+    run = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), "test_page.py"]
+    told = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True).stdout
+    assert outcome in told
 
 
 # ---- what must not be in it -----------------------------------------------------------------------------------------

@@ -11,17 +11,10 @@ import yaml
 from bs4 import BeautifulSoup, Tag
 from conftest import ROOT
 
-from denseseg.course.notebooks import Status
-from denseseg.course.staging import build, toc_files
+from denseseg.course.staging import toc_files
 
 pytestmark = pytest.mark.notebook
 PAGES = toc_files(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")))
-
-
-@pytest.fixture(scope="module")
-def html(smoke_run: dict[str, Status]) -> Path:
-    """The folder of the built pages."""
-    return build(ROOT, "smoke").parent
 
 
 @cache

@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import BUILD, ROOT
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
@@ -22,6 +22,7 @@ from denseseg.course.staging import caption, shows_image, toc_files
 
 IN_TOC = [Path(f).name for f in toc_files(yaml.safe_load((ROOT / "_toc.yml").read_text())) if f.startswith("notebooks/")]
 PRESENT = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+COLUMNS = 79  # characters in a line of the page's column
 EXERCISE = re.compile(r"^:::+\s*\{exercise\}.*?^:label:\s*(\S+)", re.MULTILINE | re.DOTALL)
 SOLUTION = re.compile(r"^:::+\s*\{solution\}\s*(\S+)", re.MULTILINE)
 
@@ -122,6 +123,12 @@ def test_code_cells_are_short(name: str) -> None:
 
 
 @every_notebook
+def test_lines_of_code_fit_the_page(name: str) -> None:
+    lines = [line for cell in code_cells(read(name)) for line in cell.source.splitlines()]
+    assert not [line for line in lines if len(line) > COLUMNS]
+
+
+@every_notebook
 def test_it_opens_with_title_goals_and_prerequisites(name: str) -> None:
     cells = read(name).cells
     opening = "\n".join(cell.source for cell in cells[:4] if cell.cell_type == "markdown").lower()
@@ -192,6 +199,10 @@ def test_a_learner_who_skips_an_exercise_can_read_on(name: str) -> None:
 # ---- and they run ---------------------------------------------------------------------------------------------------
 
 
+def executed(name: str) -> NotebookNode:
+    return nbformat.read(BUILD / "executed" / "smoke" / f"{name}.ipynb", as_version=4)
+
+
 @pytest.mark.notebook
 @every_notebook
 def test_it_runs_in_the_smoke_profile(name: str, smoke_run: dict[str, Status]) -> None:
@@ -201,10 +212,20 @@ def test_it_runs_in_the_smoke_profile(name: str, smoke_run: dict[str, Status]) -
 @pytest.mark.notebook
 @every_notebook
 def test_every_picture_has_a_caption(name: str, smoke_run: dict[str, Status]) -> None:
-    cells = nbformat.read(ROOT / "build" / "executed" / "smoke" / f"{name}.ipynb", as_version=4).cells
+    cells = executed(name).cells
     bare = [
         cell.source
         for cell, after in zip(cells, [*cells[1:], None], strict=True)
         if shows_image(cell) and "solution" not in tags(cell) and not caption(cell, after)
     ]
     assert not bare, "follow the cell by markdown that begins with **Figure.**"
+
+
+@pytest.mark.notebook
+@every_notebook
+def test_printed_lines_fit_the_page(name: str, smoke_run: dict[str, Status]) -> None:
+    outputs = [output for cell in code_cells(executed(name)) for output in cell.outputs]
+    printed = [output.text for output in outputs if output.output_type == "stream"]
+    shown = [output.data["text/plain"] for output in outputs if set(output.get("data", {})) == {"text/plain"}]
+    lines = [line for text in (*printed, *shown) for line in text.splitlines()]
+    assert not [line for line in lines if len(line) > COLUMNS], "print less, or in two lines"

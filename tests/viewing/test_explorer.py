@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
 import torch
+from browser import command, needs_browser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -60,8 +60,6 @@ def test_wrong_shapes_are_named(toy):
 
 # ---- the explorer: browser --------------------------------------------------------------------------------------------
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium is installed: the explorer's page was not opened")
 WATCH = """<script>
 const errors = [];
 window.addEventListener("error", (event) => errors.push(event.message));
@@ -89,10 +87,9 @@ def in_browser(page: str, script: str, folder) -> dict:
     run += 'out.id = "report"; out.textContent = encodeURIComponent(JSON.stringify(report)); document.body.append(out);</script>'
     path = folder / "page.html"
     path.write_text(page.replace("</head>", f"{WATCH}</head>").replace("</body>", f"{run}</body>"), "utf-8")
-    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    flags += "--disable-component-update --disable-sync --virtual-time-budget=4000 --window-size=900,700 --dump-dom"
-    command = [BROWSER, *flags.split(), f"--user-data-dir={folder / 'profile'}", path.as_uri()]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    flags = ("--virtual-time-budget=4000", "--window-size=900,700", "--dump-dom")
+    start = command(folder / "profile", *flags, path.as_uri())
+    dom = subprocess.run(start, capture_output=True, text=True, timeout=60, check=True).stdout
     found = re.search(r'<pre id="report">([^<]*)</pre>', dom)
     assert found, "the page's script did not run to its end"
     return json.loads(unquote(found[1]))

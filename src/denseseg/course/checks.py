@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ class CheckFailed(AssertionError):
 
     def _render_traceback_(self) -> list[str]:
         """What IPython prints in place of a traceback."""
-        return f"✗ {self}".splitlines()
+        return [part for line in f"✗ {self}".splitlines() for part in wrapped(line)]
 
 
 def check(condition: Any, message: str, hint: str = "") -> None:
@@ -27,7 +28,7 @@ def check(condition: Any, message: str, hint: str = "") -> None:
     values = as_array(condition)
     if values.size == 0 or not values.all():
         raise CheckFailed(message, hint)
-    print(f"✓ {message}")
+    print(*wrapped(f"✓ {message}"), sep="\n")
 
 
 def check_close(actual: Any, expected: Any, tolerance: float, message: str, hint: str = "") -> None:
@@ -47,7 +48,12 @@ def check_close(actual: Any, expected: Any, tolerance: float, message: str, hint
     difference = np.abs(actual[finite] - expected[finite]).max()
     if difference > tolerance:
         raise CheckFailed(f"{message} (largest difference {difference:.3g}, allowed {tolerance:.3g})", hint)
-    print(f"✓ {message} (largest difference {difference:.2g})")
+    print(*wrapped(f"✓ {message} (largest difference {difference:.2g})"), sep="\n")
+
+
+def wrapped(line: str) -> list[str]:
+    """The line in pieces of 79 characters, which is what a page's column holds."""
+    return textwrap.wrap(line, 79, subsequent_indent="  ")
 
 
 def as_array(value: Any) -> np.ndarray:

@@ -247,11 +247,13 @@ def run_notebooks(
     parameters: dict[str, Any] | None = None,
     jobs: int = 2,
     root: Path | None = None,
+    build: Path | None = None,
 ) -> list[Status]:
     """Run the book's notebooks in one profile and return how each ended, those that were still fresh included.
 
     only: numbers, names or files of notebooks; what they need is run too. Empty: all.
     parameters: passed to the chosen notebooks, which must all have them, and to the needed ones that have them.
+    build: the folder that gets `executed/<profile>`; by default `build` in the repository.
     Raises NotebookError for an unknown profile, notebook or parameter, before anything runs.
     """
     if profile not in PROFILES:
@@ -263,7 +265,7 @@ def run_notebooks(
     notebooks = with_needs(notebooks, chosen)
     validate((notebooks[name] for name in chosen), parameters)
     validate(notebooks.values(), ["profile"])
-    folder = root / "build" / "executed" / profile
+    folder = (build or root / "build") / "executed" / profile
     folder.mkdir(parents=True, exist_ok=True)
     given = {name: {k: v for k, v in parameters.items() if k in book.parameters} for name, book in notebooks.items()}
     try:

@@ -47,12 +47,14 @@ def toc_files(toc: dict[str, Any]) -> list[str]:
     return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
 
 
-def stage(root: Path, profile: str, partial: bool = False) -> Path:
+def stage(root: Path, profile: str, partial: bool = False, folder: Path | None = None) -> Path:
     """Fill build/stage with all that Jupyter Book reads, and return it.
 
     partial: leave out notebooks that have not been run, and pages not yet written, instead of raising StagingError.
+    folder: another one than `build` in the repository, which then also holds the executed notebooks.
     """
-    target, executed = root / "build" / "stage", root / "build" / "executed" / profile
+    folder = folder or root / "build"
+    target, executed = folder / "stage", folder / "executed" / profile
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(root / "book", target / "book", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     (target / "notebooks").mkdir()
@@ -140,9 +142,9 @@ def write_yaml(path: Path, content: dict[str, Any]) -> None:
     path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def build(root: Path, profile: str, partial: bool = False) -> Path:
+def build(root: Path, profile: str, partial: bool = False, folder: Path | None = None) -> Path:
     """Stage and build the book; return its index.html. Raises StagingError on an error and, unless partial, on a warning."""
-    source, output = stage(root, profile, partial), root / "build" / "book"
+    source, output = stage(root, profile, partial, folder), (folder or root / "build") / "book"
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(source), "--path-output", str(output), "--all"]
     if not partial:
         command += ["-W", "--keep-going", "-n"]
@@ -163,3 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     print(f"\nThe book: {index}")
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

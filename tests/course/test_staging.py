@@ -1,0 +1,99 @@
+"""The stage: what Jupyter Book is given."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from denseseg.course import staging
+from denseseg.course.notebooks import Status
+
+
+def executed_notebook() -> nbformat.NotebookNode:
+    picture = new_output("display_data", {"image/png": "", "text/plain": "<Figure>"})
+    return new_notebook(
+        cells=[
+            new_markdown_cell("# Title"),
+            new_code_cell('profile = "smoke"', metadata={"tags": ["injected-parameters"]}),
+            new_code_cell("draw()", outputs=[picture]),
+            new_markdown_cell("**Figure.** A lung, $x$ in mm.\n\nMore text."),
+            new_code_cell("solve()", metadata={"tags": ["solution"]}),
+        ]
+    )
+
+
+def test_a_page_says_its_profile_and_hides_what_is_to_be_hidden() -> None:
+    page = staging.dressed(executed_notebook(), "smoke")
+    assert "numbers mean nothing" in page.cells[1].source
+    assert "remove-cell" in page.cells[2].metadata.tags
+    assert page.cells[3].metadata["mystnb"]["image"]["alt"] == "Figure. A lung, x in mm."
+    assert "hide-cell" in page.cells[5].metadata.tags
+    nbformat.validate(page)
+
+
+def test_results_of_a_full_run_carry_no_banner() -> None:
+    assert staging.dressed(executed_notebook(), "full").cells[1].cell_type == "code"
+
+
+@pytest.fixture
+def small_book(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A book of one page and two notebooks, of which the first one has been run; without vendored JavaScript."""
+    (root / "book").mkdir()
+    (root / "book" / "introduction.md").write_text("# Hello\n")
+    (root / "book" / "status.md").write_text("# Status\n\n<!-- status -->\n")
+    chapters = [{"file": "notebooks/01_a"}, {"file": "notebooks/02_b"}, {"file": "book/status"}]
+    toc = {"format": "jb-book", "root": "book/introduction", "parts": [{"caption": "All", "chapters": chapters}]}
+    (root / "_toc.yml").write_text(yaml.safe_dump(toc))
+    (root / "_config.yml").write_text(yaml.safe_dump({"title": "Small", "sphinx": {"config": {}}}))
+    executed = root / "build" / "executed" / "smoke"
+    executed.mkdir(parents=True)
+    nbformat.write(executed_notebook(), executed / "01_a.ipynb")
+    (executed / "01_a.json").write_text(json.dumps(vars(Status("01_a", "smoke", "f", "passed", 3.2))))
+    monkeypatch.setattr(staging, "vendor", lambda cache, static: {})
+    return root
+
+
+def test_staging_names_what_has_not_been_run(small_book: Path) -> None:
+    with pytest.raises(staging.StagingError, match=r"notebooks/02_b; .*--profile smoke"):
+        staging.stage(small_book, "smoke")
+
+
+def test_a_partial_stage_leaves_it_out(small_book: Path) -> None:
+    target = staging.stage(small_book, "smoke", partial=True)
+    toc = yaml.safe_load((target / "_toc.yml").read_text())
+    assert staging.toc_files(toc) == ["book/introduction", "notebooks/01_a", "book/status"]
+    status = (target / "book" / "status.md").read_text()
+    assert "| {doc}`/notebooks/01_a` | smoke | 3 | passed |" in status
+    assert "| 02_b | smoke | 0 | not run |" in status
+
+
+def test_a_page_without_a_place_for_its_table_is_an_error(small_book: Path) -> None:
+    (small_book / "book" / "status.md").write_text("# Status\n")
+    with pytest.raises(staging.StagingError, match=r"status\.md has no line '<!-- status -->'"):
+        staging.stage(small_book, "smoke", partial=True)
+
+
+def test_tests_build_beside_the_book_and_leave_it_alone(small_book: Path) -> None:
+    book = staging.stage(small_book, "smoke", partial=True)
+    (book / "mark").touch()
+    shutil.copytree(small_book / "build" / "executed", small_book / "other" / "executed")
+    assert staging.stage(small_book, "smoke", partial=True, folder=small_book / "other") == small_book / "other" / "stage"
+    assert (small_book / "other" / "stage" / "notebooks" / "01_a.ipynb").is_file()
+    assert (book / "mark").exists()
+
+
+@pytest.mark.parametrize("module", ["notebooks", "staging", "learner"])
+def test_the_commands_that_make_gives_do_something(module: str, tmp_path: Path) -> None:
+    """Outside of a clone each of them ends with a message, not in silence."""
+    run = [sys.executable, "-m", f"denseseg.course.{module}"]
+    ended = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode != 0
+    assert "inside a clone of the book's repository" in ended.stderr
