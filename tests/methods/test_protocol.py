@@ -245,25 +245,6 @@ def test_a_method_without_landmarks_is_validated_by_its_masks(cases):
 # ---- training -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("views", [1, 5])
-def test_views_are_moved_back_before_they_are_averaged(cases, views):
-    """A network that reads its answer off the image itself: averaging over views must not move it."""
-    method = tiny("denseseg", test_time_views=views)
-    method.prepare(cases)
-    smooth = torch.nn.functional.avg_pool2d(batch_of(cases).images, 9, stride=1, padding=4)
-
-    class Mirror(torch.nn.Module):
-        def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            return 4 * images.expand(-1, 5, -1, -1), images[:, None].expand(-1, 5, 2, -1, -1)
-
-    method.network = Mirror()
-    method.normalise = lambda images: images
-    probabilities, uv = method._averaged(smooth)
-    inner = np.s_[..., 12:-12, 12:-12]
-    assert (uv[:, 0, :1] - smooth)[inner].abs().mean() < 0.02
-    assert (probabilities[:, :1] - torch.sigmoid(4 * smooth))[inner].abs().mean() < 0.02
-
-
 def test_training_lowers_the_loss_and_keeps_a_history(cases):
     method = tiny("denseseg", training=QUICK.changed(length=Epochs(8), augmentation=NO_AUGMENTATION), monitor=("variation",))
     history = method.fit(cases, cases[:2], QUIET)

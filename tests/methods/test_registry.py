@@ -132,7 +132,7 @@ def test_files_of_a_later_version_say_so(cases, tmp_path):
     ("change", "message"),
     [
         (lambda h: h | {"method": "unet"}, "unknown method 'unet'"),
-        (lambda h: h | {"size": "64"}, "size must be a valid tuple"),
+        (lambda h: h | {"size": "64"}, "size must be a valid array, got '64'"),
         (lambda h: h | {"recipe": {"decoder": "publishd"}}, "recipe: decoder must be 'affine' or 'published'"),
         (lambda h: h | {"anatomy": {"name": "chest", "structures": []}}, "anatomy.structures"),
         (lambda h: {k: v for k, v in h.items() if k != "anatomy"}, "anatomy is missing"),

@@ -51,8 +51,8 @@ class Template:
 
     @property
     def half_extent(self) -> np.ndarray:
-        """(C, 2) template pixels per unit of u and of v."""
-        return (self.upper - self.lower) / 2
+        """(C, 2) template pixels per unit of u and of v, half a pixel at least: a structure may be a line or a single landmark."""
+        return np.maximum((self.upper - self.lower) / 2, 0.5)
 
     @cached_property
     def uv(self) -> np.ndarray:
