@@ -17,7 +17,6 @@ from denseseg.cases.case_set import CaseSet
 from denseseg.cases.folder import read_cases, write_cases
 from denseseg.cases.masks import polygon_masks, positive_weights, reduce_landmarks, true_masks, true_outlines
 from denseseg.geometry.template import Template
-from denseseg.methods import create, load_method
 from denseseg.phantom import chest_phantom
 
 MIXED = Anatomy(
@@ -30,7 +29,7 @@ MIXED = Anatomy(
     ),
 )
 BOX = np.array([[4.2, 3.2], [14.2, 3.2], [14.2, 9.2], [4.2, 9.2]])  # 10 x 6 pixel centres
-CLOUD = np.array([[20.5, 20.5], [24, 24], [28.5, 20.5], [20.5, 28.5], [28.5, 28.5]])  # the second is inside: 8 x 8
+CLOUD = np.array([[20.5, 20.5], [24, 24], [28.5, 20.5], [20.5, 28.5], [28.5, 28.5]])  # the second is inside
 SIZE = (32, 40)
 
 
@@ -47,10 +46,11 @@ def area(points: np.ndarray) -> float:
 def test_structures_that_cover_no_region_have_no_mask():
     masks, outlines = true_masks(mixed()), true_outlines(mixed())
     assert masks.shape == (4, *SIZE) and masks.dtype == bool
-    assert masks.sum((1, 2)).tolist() == [60, 0, 0, 64]
+    assert masks[:3].sum((1, 2)).tolist() == [60, 0, 0] and 64 <= masks[3].sum() <= 100  # a margin of up to a tenth
     assert [len(outline) for outline in outlines] == [1, 0, 0, 1]
-    assert [area(outlines[0][0]), area(outlines[3][0])] == pytest.approx([60, 64])
+    assert area(outlines[0][0]) == pytest.approx(60) and area(outlines[3][0]) == pytest.approx(masks[3].sum(), rel=0.1)
     np.testing.assert_array_equal(masks[0], polygon2mask(SIZE, BOX[:, ::-1]))
+    assert masks[3, 21:29, 21:29].all()  # from corner to corner, also where no point is
 
 
 def test_a_cases_own_masks_win_over_its_landmarks():
@@ -61,7 +61,7 @@ def test_a_cases_own_masks_win_over_its_landmarks():
     outlines = true_outlines(case)
     assert [len(outline) for outline in outlines] == [0, 1, 0, 0]
     assert area(outlines[1][0]) == pytest.approx(24 - 0.5)  # the outline cuts each corner of the pixels
-    assert polygon_masks(case.landmarks, case).sum((1, 2)).tolist() == [60, 0, 0, 64]
+    np.testing.assert_array_equal(polygon_masks(case.landmarks, case), true_masks(mixed()))
 
 
 def test_missing_landmarks_are_skipped_and_absent_structures_have_no_mask():
@@ -69,7 +69,7 @@ def test_missing_landmarks_are_skipped_and_absent_structures_have_no_mask():
     landmarks[[1, 13]] = np.nan
     case = mixed(landmarks=landmarks)
     assert true_masks(case)[0].sum() == pytest.approx(30, abs=6)  # half of the box
-    assert true_masks(case)[3].sum() == 64  # the one inside the hull
+    assert (true_masks(case)[3] == true_masks(mixed())[3]).all()  # the one inside the hull
     landmarks[:2] = landmarks[12:] = np.nan
     assert true_masks(mixed(landmarks=landmarks)).sum() == 0
     assert true_outlines(mixed(landmarks=landmarks)) == [[], [], [], []]
@@ -85,8 +85,8 @@ def test_class_weights_count_each_cases_own_masks_and_need_no_common_size():
     own = np.zeros((4, 20, 20), bool)
     own[0, :5] = True
     cases = [mixed(), mixed(id="b", image=np.zeros((20, 20)), landmarks=mixed().landmarks / 2, masks=own)]
-    pixels = 32 * 40 + 400
-    expected = [(pixels - 160) / 160, pixels, pixels, (pixels - 64) / 64]
+    pixels, hull = 32 * 40 + 400, true_masks(mixed())[3].sum()
+    expected = [(pixels - 160) / 160, pixels, pixels, (pixels - hull) / hull]
     np.testing.assert_allclose(positive_weights(cases), expected)
 
 
@@ -120,10 +120,6 @@ def test_landmarks_keep_their_order_and_images_and_masks_stay(cases: CaseSet, fe
         assert (own[0].masks == ~new.masks).all()
 
 
-def test_a_reduced_set_is_written_read_and_learned_like_any_other(few: CaseSet, tmp_path) -> None:
+def test_a_reduced_set_is_written_and_read_like_any_other(few: CaseSet, tmp_path) -> None:
     again = read_cases(write_cases(tmp_path / "set", few))
     assert again.anatomy == few.anatomy and again.fingerprint() == few.fingerprint()
-    method = create("mean_shape", few.anatomy, (64, 64))
-    method.prepare(few)
-    loaded = load_method(method.save(tmp_path / "weights.safetensors"))
-    assert loaded.anatomy == few.anatomy

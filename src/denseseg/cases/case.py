@@ -78,7 +78,7 @@ class Case:
         if np.isnan(self.landmarks).all():
             raise DataError(f"case {self.id}: every landmark is missing; remove the case or add its rows to landmarks.csv")
         height, width = self.size
-        margin = 0.5 * max(height, width)
+        margin = 0.5 * max(height, width) + 1e-6  # what a change of size may round away
         place = self.landmarks + 0.5  # from the image's corner, so that a case which passes does so at every size
         far = (place < -margin) | (place > np.array([width, height]) + margin)
         if far.any():
