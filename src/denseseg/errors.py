@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import pydantic_core
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)  # of every model: an unknown field is an error, and so is NaN
@@ -24,7 +23,7 @@ def validated(kind: Any, content: Any, source: str) -> Any:
     Nothing is converted silently: the text "3" is no number. Raises DataError with one line: source, field, what was expected.
     """
     try:
-        return TypeAdapter(kind).validate_json(pydantic_core.to_json(content), strict=True)
+        return TypeAdapter(kind).validate_json(TypeAdapter(Any).dump_json(content), strict=True)
     except ValidationError as error:
         raise DataError(f"{source}: {told(error)}") from None
 

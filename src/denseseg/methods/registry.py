@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pydantic_core
 import torch
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 import denseseg
 from denseseg.anatomy import Anatomy, get_anatomy
@@ -75,7 +73,7 @@ def save_method(method: Method, path: str | Path) -> Path:
         method=method.name,
         anatomy=method.anatomy,
         size=method.size,
-        recipe=pydantic_core.to_jsonable_python(asdict(method.recipe)),  # type: ignore[call-overload]
+        recipe=TypeAdapter(type(method.recipe)).dump_python(method.recipe, mode="json"),
     )
     content = header.model_dump(mode="json") | {"anatomy": method.anatomy.to_dict()}
     return write_tensors(Path(path), method.state(), content)
