@@ -182,12 +182,8 @@ def _case_rows(prediction: Any, case: Case, lacking: bool, radii: Sequence[float
 
 def landmark_distances(points: np.ndarray, true: np.ndarray, case: Case) -> np.ndarray:
     """(n,) distances in the case's unit: infinite where not placed, NaN where the truth is not known."""
-    return _failures_infinite(metrics.landmark_errors(points, true, case.spacing or 1.0), true)
-
-
-def _failures_infinite(errors: np.ndarray, true: np.ndarray) -> np.ndarray:
-    known = np.isfinite(true).all(-1)
-    return np.where(known if errors.ndim == 1 else known[:, None], np.nan_to_num(errors, nan=np.inf), np.nan)
+    errors = metrics.landmark_errors(points, true, case.spacing or 1.0)
+    return np.where(np.isfinite(true).all(-1), np.nan_to_num(errors, nan=np.inf), np.nan)
 
 
 def _mean_score(metric: str, distances: np.ndarray, case: Case, landmark: int | None = None) -> Score:
@@ -213,7 +209,7 @@ def landmark_scores(
         for radius in radii:
             yield tre._replace(metric=f"sdr_{radius:g}", value=100 * metrics.success_rate(part, radius))
     if kind is Kind.OUTLINE:
-        parts = _failures_infinite(metrics.along_and_across(points, true, case.spacing or 1.0), true)
+        parts = np.where(np.isinf(distances[:, None]), np.inf, metrics.along_and_across(points, true, case.spacing or 1.0))
         for metric, part in zip(("along", "across"), parts.T, strict=True):
             yield _mean_score(metric, np.where(seen, part, np.nan), case)
 

@@ -149,7 +149,11 @@ class Record(Origin):
 
 
 class StudyRecord(Origin):
-    """The numbers of one study. results: names to numbers or to further mappings; n: cases of each part."""
+    """The numbers of one study.
+
+    results: names to numbers or to further mappings. n: cases of each part, such as {"train": 600, "test": 400}.
+    settings: what else decides the result.
+    """
 
     study: Name
     dataset: Name
@@ -157,7 +161,7 @@ class StudyRecord(Origin):
     seed: int
     n: Annotated[dict[str, Count], Field(min_length=1)]
     data_sha256: Hash | None
-    settings: dict[str, Any]
+    settings: dict[str, Any] = {}
     results: Annotated[dict[str, Any], Field(min_length=1)]
 
     @property
@@ -176,86 +180,42 @@ def make_record(
     data: CaseSet,
     parts: Split,
     table: pd.DataFrame,
-    parameters: int,
-    seconds_train: float,
-    seconds_per_case: float,
-    device: torch.device | str = "cpu",
-    precision: str,
     recipe: Mapping[str, Any],
+    device: torch.device | str = "cpu",
     history: pd.DataFrame | None = None,
-    notes: str = "",
-    data_sha256: str | None = None,
+    **more: Any,
 ) -> Record:
     """The record of one run, checked.
 
     data: all cases, at the size they were used; parts: how they were divided. table: of `evaluate` over `parts.test`.
-    parameters: number of trainable weights. recipe: every option of the method and its training. data_sha256: of `data`, if known.
+    recipe: every option of the method and its training. more: what `Record` has besides: parameters, seconds_train,
+    seconds_per_case, precision, notes, and data_sha256 where it is known already.
     Raises DataError where the result is no valid record.
     """
-    return _checked(
-        Record,
-        {
-            "spec": spec.model_dump(),
-            **_origin(data, device),
-            "data_sha256": data_sha256 or data.fingerprint(),
-            "size": data[0].size,
-            "n_train": len(parts.train),
-            "n_validation": len(parts.validation),
-            "n_test": len(parts.test),
-            "failures": table.groupby(["case", "structure"])["failed"].any().sum(),
-            "precision": precision,
-            "parameters": parameters,
-            "seconds_train": seconds_train,
-            "seconds_per_case": seconds_per_case,
-            "metrics": _metrics(summarise(table)),
-            "notes": notes,
-            "recipe_settings": recipe,
-            "history": [] if history is None else history.to_dict("records"),
-        },
-    )
+    failures = table.groupby(["case", "structure"])["failed"].any().sum()
+    more |= {"n_train": len(parts.train), "n_validation": len(parts.validation), "n_test": len(parts.test), "failures": failures}
+    more |= {"history": [] if history is None else history.to_dict("records"), "metrics": _metrics(summarise(table))}
+    return _made(Record, data, device, spec=spec.model_dump(), size=data[0].size, recipe_settings=recipe, **more)
 
 
 def study_record(
-    study: str,
-    data: CaseSet,
-    results: Mapping[str, Any],
-    *,
-    n: Mapping[str, int],
-    profile: str,
-    seed: int,
-    source: str = "",
-    device: torch.device | str = "cpu",
-    settings: Mapping[str, Any] | None = None,
-    notes: str = "",
+    study: str, data: CaseSet, results: Mapping[str, Any], *, device: torch.device | str = "cpu", **more: Any
 ) -> StudyRecord:
     """The record of one study.
 
-    study: its short name, such as "bone age". data: the cases with images. results: give units in the names, as in `mae_months`.
-    n: cases of each part, such as {"train": 600, "test": 400}. source: which files, in words, by default the data set's own.
-    settings: what else decides the result. NaN becomes null. Raises DataError where a name or the results are empty.
+    study: its short name, such as "bone age". data: the cases with images. results: give units in the names, as in `mae_months`;
+    NaN becomes null. more: what `StudyRecord` has besides: n, profile, seed, settings, notes, and source, which files in words, by
+    default the data set's own description.
+    Raises DataError where a name or the results are empty.
     """
-    content = {
-        "study": study,
-        "dataset": data.name,
-        **_origin(data, device),
-        "n": n,
-        "profile": profile,
-        "seed": seed,
-        "data_sha256": data.fingerprint(),
-        "settings": settings or {},
-        "results": results,
-        "notes": notes,
-    }
-    return _checked(StudyRecord, content | ({"source": source} if source else {}))
+    return _made(StudyRecord, data, device, study=study, dataset=data.name, results=results, **more)
 
 
-def _checked(kind: type[BaseModel], content: Mapping[str, Any]) -> Any:
-    return validated(kind, plain(content), "record")
-
-
-def _origin(data: CaseSet, device: torch.device | str) -> dict[str, Any]:
+def _made(kind: type[Origin], data: CaseSet, device: torch.device | str, **fields: Any) -> Any:
     source = data.info.get("copy") or data.info.get("source") or data.name
-    return {"source": source, "synthetic": data.info.get("kind") == "phantom", "device": describe_device(device)}
+    origin = {"source": source, "synthetic": data.info.get("kind") == "phantom", "device": describe_device(device)}
+    fields["data_sha256"] = fields.get("data_sha256") or data.fingerprint()
+    return validated(kind, plain(origin | fields), "record")
 
 
 def _metrics(summary: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -66,14 +66,6 @@ def _group_order(groups: pd.Series) -> dict[str, int]:
     """Groups in order of appearance, "average" last."""
     names = [name for name in groups.unique() if name != "average"]
     return {name: i for i, name in enumerate([*names, "average"])}
-
-
-def records_table(records: Iterable[Record]) -> pd.DataFrame:
-    """One row per run, group and metric: dataset, method, recipe, profile, seed, n_test, group, metric, mean, sd, low, ..."""
-    keys = ("dataset", "method", "recipe", "profile", "seed")
-    own = [_tidy(r).assign(**{key: getattr(r.spec, key) for key in keys}, n_test=r.n_test) for r in records]
-    table = pd.concat(own, ignore_index=True)
-    return table[[*keys, "n_test", *table.columns.drop([*keys, "n_test"])]]
 
 
 def is_toy(record: Record | StudyRecord) -> bool:
