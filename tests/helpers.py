@@ -36,7 +36,8 @@ def self_intersects(polygon: np.ndarray) -> bool:
     return bool((parted & parted.T).any())
 
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def code_blocks(text: str, language: str) -> list[str]:
