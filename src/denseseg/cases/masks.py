@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from skimage.draw import polygon2mask
 
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
-from denseseg.geometry.contour import Outline, mask_contours
+from denseseg.geometry.contour import Outline, mask_contours, polygon_mask
 from denseseg.geometry.regions import contour_masks
 from denseseg.geometry.subsets import landmark_subset
 
@@ -24,7 +23,7 @@ def polygon_masks(landmarks: np.ndarray, case: Case) -> np.ndarray:
     for c, structure in enumerate(case.anatomy.structures):
         points = _known(landmarks[case.anatomy.slices[structure.name]])
         if structure.outlined and len(points) >= 3:
-            masks[c] = polygon2mask(case.size, points[:, ::-1])
+            masks[c] = polygon_mask(points, case.size)
     return masks
 
 

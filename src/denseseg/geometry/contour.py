@@ -11,6 +11,11 @@ from torch.nn import functional as F
 from denseseg.geometry.frame import Size
 
 
+def on_device(values: np.ndarray, like: Tensor) -> Tensor:
+    """The values as a tensor beside `like`, without waiting for what the device is doing."""
+    return torch.as_tensor(values).to(like.device, non_blocking=True)
+
+
 def pixel_grid(size: Size, device: torch.device | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
     """(H * W, 2) centres (x, y) of all pixels, row by row."""
     y, x = torch.meshgrid(

@@ -51,8 +51,9 @@ class Template:
 
     @property
     def half_extent(self) -> np.ndarray:
-        """(C, 2) template pixels per unit of u and of v."""
-        return (self.upper - self.lower) / 2
+        """(C, 2) template pixels per unit of u and of v; 1 for a structure without extent, such as a single landmark."""
+        extent = self.upper - self.lower
+        return np.where(extent > 0, extent / 2, 1.0)
 
     @cached_property
     def uv(self) -> np.ndarray:

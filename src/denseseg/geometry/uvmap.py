@@ -17,9 +17,9 @@ import torch
 from scipy.interpolate import make_interp_spline
 from torch import Tensor
 
-from denseseg.geometry.contour import dilate, pixel_grid
+from denseseg.geometry.contour import dilate, on_device, pixel_grid
 from denseseg.geometry.frame import Size
-from denseseg.geometry.regions import Regions, Windows, find_regions, on_device
+from denseseg.geometry.regions import Regions, Windows, find_regions
 from denseseg.geometry.spline import ThinPlateSpline, fit_spline
 from denseseg.geometry.template import Template
 

@@ -21,7 +21,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from skimage.draw import polygon2mask
 from skimage.io import imread
 from skimage.transform import resize
 from tqdm.auto import tqdm
@@ -31,6 +30,7 @@ from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError
 from denseseg.files import read_png
+from denseseg.geometry.contour import polygon_mask
 from denseseg.geometry.frame import Size, scale_points
 from denseseg.readers.files import Report, few, kept_image, verify_checksums
 
@@ -285,7 +285,7 @@ def _mean_grey(case: Case, structures: Iterable[str]) -> float:
     for name in structures:
         points = case.points(name)
         if not np.isnan(points).any():
-            inside |= polygon2mask(case.size, points[:, ::-1])
+            inside |= polygon_mask(points, case.size)
     return float(case.image[inside].mean()) if inside.any() else np.nan
 
 
