@@ -1,13 +1,18 @@
-"""Loss terms, each its own function; every one returns a scalar, the mean over cases and structures."""
+"""Loss terms, each its own function; every one returns a scalar, the mean over cases and structures.
+
+Each case counts for itself, except in `dice`, which also looks at the other cases of the batch, those on other ranks included.
+"""
 
 from __future__ import annotations
 
 import torch
 from monai.losses import DiceLoss
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.nn import functional as F
 
 from denseseg.anatomy import Anatomy
+from denseseg.geometry.regions import padded_landmarks
+from denseseg.geometry.warp import sample
 
 
 def positive_weights(masks: Tensor) -> Tensor:
@@ -25,7 +30,7 @@ def weighted_bce(logits: Tensor, masks: Tensor, weights: Tensor) -> Tensor:
 
 
 def bce(logits: Tensor, masks: Tensor) -> Tensor:
-    """Binary cross entropy without weights."""
+    """Binary cross entropy without weights, mean over all pixels. logits, masks: (B, C, H, W); masks may be soft."""
     return F.binary_cross_entropy_with_logits(logits, masks)
 
 
@@ -39,15 +44,25 @@ def dice(logits: Tensor, masks: Tensor) -> Tensor:
     There the loss is D S / (S + A): S the area that is claimed, A the mean area of the structure in the cases of the batch that
     have it, and D (a constant) how well it is found in those, since only who has learned what a bone looks like can tell that it
     is missing. What nobody in the batch has does not count. Chapter 12 compares it with its alternatives.
+
+    logits, masks: (B, C, H, W). Looks at the whole batch: where several ranks share one, all must call this together, and with
+    equally many cases each the mean of their losses is the loss of the whole batch.
     """
     loss, area = _soft_dice(logits, masks).flatten(1), masks.flatten(2).sum(-1)  # (B, C)
     there = area > 0
-    have = there.sum(0).clamp_min(1)  # (C,)
-    typical, found = area.sum(0) / have, ((1 - loss.detach()) * there).sum(0) / have
+    have, areas, found = _over_ranks(torch.stack([there.to(area), area, (1 - loss.detach()) * there]).sum(1))  # each (C,)
+    counts = (have > 0).expand_as(there)
+    typical, found = areas / have.clamp_min(1), found / have.clamp_min(1)
     claimed = logits.sigmoid().flatten(2).sum(-1)
-    counts = there.any(0).expand_as(there)
     loss = torch.where(there, loss, found * claimed / (claimed + typical).clamp_min(1e-6))
     return (loss * counts).sum() / counts.sum().clamp_min(1)
+
+
+def _over_ranks(sums: Tensor) -> Tensor:
+    """Sums over the cases of this rank -> over those of all ranks, without a gradient."""
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.all_reduce(sums)
+    return sums
 
 
 def uv_l1(predicted: Tensor, uv: Tensor, valid: Tensor) -> Tensor:
@@ -66,16 +81,12 @@ def landmark_uv(predicted: Tensor, landmarks: Tensor, targets: Tensor, anatomy: 
     predicted: (B, C, 2, H, W); landmarks: (B, N, 2) pixels; targets: (N, 2) uv. Landmarks that are missing or outside the image
     do not count; the mean is taken within each structure first, so that structures weigh alike; an absent one gives 0.
     """
-    extent = landmarks.new_tensor([predicted.shape[-1] - 1, predicted.shape[-2] - 1])
-    inside = ((landmarks >= 0) & (landmarks <= extent)).all(-1)  # False for NaN
-    grid = 2 * landmarks.nan_to_num(0.0) / extent - 1
-    terms = []
-    for c, where in enumerate(anatomy.slices.values()):
-        sampled = F.grid_sample(predicted[:, c], grid[:, None, where], align_corners=True)[:, :, 0].mT  # (B, n, 2)
-        counts = inside[:, where].to(sampled)
-        difference = ((sampled - targets[where]).abs().mean(-1) * counts).sum(1)
-        terms.append(difference / counts.sum(1).clamp_min(1))
-    return torch.stack(terms).mean()
+    points, goal = padded_landmarks(landmarks, anatomy), padded_landmarks(targets, anatomy)  # (B, C, n, 2), (C, n, 2)
+    (x, y), (height, width) = points.unbind(-1), predicted.shape[-2:]
+    counts = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)  # False for NaN
+    found = sample(predicted.flatten(0, 1), points.flatten(0, 1)[:, None], padding="border")[:, :, 0].mT.view_as(points)
+    difference = (found - torch.where(counts[..., None], goal, 0)).abs().mean(-1) * counts
+    return (difference.sum(-1) / counts.sum(-1).clamp_min(1)).mean()
 
 
 def total_variation(uv: Tensor, masks: Tensor) -> Tensor:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy.spatial.distance import cdist
 
 from denseseg.anatomy import Anatomy
-from denseseg.geometry.contour import mask_contours
+from denseseg.geometry.contour import mask_contours, perimeter, resample
 from denseseg.geometry.template import Template
+from denseseg.geometry.warp import sample
 
 FLATTEST = 0.05
 
@@ -56,12 +58,12 @@ def project_onto_outline(
     curves = mask_contours(probability)
     if not curves or not seen.any():
         return _unmoved(points)
-    outline = _densified(curves[0], step, least=4 * len(points))[:-1]
+    outline = resample(curves[0], max(int(perimeter(curves[0]) / step), 4 * len(points)) - 1)
     if (_signed_area(outline) > 0) != (_signed_area(targets) > 0):
         outline = outline[::-1]
     cost = cdist(points[seen], outline, "sqeuclidean")
     if uv_weight:
-        cost += uv_weight * cdist(targets[seen] * half_extent, _bilinear(uv, outline) * half_extent, "sqeuclidean")
+        cost += uv_weight * cdist(targets[seen] * half_extent, _read(uv, outline) * half_extent, "sqeuclidean")
     place = _cyclic_assignment(cost)
     moved = seen.copy()
     moved[seen] = _within(outline, probability.shape)[place]
@@ -85,7 +87,7 @@ def _across(probability: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np
     whose slope at 0.5 is 1 / (sqrt(2 pi) s). A slope below `FLATTEST` a pixel counts as that: s is at most 8 pixels.
     """
     steps = 0.5 * np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])
-    right, left, below, above = (_bilinear(probability[None], points + step)[:, 0] for step in steps)
+    right, left, below, above = (_read(probability[None], points + step)[:, 0] for step in steps)
     gradient = np.stack([right - left, below - above], -1)
     slope = np.linalg.norm(gradient, axis=1)
     return gradient / np.maximum(slope, 1e-12)[:, None], 1 / (2 * np.pi * np.maximum(slope, FLATTEST) ** 2)
@@ -122,22 +124,10 @@ def _signed_area(polygon: np.ndarray) -> float:
     return float(x @ np.roll(y, -1) - y @ np.roll(x, -1))
 
 
-def _densified(curve: np.ndarray, step: float, least: int = 4) -> np.ndarray:
-    """A closed curve (k, 2) resampled about every `step` pixels, and by `least` points at least."""
-    length = np.r_[0, np.cumsum(np.linalg.norm(np.diff(curve, axis=0), axis=1))]
-    at = np.linspace(0, length[-1], max(least, int(length[-1] / step)))
-    return np.stack([np.interp(at, length, curve[:, i]) for i in (0, 1)], -1)
-
-
-def _bilinear(image: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Values (P, K) of a (K, H, W) array at (P, 2) positions (x, y), clamped to the border."""
-    _, height, width = image.shape
-    x, y = np.clip(points[:, 0], 0, width - 1), np.clip(points[:, 1], 0, height - 1)
-    left, top = np.minimum(x.astype(int), width - 2), np.minimum(y.astype(int), height - 2)
-    fx, fy = x - left, y - top
-    upper = image[:, top, left] * (1 - fx) + image[:, top, left + 1] * fx
-    lower = image[:, top + 1, left] * (1 - fx) + image[:, top + 1, left + 1] * fx
-    return (upper * (1 - fy) + lower * fy).T
+def _read(maps: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Values (P, K) of (K, H, W) maps at (P, 2) positions (x, y), clamped to the border."""
+    where = torch.as_tensor(points, dtype=torch.float32)[None, None]
+    return sample(torch.as_tensor(maps, dtype=torch.float32)[None], where, padding="border")[0, :, 0].T.numpy()
 
 
 def project_onto_outlines(

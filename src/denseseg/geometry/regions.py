@@ -16,16 +16,11 @@ from scipy.spatial import ConvexHull
 from torch import Tensor
 
 from denseseg.anatomy import Anatomy
-from denseseg.geometry.contour import fill_contours, soften
+from denseseg.geometry.contour import fill_contours, on_device, soften
 from denseseg.geometry.frame import Size
 
 HULL_MARGIN = 0.1  # of the longer side of the points' box
 GROUP_COST = 3e5  # what another group costs on a CPU, in pixels times landmarks
-
-
-def on_device(array: np.ndarray, like: Tensor) -> Tensor:
-    """The array as a tensor beside `like`, without waiting for what the device is doing."""
-    return torch.as_tensor(array).to(like.device, non_blocking=True)
 
 
 def padded_landmarks(landmarks: Tensor, anatomy: Anatomy) -> Tensor:

@@ -51,19 +51,19 @@ def fit_spline(points: Tensor, values: Tensor, smoothing: float | Tensor = 0.0) 
     > 0. Evaluation is in the dtype of `points`.
     """
     present = ~points.isnan().any(-1, keepdim=True)  # (B, n, 1)
-    count = present.sum(1, keepdim=True)
-    safe = torch.where(present, points, 0).double()
+    one = present.double()
+    count = one.sum(1, keepdim=True)
+    safe = points.nan_to_num(0.0) * one
     origin = safe.sum(1, keepdim=True) / count
-    centred = (safe - origin) * present
+    centred = (safe - origin) * one
     scale = (centred.square().sum((1, 2), keepdim=True) / count).sqrt()
     x = centred / scale
     n = x.shape[1]
-    kernel = _kernel((x[:, :, None] - x[:, None]).square().sum(-1)) * (present & present.mT)
-    strength = torch.as_tensor(smoothing, dtype=x.dtype, device=x.device).view(-1, 1)
-    kernel += torch.where(present[..., 0], strength, 1).diag_embed()  # an absent point's row says: weight = 0
-    linear = torch.cat([present.to(x), x], -1)
+    kernel = _kernel(torch.cdist(x, x).square()) * (one @ one.mT)
+    strength = x.new_ones(len(x)) * smoothing
+    kernel += torch.where(present[..., 0], strength[:, None], 1).diag_embed()  # an absent point's row says: weight = 0
+    linear = torch.cat([one, x], -1)
     system = x.new_zeros(len(x), n + 3, n + 3)
     system[:, :n, :n], system[:, :n, n:], system[:, n:, :n] = kernel, linear, linear.mT
-    solution = torch.linalg.solve_ex(system, F.pad(values * present.to(x), (0, 0, 0, 3))).result
-    parts = (x, solution[:, :n], solution[:, n:], origin, scale)
-    return ThinPlateSpline(*(part.to(points.dtype) for part in parts))
+    solution = torch.linalg.solve_ex(system, F.pad(values * one, (0, 0, 0, 3))).result.to(points)
+    return ThinPlateSpline(x.to(points), solution[:, :n], solution[:, n:], origin.to(points), scale.to(points))

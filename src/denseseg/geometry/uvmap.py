@@ -17,9 +17,9 @@ import torch
 from scipy.interpolate import make_interp_spline
 from torch import Tensor
 
-from denseseg.geometry.contour import dilate, pixel_grid
+from denseseg.geometry.contour import dilate, on_device, pixel_grid
 from denseseg.geometry.frame import Size
-from denseseg.geometry.regions import Regions, Windows, find_regions, on_device
+from denseseg.geometry.regions import Regions, Windows, find_regions
 from denseseg.geometry.spline import ThinPlateSpline, fit_spline
 from denseseg.geometry.template import Template
 
@@ -82,16 +82,17 @@ def _spline_maps(regions: Regions, template: Template, band: int, smoothing: flo
     maps = [_fitted(group, mask, template, smoothing) for group, mask in zip(regions.groups, valid, strict=True)]
     folds = torch.zeros(regions.shape[:2], device=regions.device)
     if maps:
-        folded = iter(torch.cat([share for _, share in maps]).gt(0).tolist())  # waits for the device, once for all groups
+        folded = iter(torch.cat([share for _, share in maps]).gt(0).cpu().tolist())  # waits for the device, once for all groups
     for group, mask, (found, share) in zip(regions.groups, valid, maps, strict=True):
-        again = np.array([i for i in range(len(share)) if next(folded)], dtype=int)
+        again = np.flatnonzero([next(folded) for _ in group.rows])
         if len(again):
-            index = on_device(again, mask)
-            found[index], share[index] = _smoothed(group.taken(again), mask[index], template, smoothing)
-        folds.flatten()[group.place[0].flatten()] = share
+            where = on_device(again, mask)
+            found[where], share[where] = _smoothed(again, group, mask, template, smoothing)
+        found *= mask[:, None]
+        folds.view(-1)[group.place[0].flatten()] = share
     uv = torch.zeros(*regions.shape[:2], 2, *regions.shape[2:], device=regions.device)
     for k in (0, 1):
-        regions.paste(uv[:, :, k], (found[:, k] * mask for (found, _), mask in zip(maps, valid, strict=True)))
+        regions.paste(uv[:, :, k], [found[:, k] for found, _ in maps])
     return UVMaps(uv, regions.paste(torch.zeros(regions.shape, dtype=torch.bool, device=regions.device), valid), folds)
 
 
@@ -103,17 +104,18 @@ def _fitted(group: Windows, valid: Tensor, template: Template, smoothing: float 
     return uv, fold_share(uv, valid)
 
 
-def _smoothed(group: Windows, valid: Tensor, template: Template, smoothing: float) -> tuple[Tensor, Tensor]:
+def _smoothed(
+    members: np.ndarray, group: Windows, valid: Tensor, template: Template, smoothing: float
+) -> tuple[Tensor, Tensor]:
     """Maps and fold-over shares for folded maps: of the four that are ever smoother, the first that does not fold, or the last.
 
     All four are made at once, since asking after each whether it folds would wait for the device each time.
     """
-    count, attempts = len(group.rows), 4
-    strength = smoothing * 10.0 ** torch.arange(1, attempts + 1, device=valid.device, dtype=torch.float64)
-    four = np.repeat(np.arange(count), attempts)
-    uv, share = _fitted(group.taken(four), valid.repeat_interleave(attempts, 0), template, strength.repeat(count))
-    failed = (share.view(count, attempts) > 0).long().cumprod(1).sum(1).clamp_max(attempts - 1)
-    chosen = attempts * torch.arange(count, device=valid.device) + failed
+    strength = on_device(np.tile(smoothing * 10.0 ** np.arange(1, 5), len(members)), valid)
+    four = np.repeat(members, 4)
+    uv, share = _fitted(group.taken(four), valid[on_device(four, valid)], template, strength)
+    failed = (share > 0).view(-1, 4).long().cumprod(1).sum(1).clamp_max(3)
+    chosen = failed + on_device(4 * np.arange(len(members)), valid)
     return uv[chosen], share[chosen]
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from denseseg.geometry.contour import pixel_grid
+from denseseg.geometry.contour import on_device, pixel_grid
 
 
 def warp(images: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
@@ -23,7 +24,7 @@ def unwarp(images: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
 
 
 def _centre(size: tuple[int, int], like: Tensor) -> Tensor:
-    return like.new_tensor([(size[1] - 1) / 2, (size[0] - 1) / 2])
+    return on_device(np.array([(size[1] - 1) / 2, (size[0] - 1) / 2]), like).to(like.dtype)
 
 
 def source_points(matrix: Tensor, shift: Tensor, bend: Tensor | None, size: tuple[int, int]) -> Tensor:
@@ -49,6 +50,6 @@ def move_points(landmarks: Tensor, matrix: Tensor, shift: Tensor, bend: Tensor |
 
 def sample(images: Tensor, points: Tensor, padding: str = "zeros") -> Tensor:
     """Bilinear samples of (B, K, H, W) at (B, h, w, 2) pixel positions: (B, K, h, w)."""
-    extent = points.new_tensor([images.shape[-1], images.shape[-2]])
+    extent = on_device(np.array([images.shape[-1], images.shape[-2]]), points)
     grid = (2 * points.nan_to_num(0.0) + 1) / extent - 1
     return F.grid_sample(images, grid, mode="bilinear", padding_mode=padding, align_corners=False)

@@ -10,11 +10,12 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
-from skimage.draw import polygon2mask
+
+from denseseg.geometry.contour import polygon_mask, resample
 
 
 @dataclass(frozen=True)
-class Outline:
+class ShapeOutline:
     """A closed outline of a canonical shape.
 
     landmarks: (n, 2) points in order, the first at a fixed anatomical place.
@@ -36,17 +37,51 @@ class Outline:
         columns, rows = np.ceil((self.dense.max(0) + margin - low) / step).astype(int) + 1
         x, y = low[0] + step * np.arange(columns), low[1] + step * np.arange(rows)
         grid = np.stack(np.meshgrid(x, y), axis=-1)
-        closed = np.concatenate([self.dense, self.dense[:1]])
-        t = np.linspace(0, len(self.dense), 16 * len(self.dense), endpoint=False)  # so fine that points stand for the curve
-        curve = np.stack([np.interp(t, np.arange(len(closed)), closed[:, axis]) for axis in (0, 1)], axis=1)
-        distance = cKDTree(curve).query(grid.reshape(-1, 2))[0].reshape(rows, columns)
-        inside = polygon2mask((rows, columns), ((self.dense - low) / step)[:, ::-1])
+        distance = _distance_to_curve(grid, self.dense)
+        inside = polygon_mask((self.dense - low) / step, (int(rows), int(columns)))
         return np.where(inside, distance, -distance), low, step
 
     def depth(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Signed distance to the outline at canonical positions, positive inside; far away it stays at about -`reach`."""
         table, low, step = self._table
         return map_coordinates(table, [(y - low[1]) / step, (x - low[0]) / step], order=1, mode="nearest")
+
+
+def _distance_to_curve(grid: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """(H, W) distances of a grid (H, W, 2) of points to a closed polygon (k, 2), of which 16 points a side stand for the curve.
+
+    The nearest of these is looked for on the two sides that meet in the nearest corner, where a projection tells it, and where the
+    neighbours on the grid have found another part of the curve, there too. That is ten times faster than to search all.
+    """
+    count = 16 * len(corners)
+    at = np.linspace(0, len(corners), count, endpoint=False)
+    ends = np.concatenate([corners, corners[:1]])
+    x, y = (np.interp(at, np.arange(len(ends)), ends[:, axis]) for axis in (0, 1))
+    curve, place = x + 1j * y, grid[..., 0] + 1j * grid[..., 1]  # complex numbers: half as much to look up
+    length = np.linalg.norm(np.diff(ends, axis=0), axis=1)
+    long = np.repeat(length > 4 * np.median(length), 16)  # on a long side each point counts as a corner
+    knots = np.flatnonzero(long | (np.arange(count) % 16 == 0))
+    start, points = curve[knots], np.diff(knots, append=count)  # of each side
+    step = (curve[(knots + points) % count] - start) / points
+
+    def squared(place: np.ndarray, knot: np.ndarray, sides: int) -> np.ndarray:
+        best = np.full(knot.shape, np.inf)
+        for offset in range(-sides, sides):
+            side = (knot + offset) % len(knots)
+            along = ((place - start[side]) * (1 / step)[side]).real
+            found = knots[side] + np.clip(np.rint(along), 0, points[side]).astype(int)
+            gap = place - curve[found % count]
+            best = np.minimum(best, gap.real**2 + gap.imag**2)
+        return best
+
+    knot = cKDTree(np.stack([start.real, start.imag], 1)).query(grid)[1]
+    nearest = squared(place, knot, 1)
+    for shift in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        for there in (shift, (-shift[0], -shift[1])):
+            other = np.roll(knot, there, (0, 1))
+            apart = np.abs(other - knot) > 1
+            nearest[apart] = np.minimum(nearest[apart], squared(place[apart], other[apart], 2))
+    return np.sqrt(nearest)
 
 
 def spline(points: list[tuple[float, float]], n: int, periodic: bool = False) -> np.ndarray:
@@ -60,7 +95,7 @@ def spline(points: list[tuple[float, float]], n: int, periodic: bool = False) ->
     return np.stack([np.interp(want, length, fine[:, axis]) for axis in (0, 1)], axis=1)
 
 
-def from_pieces(pieces: list[tuple[list[tuple[float, float]], int]], start: int = 0) -> Outline:
+def from_pieces(pieces: list[tuple[list[tuple[float, float]], int]], start: int = 0) -> ShapeOutline:
     """An outline from pieces (control points, number of landmarks) that meet in corners.
 
     A single piece is closed smoothly. `start`: which of the sampled points becomes landmark 0.
@@ -73,10 +108,10 @@ def from_pieces(pieces: list[tuple[list[tuple[float, float]], int]], start: int 
         ends = [piece[0][0] for piece in pieces[1:]] + [pieces[0][0][0]]
         dense = np.concatenate([spline([*p, end], n * fine) for (p, n), end in zip(pieces, ends, strict=True)])
     dense = np.roll(dense, -start * fine, axis=0)
-    return Outline(dense[::fine].copy(), dense[:: fine // 10].copy())
+    return ShapeOutline(dense[::fine].copy(), dense[:: fine // 10].copy())
 
 
-def even(pieces: list[list[tuple[float, float]]], n: int, start: tuple[float, float], **table: Any) -> Outline:
+def even(pieces: list[list[tuple[float, float]]], n: int, start: tuple[float, float], **table: Any) -> ShapeOutline:
     """An outline through pieces (control points) that meet in corners, with `n` landmarks at equal distances all round.
 
     A single piece is closed smoothly. Landmark 0 is the point of the curve that is nearest to `start`.
@@ -86,8 +121,5 @@ def even(pieces: list[list[tuple[float, float]]], n: int, start: tuple[float, fl
     curves = [spline([*p, end], 2000) for p, end in zip(pieces, ends, strict=True)] if len(pieces) > 1 else None
     fine = np.concatenate(curves) if curves else spline(pieces[0], 4000, periodic=True)
     fine = np.roll(fine, -int(np.linalg.norm(fine - start, axis=1).argmin()), axis=0)
-    closed = np.concatenate([fine, fine[:1]])
-    length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(closed, axis=0), axis=1))])
-    want = np.linspace(0, length[-1], 10 * n, endpoint=False)
-    dense = np.stack([np.interp(want, length, closed[:, axis]) for axis in (0, 1)], axis=1)
-    return Outline(dense[::10].copy(), dense, **table)
+    dense = resample(fine, 10 * n)
+    return ShapeOutline(dense[::10].copy(), dense, **table)

@@ -9,7 +9,7 @@ import numpy as np
 
 from denseseg.anatomy import Anatomy
 from denseseg.geometry.frame import Size
-from denseseg.phantom.outlines import Outline
+from denseseg.phantom.outlines import ShapeOutline
 from denseseg.phantom.warps import Warp
 
 
@@ -31,7 +31,7 @@ class Phantom:
     """
 
     anatomy: Anatomy
-    outlines: Sequence[Outline]
+    outlines: Sequence[ShapeOutline]
     chains: Sequence[Warp]
 
     def __init__(self, seed: int, index: int, size: Size):

@@ -8,7 +8,7 @@ from denseseg.phantom.canvas import Canvas, bump, ellipse, path_distance, rise
 from denseseg.phantom.chest.bones import ribs
 from denseseg.phantom.chest.population import Physiology
 from denseseg.phantom.chest.shapes import body_outline, chest_outlines
-from denseseg.phantom.outlines import Outline
+from denseseg.phantom.outlines import ShapeOutline
 from denseseg.phantom.warps import Chain
 
 
@@ -91,7 +91,7 @@ def _stomach(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarr
     return gas
 
 
-def _vessels(canvas: Canvas, chain: Chain, outline: Outline, side: int, rng: np.random.Generator) -> None:
+def _vessels(canvas: Canvas, chain: Chain, outline: ShapeOutline, side: int, rng: np.random.Generator) -> None:
     """Pulmonary vessels: trees that grow from the hilum towards the pleura, with the hilar shadow at their root."""
     segments = _tree(outline, side, rng)
     start, end, radius = segments[:, 0:2], segments[:, 2:4], segments[:, 4]
@@ -110,7 +110,7 @@ def _vessels(canvas: Canvas, chain: Chain, outline: Outline, side: int, rng: np.
         canvas.splat(*chain.forward(*points.T), weight, max(0.6 * mean, 0.3 * canvas.pixel))
 
 
-def _tree(outline: Outline, side: int, rng: np.random.Generator) -> np.ndarray:
+def _tree(outline: ShapeOutline, side: int, rng: np.random.Generator) -> np.ndarray:
     """(S, 5) straight segments of the vessels in the lung's canonical frame: x, y at both ends, radius."""
     sign, hilum = (-1, np.array([41.5, 43.0])) if side == 0 else (1, np.array([62.5, 39.5]))
     angle = np.linspace(-78, 86, 12) + rng.normal(0, 8, 12)  # degrees from lateral, positive downwards

@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 
-from denseseg.phantom.outlines import Outline, from_pieces
+from denseseg.phantom.outlines import ShapeOutline, from_pieces
 
 Points = list[tuple[float, float]]
 
@@ -38,7 +38,7 @@ def _heart_border(degrees: np.ndarray | float) -> np.ndarray:
     return np.stack([56.5 + 17.5 * across + 1.5 * down, 59.5 + 14 * down + 4 * c], axis=-1)
 
 
-def _right_lung() -> Outline:
+def _right_lung() -> ShapeOutline:
     beside_heart = [(50 - float(x), float(y)) for x, y in _heart_border(np.array([164.0, 180.0, 200.0]))]
     mediastinum = [(5.5 + 3.5 * ((y - 16) / 30) ** 2, y) for y in (43.0, 34.0, 25.0, 16.0)]
     corner = (10.4, 70.0)
@@ -48,7 +48,7 @@ def _right_lung() -> Outline:
     return _from_apex(from_pieces([([(50 - off, y) for off, y in piece], n) for piece, n in pieces]))
 
 
-def _left_lung() -> Outline:
+def _left_lung() -> ShapeOutline:
     beside_heart = [(float(x) - 50, float(y)) for x, y in _heart_border(np.array([10.0, -5.0, -20.0, -35.0, -48.0]))]
     hilum = [(11.0, 41.0)]
     knob = [(6 + 4.5 * float(np.exp(-(((y - 29) / 5.5) ** 2))), y) for y in (34.0, 29.0, 25.0, 20.0, 15.5)]
@@ -58,7 +58,7 @@ def _left_lung() -> Outline:
     return _from_apex(from_pieces([([(50 + off, y) for off, y in piece], n) for piece, n in pieces]))
 
 
-def _heart() -> Outline:
+def _heart() -> ShapeOutline:
     border = _heart_border(np.arange(140, 500, 20))
     return from_pieces([([(float(x), float(y)) for x, y in border], 26)])
 
@@ -96,7 +96,7 @@ def _rod(line: list[tuple[float, float, float]]) -> tuple[Points, Points]:
     return [(float(a), float(b)) for a, b in upper], [(float(a), float(b)) for a, b in lower[::-1]]
 
 
-def _clavicle() -> Outline:
+def _clavicle() -> ShapeOutline:
     """23 landmarks: along the upper edge from lateral to medial, round the sternal end, back along the lower edge."""
     line = _clavicle_line()
     upper, lower = _rod(line)
@@ -105,7 +105,7 @@ def _clavicle() -> Outline:
 
 
 @cache
-def clavicle_outer_end(side: int) -> Outline:
+def clavicle_outer_end(side: int) -> ShapeOutline:
     """The clavicle beyond its label, in the canonical frame of the clavicle; side 0 is the right one, 1 the left."""
     upper, lower = _rod(ACROMIAL_END)
     outline = from_pieces([(upper[:-1], 20), ([upper[-1]], 4), (lower[:-1], 20), ([lower[-1]], 4)])
@@ -113,27 +113,27 @@ def clavicle_outer_end(side: int) -> Outline:
 
 
 @cache
-def shoulder_blade(side: int) -> Outline:
+def shoulder_blade(side: int) -> ShapeOutline:
     """Shoulder blade in the canonical frame of the shoulder; side 0 is the right one, 1 the left."""
     outline = from_pieces([(SHOULDER_BLADE, 60)])
     return mirrored(outline) if side else outline
 
 
-def mirrored(outline: Outline) -> Outline:
+def mirrored(outline: ShapeOutline) -> ShapeOutline:
     """The same outline on the other side of the spine, in the same anatomical order."""
     flip = np.array([-1.0, 1.0])
-    return Outline(outline.landmarks * flip + [100.0, 0.0], outline.dense * flip + [100.0, 0.0])
+    return ShapeOutline(outline.landmarks * flip + [100.0, 0.0], outline.dense * flip + [100.0, 0.0])
 
 
-def _from_apex(outline: Outline) -> Outline:
+def _from_apex(outline: ShapeOutline) -> ShapeOutline:
     """Let the landmarks start at the one nearest to the lung's highest point."""
     first = int(outline.landmarks[:, 1].argmin())
     per = len(outline.dense) // len(outline.landmarks)
-    return Outline(np.roll(outline.landmarks, -first, 0), np.roll(outline.dense, -first * per, 0))
+    return ShapeOutline(np.roll(outline.landmarks, -first, 0), np.roll(outline.dense, -first * per, 0))
 
 
 @cache
-def chest_outlines() -> tuple[Outline, ...]:
+def chest_outlines() -> tuple[ShapeOutline, ...]:
     """The canonical outlines in the order of `CHEST`: right lung, left lung, heart, right clavicle, left clavicle.
 
     Lungs start at the apex and run down the chest wall first; the heart starts at its lower right corner and goes up;
@@ -143,9 +143,9 @@ def chest_outlines() -> tuple[Outline, ...]:
 
 
 @cache
-def body_outline() -> Outline:
+def body_outline() -> ShapeOutline:
     """Silhouette of neck, shoulders, arms and trunk, symmetric about the spine, open far below the field."""
     half = from_pieces([(BODY, 60), ([(8.0, 140.0), (50.0, 140.0), (50.0, -30.0)], 20)])
     right = half.dense[: len(half.dense) * 3 // 4]
     left = (right * [-1, 1] + [100, 0])[::-1]
-    return Outline(np.concatenate([right, left])[::10], np.concatenate([right, left]))
+    return ShapeOutline(np.concatenate([right, left])[::10], np.concatenate([right, left]))

@@ -16,7 +16,7 @@ from denseseg.anatomy import WRIST
 from denseseg.geometry.frame import Size
 from denseseg.phantom.canvas import Canvas, Window, bump, ellipse, rise
 from denseseg.phantom.film import collimate, draw_letter, expose
-from denseseg.phantom.outlines import Outline
+from denseseg.phantom.outlines import ShapeOutline
 from denseseg.phantom.warps import Chain
 from denseseg.phantom.wrist import growth as growth
 from denseseg.phantom.wrist.population import Child, Maps
@@ -130,7 +130,7 @@ class Pencil:
         self.open = max(1 - child.bone_age / growth.CLOSED, 0.0)  # growth plates: 0 when closed
         self.relief = growth.ease((child.bone_age - 8) / 6)
 
-    def block(self, outline: Outline, chain: Chain, name: str) -> None:
+    def block(self, outline: ShapeOutline, chain: Chain, name: str) -> None:
         """A carpal bone or an epiphysis: a thin cortex about trabecular bone."""
         window, x, y, depth = self._look(outline, chain)
         rim, fused = 0.95 + 0.25 * self._grain(x, y, 0.12), np.zeros(1)
@@ -141,7 +141,7 @@ class Pencil:
         size = perimeter(chain.forward(*outline.dense.T)) / perimeter(outline.dense.T) / self.zoom
         self._add(window, depth * size, 0.5, rim, self._grain(x, y), 0.0, relief, fused)
 
-    def shaft(self, outline: Outline, chain: Chain) -> None:
+    def shaft(self, outline: ShapeOutline, chain: Chain) -> None:
         """Radius or ulna: trabecular towards the growth plate, a tube of compact bone beyond."""
         window, x, y, depth = self._look(outline, chain)
         level = y - (ORIGIN[1] + PHYSIS)
@@ -151,7 +151,7 @@ class Pencil:
             window, depth * self.mm, (0.5 + 1.9 * tube) * self.mm, rim, self._grain(x, y, 1.2, 0.4), tube, 0.0, self._fused(level)
         )
 
-    def tube(self, outline: Outline, chain: Chain, tube: Tube) -> None:
+    def tube(self, outline: ShapeOutline, chain: Chain, tube: Tube) -> None:
         """A metacarpal bone or a phalanx: a tube with trabecular ends, and its growth plate while open."""
         window, x, y, depth = self._look(outline, chain)
         if not x.size:
@@ -165,7 +165,7 @@ class Pencil:
         cortex = (0.45 + 1.6 * middle) * self.mm
         self._add(window, depth * self.mm - 1.6 * gap, cortex, rim, self._grain(across, level, 1.2, 0.5), middle)
 
-    def _look(self, outline: Outline, chain: Chain) -> tuple[Window, np.ndarray, np.ndarray, np.ndarray]:
+    def _look(self, outline: ShapeOutline, chain: Chain) -> tuple[Window, np.ndarray, np.ndarray, np.ndarray]:
         """The window about a bone, and there the canonical positions and the depth below the surface."""
         self.offset = self.rng.uniform(0, 256, 2)  # also where nothing is in view, so that no bone depends on what is
         window = self.canvas.window(chain, outline.dense, 1.5)

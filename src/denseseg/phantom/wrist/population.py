@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from denseseg.anatomy import WRIST
-from denseseg.phantom.outlines import Outline
+from denseseg.phantom.outlines import ShapeOutline
 from denseseg.phantom.warps import Affine, Chain, Circle, Coupling, Polar, Stretch, Wave, smooth_variation
 from denseseg.phantom.wrist import growth as growth
 from denseseg.phantom.wrist.shapes import CARPALS, METACARPALS, ORIGIN, PHYSIS, SHAFT_END, Tube, wrist_outlines
@@ -89,7 +89,7 @@ class Child:
         return 6.0 * self.who.deviation
 
 
-def _centre(outline: Outline) -> tuple[float, float]:
+def _centre(outline: ShapeOutline) -> tuple[float, float]:
     """Centre of the enclosed area."""
     here, there = outline.dense, np.roll(outline.dense, -1, axis=0)
     twice = here[:, 0] * there[:, 1] - there[:, 0] * here[:, 1]
@@ -97,7 +97,7 @@ def _centre(outline: Outline) -> tuple[float, float]:
     return float(x), float(y)
 
 
-def _rounding(outline: Outline, amount: float, rng: np.random.Generator) -> Chain:
+def _rounding(outline: ShapeOutline, amount: float, rng: np.random.Generator) -> Chain:
     """Turn an outline into an ellipse of its proportions (`amount` 1) or leave it (0), and give it an individual form.
 
     Scaled to a square, its logarithmic radius, a function of the angle about the centre, loses the share `amount` of its deviation
@@ -116,7 +116,7 @@ def _rounding(outline: Outline, amount: float, rng: np.random.Generator) -> Chai
     return Chain((square, Polar(centre, Circle(change)), back))
 
 
-def _carpal(child: Child, name: str, outline: Outline, rng: np.random.Generator) -> Chain:
+def _carpal(child: Child, name: str, outline: ShapeOutline, rng: np.random.Generator) -> Chain:
     """Canonical carpal bone -> canonical hand: from a small disc to the mature form, turned with the hand."""
     onset, distal = child.onset(name), name in ("capitate", "hamate", "trapezium", "trapezoid")
     rounding = _rounding(outline, 1 - growth.form(child.bone_age, onset), rng)
@@ -155,7 +155,7 @@ def _finger(child: Child, number: int, rng: np.random.Generator) -> Chain:
     ))  # fmt: skip
 
 
-def _cap(child: Child, name: str, outline: Outline, anchor: tuple[float, float], rng: np.random.Generator) -> Chain:
+def _cap(child: Child, name: str, outline: ShapeOutline, anchor: tuple[float, float], rng: np.random.Generator) -> Chain:
     """Canonical epiphysis -> the canonical frame of its shaft: from a disc to a cap, beyond the growth plate."""
     onset = child.onset(name)
     width = growth.epiphysis_width(child.bone_age, onset)

@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 
 from denseseg.anatomy import WRIST
-from denseseg.phantom.outlines import Outline, even
+from denseseg.phantom.outlines import ShapeOutline, even
 
 Points = list[tuple[float, float]]
 
@@ -169,18 +169,18 @@ ULNA_CAP: list[Points] = [
 ]  # fmt: skip
 
 
-def _placed(pieces: list[Points], count: int, start: tuple[float, float]) -> Outline:
+def _placed(pieces: list[Points], count: int, start: tuple[float, float]) -> ShapeOutline:
     moved = [[(x + ORIGIN[0], y + ORIGIN[1]) for x, y in piece] for piece in pieces]
     return even(moved, count, (start[0] + ORIGIN[0], start[1] + ORIGIN[1]), **TABLE)
 
 
-def tube_outline(tube: Tube, count: int) -> Outline:
+def tube_outline(tube: Tube, count: int) -> ShapeOutline:
     """A metacarpal bone or phalanx in the canonical hand, landmark 0 at the tip of the head."""
     points = tube.in_hand(np.array(tube.contour))
     return even([[(float(x), float(y)) for x, y in points]], count, tuple(points[0]), **TABLE)
 
 
-def _outline(name: str, count: int) -> Outline:
+def _outline(name: str, count: int) -> ShapeOutline:
     if name in CARPALS:
         return _placed([CARPALS[name]], count, CARPALS[name][0])
     if name.startswith("metacarpal"):
@@ -195,7 +195,7 @@ def _outline(name: str, count: int) -> Outline:
 
 
 @cache
-def wrist_outlines() -> tuple[Outline, ...]:
+def wrist_outlines() -> tuple[ShapeOutline, ...]:
     """The canonical outlines in the order of `WRIST`. Landmark 0 is
 
     the tip of the styloid process (epiphyses), the corner or pole that `CARPALS` names (carpals), the tip of the head
@@ -205,6 +205,6 @@ def wrist_outlines() -> tuple[Outline, ...]:
 
 
 @cache
-def phalanx_outlines() -> tuple[tuple[Outline, ...], ...]:
+def phalanx_outlines() -> tuple[tuple[ShapeOutline, ...], ...]:
     """Outlines of `PHALANGES`."""
     return tuple(tuple(tube_outline(bone, 40) for bone in finger) for finger in PHALANGES)
