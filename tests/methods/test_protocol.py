@@ -16,7 +16,6 @@ from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError
 from denseseg.geometry.frame import inside_image, scale_points
 from denseseg.methods import METHODS, Prediction, create, load_method
-from denseseg.methods.denseseg import largest_parts
 from denseseg.phantom import chest_phantom, wrist_phantom
 from denseseg.training.loop import fit, predict_all, validation_error
 from denseseg.training.settings import TrainingSettings
@@ -231,15 +230,6 @@ def test_a_prediction_is_a_table(tmp_path):
     assert table[["x", "y"]].isna().any(axis=1).sum() == 1
 
 
-def test_only_the_largest_part_of_a_mask_is_kept():
-    masks = torch.zeros(1, 2, 16, 16, dtype=torch.bool)
-    masks[0, 0, 2:8, 2:8] = True
-    masks[0, 0, 12, 12] = True
-    kept = largest_parts(masks)
-    assert kept[0, 0].sum() == 36
-    assert kept[0, 1].sum() == 0
-
-
 def test_an_empty_mask_is_a_failure_not_a_guess(cases):
     method = tiny("denseseg")
     method.prepare(cases)
@@ -252,25 +242,6 @@ def test_an_empty_mask_is_a_failure_not_a_guess(cases):
 
 
 # ---- training -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("views", [1, 5])
-def test_views_are_moved_back_before_they_are_averaged(cases, views):
-    """A network that reads its answer off the image itself: averaging over views must not move it."""
-    method = tiny("denseseg", views=views)
-    method.prepare(cases)
-    smooth = torch.nn.functional.avg_pool2d(batch_of(cases).images, 9, stride=1, padding=4)
-
-    class Mirror(torch.nn.Module):
-        def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            return 4 * images.expand(-1, 5, -1, -1), images[:, None].expand(-1, 5, 2, -1, -1)
-
-    method.network = Mirror()
-    method.normalise = lambda images: images
-    probabilities, uv = method._averaged(smooth)
-    inner = np.s_[..., 12:-12, 12:-12]
-    assert (uv[:, 0, :1] - smooth)[inner].abs().mean() < 0.02
-    assert (probabilities[:, :1] - torch.sigmoid(4 * smooth))[inner].abs().mean() < 0.02
 
 
 class Stop(Exception):
