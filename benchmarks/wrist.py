@@ -36,7 +36,7 @@ from denseseg.files import plain, write_json
 from denseseg.geometry.regions import contour_masks
 from denseseg.geometry.decode import decode_affine, decode_published
 from denseseg.geometry.frame import Size
-from denseseg.geometry.outline_projection import snap_all
+from denseseg.geometry.outline_projection import project_onto_outlines
 from denseseg.geometry.template import Template
 from denseseg.geometry.uvmap import UVMaps, uv_maps
 from denseseg.methods.denseseg import DEFAULT, DenseSeg
@@ -119,11 +119,11 @@ def make_equation_3(work: Workload) -> Callable[[], Any]:
     return partial(decode_published, maps.uv, masks > 0.5, work.template)
 
 
-def make_contour_step(work: Workload) -> Callable[[], Any]:
+def make_outline_projection(work: Workload) -> Callable[[], Any]:
     maps, masks = _maps_and_masks(work)
     points = decode_affine(maps.uv, masks > 0.5, work.template).points.double().numpy()
     uv, soft = maps.uv.numpy(), masks.numpy()
-    return lambda: [snap_all(*parts, work.template) for parts in zip(points, uv, soft, strict=True)]
+    return lambda: [project_onto_outlines(*parts, work.template) for parts in zip(points, uv, soft, strict=True)]
 
 
 def make_augmentation(work: Workload) -> Callable[[], Any]:
@@ -151,7 +151,7 @@ STEPS: dict[str, Callable[[Workload], Callable[[], Any]]] = {
     "soft masks": make_soft_masks,
     "affine decoding": make_decoding,
     "Eq. 3": make_equation_3,
-    "contour step": make_contour_step,
+    "contour step": make_outline_projection,
     "augmentation": make_augmentation,
     "training step": make_training_step,
 }

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from denseseg.geometry.shape_model import MODES, fit_shape_model, principal_components
+from denseseg.geometry.shape_model import MODES, ShapeModel, fit_shape_model, principal_components
 from denseseg.phantom.chest.phantom import chest_phantom
 
 SHAPES = chest_phantom(60, (64, 64), seed=5).landmarks
@@ -28,7 +28,7 @@ def test_the_posterior_is_the_textbook_formula(seed, noise):
     expected = points.ravel().copy()
     deviation = points.ravel()[seen] - model.mean[seen]
     expected[seen] = model.mean[seen] + gain @ np.linalg.solve(gain + noise**2 * np.eye(seen.sum()), deviation)
-    np.testing.assert_allclose(model.posterior(points, noise).ravel(), expected, atol=1e-6)
+    np.testing.assert_allclose(model.posterior(points, noise).points.ravel(), expected, atol=1e-6)
 
 
 def test_it_removes_noise_from_shapes_that_it_has_not_seen():
@@ -38,14 +38,14 @@ def test_it_removes_noise_from_shapes_that_it_has_not_seen():
     for shape in SHAPES[40:]:
         noisy = shape + rng.normal(size=shape.shape)
         before.append(np.linalg.norm(noisy - shape, axis=1).mean())
-        after.append(np.linalg.norm(model.posterior(noisy, 1.0) - shape, axis=1).mean())
+        after.append(np.linalg.norm(model.posterior(noisy, 1.0).points - shape, axis=1).mean())
     assert np.mean(after) < 0.7 * np.mean(before)
 
 
 def test_without_noise_the_image_is_trusted_and_with_endless_noise_the_mean():
     model = fit_shape_model(SHAPES[:40])
-    np.testing.assert_allclose(model.posterior(SHAPES[50], 1e-6), SHAPES[50], atol=1e-3)
-    np.testing.assert_allclose(model.posterior(SHAPES[50], 1e6).ravel(), model.mean, atol=1e-3)
+    np.testing.assert_allclose(model.posterior(SHAPES[50], 1e-6).points, SHAPES[50], atol=1e-3)
+    np.testing.assert_allclose(model.posterior(SHAPES[50], 1e6).points.ravel(), model.mean, atol=1e-3)
 
 
 def test_few_shapes_make_a_careful_model():
@@ -58,7 +58,7 @@ def test_missing_landmarks():
     model = fit_shape_model(landmarks)
     assert np.isfinite(model.modes).all()
     nothing = np.full((166, 2), np.nan)
-    assert np.isnan(model.posterior(nothing, 1.0)).all()
+    assert np.isnan(model.posterior(nothing, 1.0).points).all()
     whole = SHAPES[:20, 7].mean(0)
     assert np.linalg.norm(model.mean.reshape(-1, 2)[7] - whole) < np.linalg.norm(np.nanmean(landmarks[:, 7], axis=0) - whole)
 
@@ -76,12 +76,12 @@ def test_unseen_points_are_inferred_from_the_others():
     unseen = np.zeros(166, bool)
     unseen[40:60] = True
     wild = np.where(unseen[:, None], 1e6, SHAPES[30])
-    got = model.posterior(wild, 0.7, unseen)
+    got = model.posterior(wild, 0.7, unseen).points
     u, o = np.repeat(unseen, 2), np.repeat(~unseen, 2)
     gain = covariance[np.ix_(u, o)] @ np.linalg.inv(covariance[np.ix_(o, o)] + 0.49 * np.eye(o.sum()))
     expected = model.mean[u] + gain @ (SHAPES[30].ravel() - model.mean)[o]
     np.testing.assert_allclose(got[unseen].ravel(), expected, atol=1e-6)
-    np.testing.assert_array_equal(got, model.posterior(np.where(unseen[:, None], np.nan, SHAPES[30]), 0.7, unseen))
+    np.testing.assert_array_equal(got, model.posterior(np.where(unseen[:, None], np.nan, SHAPES[30]), 0.7, unseen).points)
 
 
 def test_a_structure_that_many_cases_lack_is_learned_from_its_neighbours():
@@ -91,7 +91,7 @@ def test_a_structure_that_many_cases_lack_is_learned_from_its_neighbours():
     unseen = np.isin(np.arange(166), heart)
     model = fit_shape_model(landmarks)
     mean = np.nanmean(landmarks, axis=0)[heart]
-    inferred = [model.posterior(shape, 0.5, unseen)[heart] for shape in SHAPES[45:]]
+    inferred = [model.posterior(shape, 0.5, unseen).points[heart] for shape in SHAPES[45:]]
     error = np.linalg.norm(np.array(inferred) - SHAPES[45:, heart], axis=-1).mean()
     assert error < 0.85 * np.linalg.norm(mean - SHAPES[45:, heart], axis=-1).mean()
 
@@ -110,3 +110,53 @@ def test_thousands_of_cases_keep_a_few_hundred_modes():
     model = fit_shape_model(shapes, folds=2)
     assert model.modes.shape == (640, MODES)
     assert model.residual == pytest.approx(1, rel=0.15)  # white noise: as much variance in every direction
+
+
+# ---- covariance -----------------------------------------------------------------------------------------------------
+
+
+def prior_of(model: ShapeModel) -> np.ndarray:
+    """(2N, 2N) covariance of the shapes."""
+    return model.modes @ np.diag(model.variances - model.residual) @ model.modes.T + model.residual * np.eye(len(model.mean))
+
+
+def blocks(matrix: np.ndarray) -> np.ndarray:
+    """(N, 2, 2) blocks on the diagonal."""
+    return np.stack([matrix[i : i + 2, i : i + 2] for i in range(0, len(matrix), 2)])
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 1000), st.floats(0.2, 4))
+def test_where_the_noise_is_as_assumed_the_covariance_is_the_textbook_posteriors(seed, noise):
+    """S - S_o (S_oo + noise^2 I)^-1 S_o^T, of observed and inferred points; none for those that are neither."""
+    model, rng = fit_shape_model(SHAPES[:20]), np.random.default_rng(seed)
+    points, unseen = SHAPES[30] + noise * rng.normal(size=(166, 2)), rng.random(166) < 0.2
+    points[rng.choice(166, 5)] = np.nan
+    missing = np.isnan(points).any(1) & ~unseen
+    covariance = prior_of(model)
+    o = np.repeat(np.isfinite(points).all(1) & ~unseen, 2)
+    left = covariance - covariance[:, o] @ np.linalg.solve(covariance[np.ix_(o, o)] + noise**2 * np.eye(o.sum()), covariance[o])
+    found = model.posterior(points, noise, unseen).covariance(noise * np.eye(332))
+    np.testing.assert_allclose(found[~missing], blocks(left)[~missing], atol=1e-8)
+    assert np.isnan(found[missing]).all()
+
+
+def test_the_covariance_is_that_of_many_trials_where_errors_are_dependent_and_unlike_the_assumed():
+    model, rng = fit_shape_model(SHAPES[:20]), np.random.default_rng(1)
+    root = rng.normal(size=(332, 3))  # all errors together have three degrees of freedom
+    unseen = np.arange(166) >= 120
+    scatter = np.linalg.cholesky(prior_of(model))
+    errors = []
+    for _ in range(4000):
+        shape = model.mean + scatter @ rng.normal(size=332)
+        reading = np.where(np.repeat(unseen, 2), np.nan, shape + root @ rng.normal(size=3)).reshape(-1, 2)
+        errors.append(model.posterior(reading, 0.7, unseen).points.ravel() - shape)
+    trials = blocks(np.cov(np.array(errors).T))
+    found = model.posterior(np.zeros((166, 2)), 0.7, unseen).covariance(root)
+    size = np.trace(found, axis1=1, axis2=2)
+    assert (np.abs(trials - found).max((1, 2)) < 0.1 * size).all()
+
+
+def test_with_nothing_observed_there_is_no_covariance():
+    found = fit_shape_model(SHAPES[:10]).posterior(np.full((166, 2), np.nan), 1.0)
+    assert np.isnan(found.covariance(np.eye(332))).all()

@@ -13,7 +13,7 @@ from scipy.ndimage import binary_dilation
 from denseseg.anatomy import CHEST, Anatomy, Structure
 from denseseg.geometry.contour import distance_to_contour, fill_missing, mask_contours, polygon_mask, signed_distance
 from denseseg.geometry.decode import affine_inversion, decode_affine, decode_published, published_inversion
-from denseseg.geometry.outline_projection import snap_to_contour
+from denseseg.geometry.outline_projection import project_onto_outline
 from denseseg.geometry.regions import contour_masks
 from denseseg.geometry.similarity import umeyama
 from denseseg.geometry.spline import fit_spline
@@ -308,14 +308,14 @@ def test_an_empty_mask_gives_no_landmarks():
     assert torch.isnan(published_inversion(uv, empty, targets)).all()
 
 
-def test_the_contour_step_moves_a_point_along_the_normal_back_to_the_outline():
+def test_projection_moves_a_point_along_the_normal_back_to_the_outline():
     template, contour = Template(ONE, blob(0), SIZE), blob(2)
     maps = uv_maps(as_batch(contour), template)
     soft = contour_masks(as_batch(contour), ONE, SIZE, soft=True)[0, 0].numpy()
     centre = contour.mean(0)
     inward = contour + 1.5 * (centre - contour) / np.linalg.norm(centre - contour, axis=1, keepdims=True)
-    snapped = snap_to_contour(inward, maps.uv[0, 0].numpy(), soft, template.uv, template.half_extent[0])
-    before, after = (np.linalg.norm(p - contour, axis=1).mean() for p in (inward, snapped))
+    found = project_onto_outline(inward, maps.uv[0, 0].numpy(), soft, template.uv, template.half_extent[0]).points
+    before, after = (np.linalg.norm(p - contour, axis=1).mean() for p in (inward, found))
     assert after < 0.5 < before
-    unchanged = snap_to_contour(inward, maps.uv[0, 0].numpy(), np.zeros(SIZE), template.uv, template.half_extent[0])
-    np.testing.assert_array_equal(unchanged, inward)
+    unchanged = project_onto_outline(inward, maps.uv[0, 0].numpy(), np.zeros(SIZE), template.uv, template.half_extent[0])
+    np.testing.assert_array_equal(unchanged.points, inward)

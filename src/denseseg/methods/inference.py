@@ -58,8 +58,9 @@ def apply_shape_prior(prediction: Prediction, model: ShapeModel, noise: float, u
     posterior = model.posterior(prediction.landmarks, noise, unseen)
     if prediction.covariance is None:
         return replace(prediction, landmarks=posterior.points)
-    share = np.minimum(1.0, 2 * UNREADABLE**2 / np.trace(prediction.covariance, axis1=1, axis2=2))[:, None, None]
-    errors = np.nan_to_num(share * prediction.covariance) + noise**2 * np.eye(2)
+    local = np.nan_to_num(prediction.covariance, posinf=0.0, neginf=0.0)
+    excess = np.maximum(1.0, np.trace(local, axis1=1, axis2=2) / (2 * UNREADABLE**2))
+    errors = local / excess[:, None, None] + noise**2 * np.eye(2)
     root = np.zeros((len(errors), 2, len(prediction.anatomy), 2))
     root[np.arange(len(errors)), :, prediction.anatomy.membership] = np.linalg.cholesky(errors)
     return replace(prediction, landmarks=posterior.points, covariance=posterior.covariance(root.reshape(2 * len(errors), -1)))
