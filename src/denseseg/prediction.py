@@ -42,7 +42,7 @@ class Prediction:
     @property
     def absent(self) -> np.ndarray:
         """(C,) bool: structures that the method knows not to be there."""
-        return np.zeros(len(self.anatomy), bool) if self.presence is None else np.asarray(self.presence < 0.5)
+        return np.asarray(np.ones(len(self.anatomy)) if self.presence is None else self.presence) < 0.5
 
     @property
     def failed(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "experiment": ["Experiment", "default_settings", "evaluate_method", "run_experiment"],
+        "experiment": ["Experiment", "evaluate_method", "recipe_of", "run_experiment"],
         "profiles": ["PROFILES", "Profile", "get_profile", "load_cases"],
         "published": ["published"],
         "record": ["Record", "Spec", "StudyRecord", "make_record", "study_record"],

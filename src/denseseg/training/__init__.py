@@ -3,5 +3,9 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submod_attrs={"loop": ["fit", "predict_all", "validation_error"], "settings": ["TrainingSettings"]}
+    __name__,
+    submod_attrs={
+        "loop": ["train"],
+        "settings": ["SGD", "Adam", "Cosine", "Drops", "Epochs", "Run", "Steps", "TrainingSettings"],
+    },
 )
