@@ -167,6 +167,6 @@ def test_on_unseen_phantoms_the_ellipses_of_a_trained_network_hold_what_they_say
     mine, theirs = (one.predict_image(test[0].image).covariance for one in (method, loaded))
     np.testing.assert_allclose(mine, theirs, rtol=1e-4)
     method.calibrate(validation)
-    assert method.covariance_factor == pytest.approx(once)
+    assert method.covariance_factor == pytest.approx(once, rel=1e-3)  # not exactly: variances have a floor
     method.calibrate(None)
-    assert method.covariance_factor == pytest.approx(once)
+    assert method.covariance_factor == pytest.approx(once, rel=1e-3)
