@@ -71,7 +71,9 @@ def run(function: Any, args: Any, kwargs: dict[str, Any], counter: PretendDevice
     there = asked == DEVICE or (asked is None and bool(shells))  # where the result is to be
     if shells and name not in ("_to_copy", "copy_"):
         mixed = [t for t in tensors if not isinstance(t, Shell) and t.dim()]
-        assert not mixed, f"{name}: a tensor of shape {tuple(mixed[0].shape)} on the host meets tensors on the device" if mixed else ""
+        assert not mixed, (
+            f"{name}: a tensor of shape {tuple(mixed[0].shape)} on the host meets tensors on the device" if mixed else ""
+        )
     if asked == DEVICE:
         kwargs = {**kwargs, "device": torch.device("cpu")}
     if counter is not None and (shells or there):
@@ -93,6 +95,8 @@ def _count(counter: PretendDevice, name: str, function: Any, args: Any, kwargs: 
         counter.launches[name] += 1
     crosses = name in ("_to_copy", "copy_") and (bool(shells) != there or (name == "copy_" and len(shells) == 1))
     blocking = not (kwargs.get("non_blocking") or (name == "copy_" and args[2:] == (True,))) or not there
-    picks = name in ("index", "index_put", "index_put_") and any(t is not None and t.dtype in (torch.bool, torch.uint8) for t in args[1])
+    picks = name in ("index", "index_put", "index_put_") and any(
+        t is not None and t.dtype in (torch.bool, torch.uint8) for t in args[1]
+    )
     if name in WAITS or picks or (crosses and blocking):
         counter.waits[name] += 1

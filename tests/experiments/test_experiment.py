@@ -1,0 +1,70 @@
+"""One run from cases to record, in any folder, once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from denseseg.anatomy import CHEST
+from denseseg.cases.case_set import CaseSet
+from denseseg.errors import DataError
+from denseseg.experiments import Spec, evaluate_method, read_records, run_experiment, write_record
+from denseseg.methods import create, load_method
+from denseseg.phantom import chest_phantom
+
+SIZE = (64, 64)
+
+
+@pytest.fixture(scope="module")
+def cases() -> CaseSet:
+    return chest_phantom(12, SIZE, seed=1)
+
+
+def spec(cases: CaseSet, **changes) -> Spec:
+    common = {"dataset": cases.name, "method": "heatmap_regression", "profile": "smoke", "options": {"channels": (4, 8)}}
+    return Spec(**(common | changes))
+
+
+def test_a_run_leaves_a_method_a_table_and_a_record(cases, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # nothing here is a clone of the repository
+    found = run_experiment(cases, spec(cases, seed=3), progress=False, precision="32-true", notes="made by a test")
+    record = found.record
+    assert record.spec.seed == 3 and record.toy and record.precision == "32-true"
+    assert record.data_sha256 == cases.fingerprint()
+    assert (record.n_train, record.n_validation, record.n_test) == tuple(map(len, vars(found.parts).values()))
+    assert record.parameters == found.method.parameters
+    assert record.recipe_settings["training"]["length"] == {"epochs": 2}
+    assert [row["epoch"] for row in record.history] == [0, 1]
+    assert set(found.table["case"]) == set(found.parts.test.ids)
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert {path.name for path in folder.iterdir()} == {"checkpoint.safetensors", "history.csv", "weights.safetensors"}
+    again = load_method(folder / "weights.safetensors")
+    image = found.parts.test[0].image
+    np.testing.assert_allclose(again.predict_image(image).landmarks, found.method.predict_image(image).landmarks, atol=1e-4)
+    assert read_records(write_record(record, tmp_path / "results").parents[1]) == [record]
+
+
+def test_the_same_run_is_not_trained_twice_and_another_gets_its_own_folder(cases, tmp_path):
+    first = run_experiment(cases, spec(cases), tmp_path, progress=False)
+    second = run_experiment(cases, spec(cases), tmp_path, progress=False)
+    np.testing.assert_array_equal(first.history["seconds"], second.history["seconds"])
+    run_experiment(cases, spec(cases, options={"channels": (4, 12)}), tmp_path, progress=False)
+    run_experiment(cases, spec(cases, seed=1), tmp_path, progress=False)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_spec_of_other_cases_is_refused(cases):
+    with pytest.raises(DataError, match="the run is to use 'JSRT', the cases are 'chest phantom'"):
+        run_experiment(cases, spec(cases, dataset="JSRT"), None)
+
+
+def test_a_method_is_evaluated_on_cases_of_any_size(cases):
+    mean = create("mean_shape", CHEST, SIZE)
+    mean.fit(cases)
+    same, seconds = evaluate_method(mean, cases)
+    assert seconds > 0
+    larger, _ = evaluate_method(mean, cases.fitted((128, 128)))
+    tre = [table[table["metric"] == "tre"]["value"].mean() for table in (same, larger)]
+    assert tre[0] == pytest.approx(tre[1], rel=1e-6)  # millimetres are the same in both
+    with pytest.raises(DataError, match="no cases to evaluate"):
+        evaluate_method(mean, [])
