@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from denseseg.anatomy import WRIST, Anatomy, Structure
-from denseseg.geometry.regions import contour_masks
 from denseseg.geometry.decode import Decoded, affine_inversion, decode_affine
 from denseseg.geometry.outline_projection import snap_all, snap_to_contour
+from denseseg.geometry.regions import contour_masks
 from denseseg.geometry.template import Template
 from denseseg.geometry.uvmap import uv_maps
 from denseseg.phantom import wrist_phantom

@@ -103,9 +103,7 @@ class DenseSeg(Method):
     def targets(self, batch: Batch) -> dict[str, Tensor]:
         regions = find_regions(batch.landmarks, self.anatomy, self.size, self.recipe.band + 1)  # for masks and maps alike
         masks = regions.masks(self.recipe.soft_masks) if batch.masks is None else batch.masks
-        maps = uv_maps(
-            batch.landmarks, self.fitted_template, self.size, self.recipe.uv_method, self.recipe.band, regions=regions
-        )
+        maps = uv_maps(batch.landmarks, self.fitted_template, self.size, self.recipe.uv_method, self.recipe.band, regions=regions)
         return {"landmarks": batch.landmarks, "masks": masks, "uv": maps.uv, "valid": maps.valid}
 
     def losses(self, outputs: tuple[Tensor, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:
