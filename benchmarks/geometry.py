@@ -36,14 +36,14 @@ from denseseg.cases.case_set import CaseSet
 from denseseg.cases.folder import read_cases
 from denseseg.evaluation.correspondence import dense_correspondence_error
 from denseseg.files import plain, write_json
-from denseseg.geometry.regions import contour_masks
 from denseseg.geometry.decode import affine_inversion, decode_affine, decode_published
+from denseseg.geometry.regions import contour_masks
 from denseseg.geometry.template import Template
-from denseseg.geometry.uvmap import METHODS, UVMaps, fold_share, uv_maps
+from denseseg.geometry.uvmap import Generator, UVMaps, fold_share, uv_maps
 from denseseg.geometry.uvmap_alternatives import chart_uv, polar_to_template, polar_uv
 from denseseg.phantom import ChestPhantom, chest_phantom
 
-Generator = Callable[[Tensor, Template], UVMaps]
+Maker = Callable[[Tensor, Template], UVMaps]
 
 
 # ---- measuring --------------------------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ def targets_of(method: str, template: Template, kept: np.ndarray) -> np.ndarray:
     return targets
 
 
-def held_out_error(name: str, generate: Generator, template: Template, landmarks: np.ndarray) -> np.ndarray:
+def held_out_error(name: str, generate: Maker, template: Template, landmarks: np.ndarray) -> np.ndarray:
     """(C,) px: every second landmark takes no part in the map, then is read from it by affine inversion."""
     anatomy = template.anatomy
     kept = np.concatenate([np.arange(count) % 2 == 0 for count in anatomy.counts])
@@ -96,7 +96,7 @@ def held_out_error(name: str, generate: Generator, template: Template, landmarks
     return by_structure(anatomy, np.where(kept, np.nan, errors))
 
 
-def measure_generator(name: str, generate: Generator, template: Template, cases: np.ndarray) -> dict[str, Any]:
+def measure_generator(name: str, generate: Maker, template: Template, cases: np.ndarray) -> dict[str, Any]:
     """Time, mask coverage, folds and held-out error of one generator over (M, N, 2) landmarks."""
     anatomy, times, coverage, folds, held_out = template.anatomy, [], [], [], []
     for landmarks in cases:
@@ -158,7 +158,7 @@ def measure_decoders(decoders: dict[str, Callable], template: Template, cases: n
     }
 
 
-def measure_correspondence(generators: dict[str, Generator], count: int, size: int) -> dict[str, dict[str, float]]:
+def measure_correspondence(generators: dict[str, Maker], count: int, size: int) -> dict[str, dict[str, float]]:
     """Mean distance (px) between generated and true correspondence over all pixels of phantoms, by group."""
     tables: dict[str, list[np.ndarray]] = {name: [] for name in generators}
     for index in range(count):
@@ -236,7 +236,7 @@ def authors_decoder(module: types.ModuleType) -> Callable:
     return decode
 
 
-def agreement(ours: Generator, theirs: Generator, template: Template, cases: np.ndarray) -> dict[str, float]:
+def agreement(ours: Maker, theirs: Maker, template: Template, cases: np.ndarray) -> dict[str, float]:
     """How far two generators are apart, in template pixels where both are valid: median and 95th percentile."""
     gaps = []
     for landmarks in cases:
@@ -274,7 +274,7 @@ def commit() -> str | None:
 def benchmark(data: CaseSet, count: int, size: int, authors: types.ModuleType | None) -> dict[str, Any]:
     template = Template.from_landmarks(data.landmarks, data.anatomy, (size, size))
     cases = data.landmarks[np.linspace(0, len(data) - 1, min(count, len(data))).astype(int)]
-    generators: dict[str, Generator] = {name: partial(uv_maps, method=name) for name in METHODS}
+    generators: dict[str, Maker] = {name.value: partial(uv_maps, generator=name) for name in Generator}
     decoders: dict[str, Callable] = {
         "Eq. 3, every pixel": dense_decode,
         "Eq. 3, masked top-k": decode_published,

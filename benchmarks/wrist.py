@@ -33,10 +33,10 @@ from denseseg.anatomy import CHEST, WRIST, Anatomy, Structure
 from denseseg.augment import Augmentation, augment
 from denseseg.batch import Batch
 from denseseg.files import plain, write_json
-from denseseg.geometry.regions import contour_masks
 from denseseg.geometry.decode import decode_affine, decode_published
 from denseseg.geometry.frame import Size
 from denseseg.geometry.outline_projection import project_onto_outlines
+from denseseg.geometry.regions import contour_masks
 from denseseg.geometry.template import Template
 from denseseg.geometry.uvmap import UVMaps, uv_maps
 from denseseg.methods.denseseg import DEFAULT, DenseSeg

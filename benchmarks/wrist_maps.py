@@ -25,8 +25,8 @@ from geometry import commit, machine, milliseconds
 from denseseg.anatomy import Anatomy
 from denseseg.evaluation.correspondence import dense_correspondence_error
 from denseseg.files import plain, write_json
-from denseseg.geometry.regions import contour_masks
 from denseseg.geometry.frame import Size
+from denseseg.geometry.regions import contour_masks
 from denseseg.geometry.template import Template
 from denseseg.geometry.uvmap import uv_maps
 from denseseg.geometry.uvmap_alternatives import polar_to_template
@@ -64,7 +64,7 @@ def measure_bones(phantom: Any, method: str) -> pd.DataFrame:
     landmarks = phantom.landmarks
     batch = torch.as_tensor(landmarks[None], dtype=torch.float32)
     masks = contour_masks(batch, anatomy, size)[0].bool()
-    maps = uv_maps(batch, template, method=method)
+    maps = uv_maps(batch, template, generator=method)
     points = [template.points[where] for where in anatomy.slices.values()]
     back = (lambda c, uv: polar_to_template(uv, points[c])) if method == "polar" else None
     table = dense_correspondence_error(phantom, template, maps.uv[0], maps.valid[0] & masks, back)
@@ -122,7 +122,7 @@ def time_of(method: str, phantoms: list[Any], kind: str) -> float:
         if present:
             template = Template(anatomy, phantom.canonical[chosen], phantom.case.size)
             batch = torch.as_tensor(phantom.landmarks[None, chosen], dtype=torch.float32)
-            times.append(milliseconds(partial(uv_maps, batch, template, method=method)) / present)
+            times.append(milliseconds(partial(uv_maps, batch, template, generator=method)) / present)
     return round(float(np.median(times)), 3)
 
 

@@ -8,8 +8,9 @@ the CPU. Every aten operation on a shell comes by here, with these rules:
 - A wait is an operation that must know values before the program can go on: reading one (`item`, also hidden in `bool` and `if`), a
   copy to the host (`cpu`, `tolist`), a result whose size depends on values (`nonzero`, `unique`, a bool mask as index), a check
   for errors (`torch.linalg.solve`, unlike `solve_ex`), and a copy from the host that is not `non_blocking`.
-- Devices may not be mixed. As on a real device, a scalar tensor of the host, and host tensors as indices, may meet device tensors; as
-  the latter costs a wait on a real device, it is refused here.
+- Devices may not be mixed: a tensor of the host that is no scalar may not meet one of the device, not even as an index, which a
+  real device would take after waiting for its copy. The same goes for a tensor made of Python values on the device (`new_tensor`,
+  `torch.tensor(..., device=...)`), which is such a copy in disguise.
 """
 
 from __future__ import annotations
@@ -70,10 +71,8 @@ def run(function: Any, args: Any, kwargs: dict[str, Any], counter: PretendDevice
     asked = kwargs.get("device")
     there = asked == DEVICE or (asked is None and bool(shells))  # where the result is to be
     if shells and name not in ("_to_copy", "copy_"):
-        mixed = [t for t in tensors if not isinstance(t, Shell) and t.dim()]
-        assert not mixed, (
-            f"{name}: a tensor of shape {tuple(mixed[0].shape)} on the host meets tensors on the device" if mixed else ""
-        )
+        mixed = [tuple(t.shape) for t in tensors if not isinstance(t, Shell) and t.dim()]
+        assert not mixed, f"{name}: a tensor of shape {mixed[0]} on the host meets tensors on the device"
     if asked == DEVICE:
         kwargs = {**kwargs, "device": torch.device("cpu")}
     if counter is not None and (shells or there):

@@ -42,7 +42,8 @@ class Prediction:
     @property
     def absent(self) -> np.ndarray:
         """(C,) bool: structures that the method knows not to be there."""
-        return np.asarray(np.ones(len(self.anatomy)) if self.presence is None else self.presence) < 0.5
+        presence = np.ones(len(self.anatomy)) if self.presence is None else self.presence
+        return np.asarray(presence < 0.5)
 
     @property
     def failed(self) -> tuple[str, ...]:

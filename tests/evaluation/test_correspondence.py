@@ -67,14 +67,14 @@ def test_spline_maps_are_nearer_the_truth_than_the_published_ones(phantom, templ
     landmarks = torch.tensor(phantom.landmarks[None], dtype=torch.float32)
     mean = {}
     for method in ("tps", "linear", "published_fixed", "published"):
-        maps = uv_maps(landmarks, template, method=method)
+        maps = uv_maps(landmarks, template, generator=method)
         mean[method] = dense_correspondence_error(phantom, template, maps.uv[0], maps.valid[0])["mean"].mean()
     assert mean["tps"] < mean["published_fixed"] < mean["published"]
     assert mean["linear"] < mean["published_fixed"]
 
 
 def test_a_polar_map_is_compared_through_its_own_chart(phantom, template):
-    maps = uv_maps(torch.tensor(phantom.landmarks[None], dtype=torch.float32), template, method="polar")
+    maps = uv_maps(torch.tensor(phantom.landmarks[None], dtype=torch.float32), template, generator="polar")
     structures = list(CHEST.slices.values())
 
     def back(c: int, uv: np.ndarray) -> np.ndarray:

@@ -6,10 +6,19 @@ import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import binary_dilation
 from skimage.measure import find_contours
 
 from denseseg.anatomy import Anatomy, Structure
-from denseseg.geometry.contour import contour_windows, distance_to_contour, fill_contours, mask_contours, paste
+from denseseg.geometry.contour import (
+    dilate,
+    distance_to_outline,
+    fill_contours,
+    mask_contours,
+    perimeter,
+    resample,
+    sample_outline,
+)
 from denseseg.geometry.regions import contour_masks
 
 SIZE = (50, 40)
@@ -27,35 +36,30 @@ def blobs(seed: int, count: int = 3) -> torch.Tensor:
 
 
 @settings(deadline=None, max_examples=40)
-@given(seeds, st.integers(0, 4))
-def test_windows_hold_what_the_whole_image_holds(seed, margin):
-    contour = blobs(seed)
-    first, inside = contour_windows(contour, SIZE, margin)
-    whole = torch.zeros(3, *SIZE, dtype=torch.bool)
-    paste(whole, inside, first)
-    assert torch.equal(whole, fill_contours(contour, SIZE))
-    for mask, (x, y) in zip(whole, first.tolist(), strict=True):
-        rows, columns = mask.nonzero(as_tuple=True)
-        if len(rows):  # the margin is there too, unless the image ends
-            assert x <= max(int(columns.min()) - margin, 0)
-            assert y <= max(int(rows.min()) - margin, 0)
-            assert x + inside.shape[2] >= min(int(columns.max()) + margin + 1, SIZE[1])
-            assert y + inside.shape[1] >= min(int(rows.max()) + margin + 1, SIZE[0])
+@given(seeds, st.integers(0, 5))
+def test_dilation_is_scipys(seed, reach):
+    masks = fill_contours(blobs(seed), SIZE)
+    square = np.ones((1, 2 * reach + 1, 2 * reach + 1))
+    np.testing.assert_array_equal(dilate(masks, reach), binary_dilation(masks, square))
 
 
 @settings(deadline=None, max_examples=40)
-@given(seeds)
-def test_soft_masks_are_the_clipped_distance_everywhere(seed):
-    contour = blobs(seed)
-    soft = contour_masks(contour, BLOB, SIZE, soft=True)[:, 0]
-    y, x = torch.meshgrid(torch.arange(SIZE[0]), torch.arange(SIZE[1]), indexing="ij")
-    points = torch.stack([x, y], -1).float().flatten(0, 1).expand(3, -1, -1)
-    distance = distance_to_contour(points, contour).view(3, *SIZE)
-    expected = (0.5 + torch.where(fill_contours(contour, SIZE), distance, -distance)).clamp(0, 1)
-    # a sliver (or a gap) narrower than a pixel is seen only where it has a corner or beside pixels inside
-    differs = (soft - expected).abs() > 1e-4
-    assert ((soft[differs] == 0) | (soft[differs] == 1)).all()
-    assert differs.float().mean() < 0.01
+@given(seeds, st.floats(0.1, 3), st.integers(4, 40))
+def test_a_resampled_curve_is_even_and_on_the_curve(seed, step, count):
+    curve = blobs(seed, 1)[0].numpy().astype(float)
+    points = resample(curve, count)
+    np.testing.assert_array_equal(points[0], curve[0])
+    np.testing.assert_allclose(distance_to_outline(points, [curve]), 0, atol=1e-9)
+    sampled = sample_outline([curve, curve + 100], step)
+    assert len(sampled) == 2 * np.ceil(perimeter(curve) / step)
+    assert np.linalg.norm(np.diff(sampled[: len(sampled) // 2], axis=0), axis=1).max() <= step + 1e-9
+
+
+def test_distance_to_outline_of_nothing_and_of_missing_points_is_unknown():
+    points = np.array([[0.0, 3.0], [np.nan, 1.0]])
+    square = np.array([[0.0, 0.0], [4.0, 0.0], [4.0, 4.0], [0.0, 4.0]])
+    np.testing.assert_allclose(distance_to_outline(points, [square + 10, square]), [0, np.nan])
+    assert np.isnan(distance_to_outline(points, [])).all()
 
 
 @settings(deadline=None, max_examples=40)

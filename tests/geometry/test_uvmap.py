@@ -11,7 +11,7 @@ from matplotlib.path import Path
 from scipy.ndimage import binary_dilation
 
 from denseseg.anatomy import CHEST, Anatomy, Structure
-from denseseg.geometry.contour import distance_to_contour, fill_missing, mask_contours, polygon_mask, signed_distance
+from denseseg.geometry.contour import distance_to_contour, mask_contours, pixel_grid, polygon_mask, signed_distance
 from denseseg.geometry.decode import affine_inversion, decode_affine, decode_published, published_inversion
 from denseseg.geometry.outline_projection import project_onto_outline
 from denseseg.geometry.regions import contour_masks
@@ -142,7 +142,6 @@ def test_missing_landmarks_are_skipped_by_the_polygon():
     skipped = polygon_mask(np.delete(contour, [0, 7, 8], axis=0), SIZE)
     np.testing.assert_array_equal(contour_masks(as_batch(gap), ONE, SIZE)[0, 0].bool().numpy(), skipped)
     gap[2:] = np.nan
-    assert torch.isnan(fill_missing(as_batch(gap))).all()
     assert contour_masks(as_batch(gap), ONE, SIZE).sum() == 0
 
 
@@ -222,9 +221,28 @@ def test_folds_are_counted():
     assert fold_share(identity.flip(1), everywhere) == 1
 
 
-def test_unknown_map_method_is_refused():
-    with pytest.raises(ValueError, match="unknown uv map method 'spline'"):
-        uv_maps(as_batch(blob(0)), Template(ONE, blob(0), SIZE), method="spline")
+def test_an_unknown_generator_is_refused():
+    with pytest.raises(ValueError, match="'spline' is not a valid Generator"):
+        uv_maps(as_batch(blob(0)), Template(ONE, blob(0), SIZE), generator="spline")
+
+
+def test_folded_maps_are_smoothed_until_they_do_not_fold():
+    """Of two outlines with landmarks that changed places, and a sound one: each map is the first of ever smoother ones to pass."""
+    template = Template(ONE, blob(0, radius=4), SIZE)  # small, so that every pixel is evaluated
+    crossed, sound, bent = (blob(seed, radius=4) for seed in (1, 2, 3))
+    crossed[[3, 9]] = crossed[[9, 3]]
+    bent[[5, 6]] = bent[[6, 5]]
+    batch = as_batch(crossed, sound, bent)
+    maps = uv_maps(batch, template)
+    goal, taken = torch.as_tensor(template.uv, dtype=torch.float32), []
+    for landmarks, uv, valid, share in zip(batch, maps.uv[:, 0], maps.valid[:, 0], maps.folds[:, 0], strict=True):
+        splines = [fit_spline(landmarks[None], goal, 1e-4 * 10.0**k) for k in range(5)]
+        tries = [spline(pixel_grid(SIZE)[None]).mT.unflatten(2, SIZE) for spline in splines]
+        shares = [float(fold_share(each, valid[None])) for each in tries]
+        taken.append(next((k for k in range(5) if shares[k] == 0), 4))
+        torch.testing.assert_close(uv, tries[taken[-1]][0] * valid, atol=1e-4, rtol=0)
+        assert float(share) == pytest.approx(shares[taken[-1]])
+    assert taken[1] == 0 < min(taken[0], taken[2])
 
 
 def test_spline_maps_agree_with_the_true_correspondence_of_the_phantom():

@@ -18,6 +18,7 @@ from torch import Tensor
 from denseseg.anatomy import Anatomy
 from denseseg.geometry.contour import fill_contours, on_device, soften
 from denseseg.geometry.frame import Size
+from denseseg.geometry.spline import usable
 
 HULL_MARGIN = 0.1  # of the longer side of the points' box
 GROUP_COST = 3e5  # what another group costs on a CPU, in pixels times landmarks
@@ -109,7 +110,7 @@ def find_regions(landmarks: Tensor, anatomy: Anatomy, size: Size, margin: int = 
     n = anatomy.padded.shape[1]
     points = padded_landmarks(landmarks.detach().float().cpu(), anatomy).numpy().reshape(-1, n, 2)
     points = np.where(np.isfinite(points).all(-1, keepdims=True), points, np.nan)
-    rows = np.flatnonzero(np.tile([s.covers for s in anatomy.structures], len(landmarks)) & _spread_out(points))
+    rows = np.flatnonzero(np.tile([s.covers for s in anatomy.structures], len(landmarks)) & usable(points))
     regions = Regions((len(landmarks), len(anatomy), *size), [], landmarks.device)
     if not len(rows):
         return regions
@@ -142,16 +143,6 @@ def find_regions(landmarks: Tensor, anatomy: Anatomy, size: Size, margin: int = 
         )
         regions.groups.append(windows)
     return regions
-
-
-def _spread_out(points: np.ndarray) -> np.ndarray:
-    """(S,) bool: at least three present points (of (S, n, 2)) that are not in one line, enough to carry a map."""
-    present = np.isfinite(points).all(-1, keepdims=True)
-    count = present.sum((1, 2))
-    known = np.where(present, points, 0).astype(float)
-    centred = np.where(present, known - known.sum(1, keepdims=True) / np.maximum(count, 1)[:, None, None], 0)
-    spread = np.linalg.eigvalsh(centred.swapaxes(1, 2) @ centred)  # (S, 2), ascending
-    return (count >= 3) & (spread[:, 0] > 1e-6 * np.maximum(spread[:, 1], 1e-12))
 
 
 def grown_hull(points: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -67,3 +68,13 @@ def fit_spline(points: Tensor, values: Tensor, smoothing: float | Tensor = 0.0) 
     system[:, :n, :n], system[:, :n, n:], system[:, n:, :n] = kernel, linear, linear.mT
     solution = torch.linalg.solve_ex(system, F.pad(values * one, (0, 0, 0, 3))).result.to(points)
     return ThinPlateSpline(x.to(points), solution[:, :n], solution[:, n:], origin.to(points), scale.to(points))
+
+
+def usable(points: np.ndarray) -> np.ndarray:
+    """(S,) bool: at least three present points (of (S, n, 2)) that are not in one line, enough for a spline."""
+    present = np.isfinite(points).all(-1, keepdims=True)
+    count = present.sum((1, 2))
+    known = np.where(present, points, 0).astype(float)
+    centred = np.where(present, known - known.sum(1, keepdims=True) / np.maximum(count, 1)[:, None, None], 0)
+    spread = np.linalg.eigvalsh(centred.swapaxes(1, 2) @ centred)  # (S, 2), ascending
+    return (count >= 3) & (spread[:, 0] > 1e-6 * np.maximum(spread[:, 1], 1e-12))

@@ -104,9 +104,7 @@ def _fitted(group: Windows, valid: Tensor, template: Template, smoothing: float 
     return uv, fold_share(uv, valid)
 
 
-def _smoothed(
-    members: np.ndarray, group: Windows, valid: Tensor, template: Template, smoothing: float
-) -> tuple[Tensor, Tensor]:
+def _smoothed(members: np.ndarray, group: Windows, valid: Tensor, template: Template, smoothing: float) -> tuple[Tensor, Tensor]:
     """Maps and fold-over shares for folded maps: of the four that are ever smoother, the first that does not fold, or the last.
 
     All four are made at once, since asking after each whether it folds would wait for the device each time.
@@ -154,12 +152,12 @@ def fold_share(uv: Tensor, valid: Tensor) -> Tensor:
 def _casewise_maps(landmarks: Tensor, regions: Regions, template: Template, generator: Generator) -> UVMaps:
     from denseseg.geometry import uvmap_alternatives as alternatives
 
-    make: Callable[..., tuple[np.ndarray, np.ndarray]] = {
+    makers: dict[Generator, Callable[..., tuple[np.ndarray, np.ndarray]]] = {
         Generator.LINEAR: alternatives.linear_map,
         Generator.POLAR: alternatives.polar_map,
         Generator.PUBLISHED: alternatives.published_map,
         Generator.PUBLISHED_FIXED: partial(alternatives.published_map, bug=False),
-    }[generator]
+    }
     batch, structures, *size = regions.shape
     uv, valid = np.zeros((batch, structures, 2, *size), np.float32), np.zeros(regions.shape, bool)
     masks, points = regions.masks().bool().cpu().numpy(), landmarks.double().cpu().numpy()
@@ -168,6 +166,6 @@ def _casewise_maps(landmarks: Tensor, regions: Regions, template: Template, gene
         where = list(template.anatomy.slices.values())[c]
         present = np.isfinite(points[b, where]).all(1)
         box = (template.lower[c], template.upper[c])
-        uv[b, c], valid[b, c] = make(points[b, where][present], template.points[where][present], box, masks[b, c])
+        uv[b, c], valid[b, c] = makers[generator](points[b, where][present], template.points[where][present], box, masks[b, c])
     maps = on_device(uv, landmarks), on_device(valid, landmarks)
     return UVMaps(*maps, fold_share(*(part.flatten(0, 1) for part in maps)).view(batch, structures))

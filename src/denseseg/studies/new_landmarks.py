@@ -125,9 +125,9 @@ def read_maps(uv: np.ndarray, masks: np.ndarray, template: Template, new: Sequen
 def true_maps(landmarks: np.ndarray, template: Template, method: str = "tps") -> tuple[np.ndarray, np.ndarray]:
     """uv maps and masks as a perfect network would predict them, from true landmarks (M, N, 2): arguments of `read_maps`.
 
-    method: as in `uv_maps`; "published" gives those of the released code.
+    method: a generator as in `uv_maps`; "published" gives those of the released code.
     """
-    maps = uv_maps(torch.as_tensor(landmarks, dtype=torch.float32), template, method=method, band=0)
+    maps = uv_maps(torch.as_tensor(landmarks, dtype=torch.float32), template, generator=method, band=0)
     return maps.uv.numpy(), maps.valid.numpy()
 
 
@@ -148,7 +148,7 @@ def _carry(
     both = (torch.isfinite(a) & torch.isfinite(b)).all(-1, keepdim=True)
     a, b = torch.where(both, a, torch.nan), torch.where(both, b, 0)
     moved = np.full(points.shape, np.nan)
-    rows = (usable(a) & usable(torch.where(both, b, torch.nan))).numpy()
+    rows = usable(a.numpy()) & usable(torch.where(both, b, torch.nan).numpy())
     if rows.any():
         moved[rows] = fit_spline(a[rows], b[rows], smoothing)(torch.as_tensor(points[rows])).numpy()
     return moved

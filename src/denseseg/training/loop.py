@@ -206,10 +206,11 @@ class _Loop:
         return {"loss": loss.detach(), **{name: value.detach() for name, value in terms.items()}}
 
     def _means(self, steps: list[dict[str, Tensor]]) -> dict[str, float]:
-        """Means over the steps of an epoch: the only place where losses are read back from the device."""
+        """Means over the steps of an epoch and over ranks: the only place where losses are read back from the device."""
         names = list(steps[0])
-        values = torch.stack([torch.stack([step[name].double() for name in names]) for step in steps]).mean(0).tolist()
-        means = dict(zip(names, values, strict=True))
+        values = torch.stack([torch.stack([step[name].double() for name in names]) for step in steps]).mean(0)
+        everywhere: Any = self.fabric.all_reduce(values, reduce_op="mean")  # a rank sees its own cases only
+        means = dict(zip(names, everywhere.tolist(), strict=True))
         if not np.isfinite(means["loss"]):
             rate = self.settings.optimiser.learning_rate
             raise DataError(f"the loss is {means['loss']}: lower the learning rate ({rate:g})")

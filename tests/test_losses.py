@@ -1,22 +1,19 @@
-"""Losses, heatmaps and networks: tensors in, tensors out."""
+"""Loss terms, each against its formula; Dice also on two ranks."""
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import distributed, multiprocessing
 
 from denseseg import losses
-from denseseg.anatomy import CHEST, Anatomy, Structure
-from denseseg.heatmaps import argmax_landmarks, gaussian_heatmaps, subpixel_landmarks
-from denseseg.networks.unet import HeatmapUNet, TwoHeadUNet, parameter_count
+from denseseg.anatomy import Anatomy, Structure
 
 POINTS = Anatomy("points", (Structure("a", 3, "a"), Structure("b", 2, "b")))
-
-
-# ---- losses ---------------------------------------------------------------------------------------------------------
 
 
 def test_positive_weights_are_the_ratio_of_negative_to_positive_pixels():
@@ -96,44 +93,31 @@ def test_dice_where_a_structure_is_absent():
     assert (nobody.grad > 0).all()  # cross entropy still says: not here
 
 
-# ---- heatmaps -------------------------------------------------------------------------------------------------------
+def some_batch() -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits and masks of four cases with three structures, of which the last two cases lack one each."""
+    generator = torch.Generator().manual_seed(0)
+    masks = (torch.rand(4, 3, 8, 8, generator=generator) > 0.6).float()
+    masks[2, 0] = masks[3, 1] = 0
+    return torch.randn(4, 3, 8, 8, generator=generator), masks
 
 
-@settings(deadline=None, max_examples=30)
-@given(st.floats(10, 50), st.floats(10, 40), st.floats(1.5, 8))
-def test_subpixel_decoding_of_a_gaussian_is_exact_and_argmax_is_within_half_a_pixel(x, y, sigma):
-    landmarks = torch.tensor([[[x, y]]], dtype=torch.float64)
-    heatmaps = gaussian_heatmaps(landmarks, (48, 64), sigma, 44.0)
-    torch.testing.assert_close(subpixel_landmarks(heatmaps), landmarks, atol=2e-3, rtol=0)
-    assert (argmax_landmarks(heatmaps) - landmarks).abs().max() <= 0.5 + 1e-6
+def half_a_batch(rank: int, folder: str) -> None:
+    """What one of two ranks does: the loss and the gradient of its own two cases."""
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    logits, masks = (part[2 * rank : 2 * rank + 2] for part in some_batch())
+    loss = losses.dice(logits.requires_grad_(), masks)
+    loss.backward()
+    torch.save((loss.detach(), logits.grad), f"{folder}/{rank}.pt")
+    distributed.destroy_process_group()
 
 
-def test_heatmaps_of_missing_landmarks_are_zero_and_flat_maps_have_finite_peaks():
-    heatmaps = gaussian_heatmaps(torch.tensor([[[torch.nan, torch.nan], [3.0, 4.0]]]), (16, 16), 2.0)
-    assert heatmaps[0, 0].abs().max() == 0
-    assert heatmaps[0, 1].argmax() == 4 * 16 + 3
-    assert torch.isfinite(subpixel_landmarks(heatmaps)).all()
-    assert torch.isfinite(subpixel_landmarks(-torch.ones(1, 1, 16, 16))).all()
-
-
-# ---- networks -------------------------------------------------------------------------------------------------------
-
-
-def test_the_network_has_the_papers_size_and_the_stated_shapes():
-    network = TwoHeadUNet(len(CHEST))
-    assert parameter_count(network.unet) == pytest.approx(6.51e6, rel=2e-3)
-    assert parameter_count(network.mask_head) == pytest.approx(148e3, rel=5e-3)
-    assert parameter_count(network.uv_head) == pytest.approx(148e3, rel=5e-3)
-    logits, uv = TwoHeadUNet(5, (8, 16, 32))(torch.zeros(2, 1, 32, 48))
-    assert logits.shape == (2, 5, 32, 48)
-    assert uv.shape == (2, 5, 2, 32, 48)
-    assert HeatmapUNet(166, (8, 16, 32))(torch.zeros(2, 1, 32, 48)).shape == (2, 166, 32, 48)
-    assert parameter_count(None) == 0
-
-
-def test_network_outputs_are_unbounded():
-    """No tanh: uv beyond the bounding box, such as in the band, must be reachable."""
-    network = TwoHeadUNet(1, (8, 16))
-    with torch.no_grad():
-        network.uv_head[-1].bias.fill_(3.0)
-    assert np.abs(network(torch.randn(1, 1, 16, 16))[1].detach().numpy()).max() > 1
+def test_dice_of_two_halves_on_two_ranks_is_that_of_the_whole(tmp_path: Path):
+    multiprocessing.spawn(half_a_batch, (str(tmp_path),), nprocs=2)
+    halves = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+    logits, masks = some_batch()
+    whole = losses.dice(logits.requires_grad_(), masks)
+    whole.backward()
+    torch.testing.assert_close((halves[0][0] + halves[1][0]) / 2, whole.detach())
+    torch.testing.assert_close(torch.cat([gradient for _, gradient in halves]) / 2, logits.grad)
+    alone = [losses.dice(logits[i : i + 2], masks[i : i + 2]) for i in (0, 2)]
+    assert abs((sum(alone) / 2 - whole).item()) > 1e-3  # without the other half's statistics it is another
