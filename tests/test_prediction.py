@@ -65,7 +65,7 @@ def test_everything_comes_back_into_the_original_pixels():
         CHEST, frame.to_fitted(points()), mask, mask.astype(np.float32), uv=np.zeros((5, 2, 32, 32)), covariance=square
     )
     whole = seen.restored(frame)
-    np.testing.assert_allclose(whole.landmarks, points())
+    np.testing.assert_allclose(whole.landmarks, points(), atol=1e-9)
     assert whole.masks.shape == (5, 40, 96)
     assert whole.uv.shape == (5, 2, 40, 96)
     assert whole.masks[0].sum() == pytest.approx(mask[0].sum() * 9, rel=0.05)

@@ -42,8 +42,7 @@ class Prediction:
     @property
     def absent(self) -> np.ndarray:
         """(C,) bool: structures that the method knows not to be there."""
-        presence = np.ones(len(self.anatomy)) if self.presence is None else self.presence
-        return np.asarray(presence < 0.5)
+        return np.zeros(len(self.anatomy), bool) if self.presence is None else np.asarray(self.presence) < 0.5
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -53,7 +52,7 @@ class Prediction:
             lost = np.array([gone[where].any() for where in self.anatomy.slices.values()])
         else:
             assert self.masks is not None
-            lost = ~self.masks.any((1, 2))
+            lost = np.array([not mask.any() for mask in self.masks])
         return tuple(name for name, one in zip(self.anatomy.names, lost & ~self.absent, strict=True) if one)
 
     def table(self) -> pd.DataFrame:
