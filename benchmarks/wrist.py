@@ -140,7 +140,7 @@ def make_training_step(work: Workload) -> Callable[[], Any]:
     def step() -> None:
         targets = method.targets(Batch(images, work.batch))
         terms = method.losses(method.network(method.normalise(images)), targets)
-        sum(method.weights[name] * value for name, value in terms.items()).backward()
+        sum(method.loss_weights[name] * value for name, value in terms.items()).backward()
 
     return step
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from denseseg.geometry.contour import contour_masks
 from denseseg.geometry.outline_projection import Projection, project_onto_outline, project_onto_outlines
+from denseseg.geometry.regions import contour_masks
 from denseseg.geometry.uvmap import uv_maps
 
 seeds = st.integers(0, 10_000)

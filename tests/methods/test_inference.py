@@ -13,11 +13,10 @@ from denseseg.augment import Augmentation
 from denseseg.geometry.frame import inside_image
 from denseseg.geometry.shape_model import fit_shape_model
 from denseseg.geometry.template import Template
-from denseseg.methods import create, inference, load_method
+from denseseg.methods import create, inference, load_method, save_method
 from denseseg.phantom import chest_phantom
 from denseseg.prediction import Prediction
-from denseseg.training.loop import fit
-from denseseg.training.settings import TrainingSettings
+from denseseg.training.settings import Adam, Epochs, Run, TrainingSettings
 
 SIZE = (64, 64)
 CASES = chest_phantom(24, SIZE, seed=3)
@@ -148,10 +147,10 @@ def test_landmarks_beyond_the_image_are_not_judged_and_no_covariance_means_no_fa
 def test_on_unseen_phantoms_the_ellipses_of_a_trained_network_hold_what_they_say(tmp_path):
     """Trained for a short time, its factor fitted on phantoms of their own: 95 % ellipses hold 90 to 98 % of the landmarks."""
     torch.manual_seed(0)
-    method = create("denseseg", CHEST, SIZE, channels=(8, 16, 32), views=2)
     mild = Augmentation(rotation=5, translation=0.05, scale=0.05)
-    schedule = TrainingSettings(epochs=20, batch_size=4, learning_rate=4e-3, augmentation=mild)
-    fit(method, chest_phantom(60, SIZE, seed=10), None, schedule, progress=False)
+    schedule = TrainingSettings(length=Epochs(20), batch_size=4, optimiser=Adam(4e-3), augmentation=mild)
+    method = create("denseseg", CHEST, SIZE, channels=(8, 16, 32), test_time_views=2, training=schedule)
+    method.fit(chest_phantom(60, SIZE, seed=10), None, Run(progress=False))
     test, validation = chest_phantom(40, SIZE, seed=11), chest_phantom(20, SIZE, seed=12)
 
     def share_held() -> float:
@@ -162,7 +161,7 @@ def test_on_unseen_phantoms_the_ellipses_of_a_trained_network_hold_what_they_say
     assert share_held() < 0.9  # before: too small
     method.calibrate(validation)
     assert 0.9 <= share_held() <= 0.98
-    once, loaded = method.covariance_factor, load_method(method.save(tmp_path / "weights.safetensors"))
+    once, loaded = method.covariance_factor, load_method(save_method(method, tmp_path / "weights.safetensors"))
     assert loaded.covariance_factor == once
     mine, theirs = (one.predict_image(test[0].image).covariance for one in (method, loaded))
     np.testing.assert_allclose(mine, theirs, rtol=1e-4)
