@@ -10,6 +10,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)  # of every model: an unknown field is an error, and so is NaN
 
+JSON = TypeAdapter(Any, config=ConfigDict(ser_json_inf_nan="constants"))  # NaN stays NaN, to be refused as what it is
 UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")  # pydantic's words for a field that a model or dataclass lacks
 
 
@@ -23,7 +24,7 @@ def validated(kind: Any, content: Any, source: str) -> Any:
     Nothing is converted silently: the text "3" is no number. Raises DataError with one line: source, field, what was expected.
     """
     try:
-        return TypeAdapter(kind).validate_json(TypeAdapter(Any).dump_json(content), strict=True)
+        return TypeAdapter(kind).validate_json(JSON.dump_json(content), strict=True)
     except ValidationError as error:
         raise DataError(f"{source}: {told(error)}") from None
 

@@ -16,7 +16,7 @@ from denseseg.geometry.contour import distance_to_contour, distance_to_outline, 
 from denseseg.geometry.regions import contour_masks, find_regions, grown_hull, padded_landmarks
 from denseseg.geometry.template import Template
 from denseseg.geometry.uvmap import uv_maps
-from denseseg.methods import create
+from denseseg.methods import DenseSeg, get_recipe
 
 SIZE = (50, 40)
 BLOB = Anatomy("one", (Structure("blob", 16, "blob"),))
@@ -124,7 +124,7 @@ def test_what_covers_a_region_and_what_does_not(seed):
 
 
 def test_one_landmark_and_landmarks_in_a_line_give_finite_losses_and_gradients():
-    method = create("denseseg", MIXED, (48, 40), channels=(4, 8))
+    method = DenseSeg(MIXED, (48, 40), get_recipe("denseseg", "default").changed(channels=(4, 8)))  # `create` refuses the curve
     method.template = Template(MIXED, mixed(0)[0].double().numpy(), (48, 40))
     targets = method.targets(Batch(torch.rand(2, 1, 48, 40), torch.cat([mixed(1), mixed(2)])))
     uv = torch.zeros(2, len(MIXED), 2, 48, 40, requires_grad=True)
