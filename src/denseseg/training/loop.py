@@ -27,43 +27,31 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from denseseg.augment import apply, draw
 from denseseg.batch import Batch
 from denseseg.errors import DataError, validated
-from denseseg.files import read_tensors, write_tensors
+from denseseg.files import plain, read_tensors, write_tensors
 from denseseg.training.settings import Epochs, Run, TrainingSettings
 
 CHECKPOINT = "checkpoint.safetensors"
 SHARE = 0.05  # of the time that may go into checkpoints
+Validate = Callable[[], float]
 
 
 class Trainable(Protocol):
-    """What the loop trains."""
+    """What the loop trains; `methods.NetworkMethod` says what each part is. `rng` of the inputs differs between ranks."""
 
     network: nn.Module
 
     @property
-    def loss_weights(self) -> Mapping[str, float]:
-        """The weight of each loss term; training minimises the weighted sum. A term without a weight is only monitored."""
-        ...
+    def loss_weights(self) -> Mapping[str, float]: ...
 
-    def inputs(self, batch: Batch, rng: torch.Generator) -> tuple[Tensor, ...]:
-        """What the network is given, each (B, ...). `rng` lives on the CPU and differs between ranks."""
-        ...
+    def inputs(self, batch: Batch, rng: torch.Generator) -> tuple[Tensor, ...]: ...
 
-    def targets(self, batch: Batch) -> dict[str, Tensor]:
-        """What the network is to produce, in float32."""
-        ...
+    def targets(self, batch: Batch) -> dict[str, Tensor]: ...
 
-    def losses(self, outputs: Any, targets: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Named loss terms, unweighted scalars."""
-        ...
+    def losses(self, outputs: Any, targets: dict[str, Tensor]) -> dict[str, Tensor]: ...
 
 
 def train(
-    trainable: Trainable,
-    data: Batch,
-    settings: TrainingSettings,
-    run: Run,
-    identity: str = "",
-    validate: Callable[[], float] | None = None,
+    trainable: Trainable, data: Batch, settings: TrainingSettings, run: Run, identity: str = "", validate: Validate | None = None
 ) -> pd.DataFrame:
     """Train a network; afterwards it is in evaluation mode and holds the weights that were best by `validate`, or else the last.
 
@@ -116,13 +104,7 @@ class _Loop:
     """The state of one training."""
 
     def __init__(
-        self,
-        trainable: Trainable,
-        data: Batch,
-        settings: TrainingSettings,
-        run: Run,
-        identity: str,
-        validate: Callable[[], float] | None,
+        self, trainable: Trainable, data: Batch, settings: TrainingSettings, run: Run, identity: str, validate: Validate | None
     ):
         self.trainable, self.settings, self.run, self.validate = trainable, settings, run, validate
         self.fabric = make_fabric(run)
@@ -218,7 +200,7 @@ class _Loop:
 
     # ---- validation ---------------------------------------------------------------------------------------------
 
-    def _validated(self, validate: Callable[[], float], epoch: int) -> float:
+    def _validated(self, validate: Validate, epoch: int) -> float:
         with self._averaged_weights():
             error = validate()
             if error < self.best[0]:
@@ -244,7 +226,7 @@ class _Loop:
             self.raw.load_state_dict(self.best[2])
         else:
             self._swap()
-        self.trainable.network = self.raw.eval()
+        self.raw.eval()
         return pd.DataFrame(self.history)
 
     # ---- checkpoint ---------------------------------------------------------------------------------------------
@@ -261,20 +243,15 @@ class _Loop:
     def _save(self, folder: Path) -> None:
         header = _Header(
             identity=self.identity,
-            history=[{key: None if np.isnan(value) else value for key, value in row.items()} for row in self.history],
+            history=plain(self.history),
             best_error=self.best[0] if self.best[1] >= 0 else None,
             best_epoch=self.best[1],
         )
-        optimiser = {
-            f"{index}.{key}": torch.as_tensor(value)
-            for index, state in self.optimiser.state_dict()["state"].items()
-            for key, value in state.items()
-            if value is not None
-        }
-        parts = {"network": self.raw.state_dict(), "best": self.best[2], "optimiser": optimiser}
+        states = {f"{i}.{key}": v for i, state in self.optimiser.state_dict()["state"].items() for key, v in state.items()}
+        parts = {"network": self.raw.state_dict(), "best": self.best[2], "optimiser": states}
         if self.averaged is not None:
             parts["averaged"] = self.averaged.state_dict()
-        tensors = {f"{part}/{key}": value for part, state in parts.items() for key, value in state.items()}
+        tensors = {f"{part}/{key}": torch.as_tensor(value) for part, state in parts.items() for key, value in state.items()}
         try:
             folder.mkdir(parents=True, exist_ok=True)
             write_tensors(folder / CHECKPOINT, tensors, header.model_dump())
@@ -295,15 +272,15 @@ class _Loop:
         parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimiser": {}, "averaged": {}}
         for name, value in tensors.items():
             part, _, key = name.partition("/")
-            parts[part][key] = value.to(self.fabric.device) if part == "optimiser" else value
+            parts[part][key] = value
         self.raw.load_state_dict(parts["network"])
         if self.averaged is not None:
             self.averaged.load_state_dict(parts["averaged"])
-        state: dict[int, dict[str, Tensor]] = {}
+        states: dict[int, dict[str, Tensor]] = {}
         for name, value in parts["optimiser"].items():
             index, _, key = name.partition(".")
-            state.setdefault(int(index), {})[key] = value.cpu() if key == "step" else value
-        self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": state})
+            states.setdefault(int(index), {})[key] = value
+        self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": states})
         nan = float("nan")
         self.history = [{key: nan if value is None else value for key, value in row.items()} for row in header.history]
         self.best = (float("inf") if header.best_error is None else header.best_error, header.best_epoch, parts["best"])
