@@ -5,7 +5,7 @@
     python benchmarks/training.py --out results/benchmarks/training.json
 
 A step is taken apart as the loop takes it: data (select and augment), targets, forward with losses, backward, optimiser. On a GPU
-each part ends with a synchronisation, whose time is given as waiting; on a processor the times are its own, of all threads together.
+each part ends with a synchronisation, given as waiting; on a processor the times are its own, of all threads together.
 Precisions are measured in turn, step by step, so that other load on the machine falls on all alike. Launches and waits of `targets`
 are counted on the tests' pretended device.
 """
