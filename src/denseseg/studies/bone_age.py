@@ -59,7 +59,7 @@ class AgeDistribution:
         return self.probability @ (self.edges[1:] + self.edges[:-1]) / 2
 
     def cdf(self, ages: np.ndarray) -> np.ndarray:
-        """(M,) probability that the age is at most ages (M,). At the true ages of an honest regressor it is uniform on [0, 1]."""
+        """(M,) probability that the age is at most ages (M,). At true ages, if calibrated, it is uniform on [0, 1]."""
         rows = zip(np.asarray(ages, float), self._cumulative, strict=True)
         return np.array([np.interp(age, self.edges, cumulative) for age, cumulative in rows])
 
@@ -338,7 +338,7 @@ def age_score(predicted: np.ndarray, ages: np.ndarray, seed: int = 0) -> AgeScor
 
 
 def coverage(distribution: AgeDistribution, ages: np.ndarray, levels: Sequence[float]) -> np.ndarray:
-    """Share of cases whose age lies in the central interval of each of these probabilities; an honest one returns `levels`."""
+    """Share of cases whose age lies in the central interval of each of these probabilities; a calibrated one returns `levels`."""
     off_centre = 2 * np.abs(distribution.cdf(ages) - 0.5)
     return np.array([np.mean(off_centre <= level) for level in levels])
 
