@@ -181,7 +181,7 @@ def test_the_papers_places_are_those_of_the_authors_code() -> None:
 def test_the_study_runs_and_chooses_on_validation_alone() -> None:
     cases = chest_phantom(11, (64, 64))
     parts = Split(cases[:6], cases[6:8], cases[8:])
-    method = create("denseseg", CHEST, (64, 64), channels=(4, 8), views=1)
+    method = create("denseseg", CHEST, (64, 64), channels=(4, 8), test_time_views=1)
     torch.manual_seed(0)
     method.prepare(parts.train)
     landmarks = {id(part): part.landmarks for part in (parts.validation, parts.test)}
