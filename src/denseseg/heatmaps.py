@@ -54,9 +54,8 @@ def _parabola_peak(reach: Tensor, values: Tensor, inside: Tensor) -> Tensor:
     weight = (values.clamp_min(0) * inside).square()
     weight = weight / weight.sum(-1, keepdim=True).clamp_min(1e-30)
     design = torch.stack([torch.ones_like(reach), reach, reach**2], -1)
-    normal = torch.einsum("...k,ki,kj->...ij", weight, design, design) + 1e-9 * torch.eye(
-        3, dtype=design.dtype, device=design.device
-    )
+    normal = torch.einsum("...k,ki,kj->...ij", weight, design, design)
+    normal.diagonal(dim1=-2, dim2=-1).add_(1e-9)  # dark heatmaps leave it singular
     right = torch.einsum("...k,ki,...k->...i", weight, design, torch.maximum(values, floor).log())
     _, slope, curvature = torch.linalg.solve(normal, right).unbind(-1)
     vertex = -slope / (2 * curvature)

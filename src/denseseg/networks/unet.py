@@ -19,17 +19,8 @@ def residual_unet(channels: Sequence[int] = (64, 128, 256, 512)) -> UNet:
     Residual units of two convolutions, instance norm, leaky ReLU, no bias; each further level halves the resolution, so H and W
     must be multiples of 2^(levels - 1). With the default channels 6.51 M parameters.
     """
-    return UNet(
-        spatial_dims=2,
-        in_channels=1,
-        out_channels=channels[0],
-        channels=channels,
-        strides=(2,) * (len(channels) - 1),
-        num_res_units=2,
-        norm=NORM,
-        act=ACTIVATION,
-        bias=False,
-    )
+    strides = (2,) * (len(channels) - 1)
+    return UNet(2, 1, channels[0], channels, strides, num_res_units=2, norm=NORM, act=ACTIVATION, bias=False)
 
 
 def residual_head(features: int, outputs: int) -> nn.Sequential:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from denseseg.geometry.frame import Size
-from denseseg.phantom.warps import Warp
+from denseseg.phantom.warps import Pair, Warp
 
 Grid = tuple[np.ndarray, np.ndarray]
 Window = tuple[slice, slice]
@@ -55,8 +55,18 @@ class Canvas:
         return x.astype(np.float32), y.astype(np.float32)  # single precision is ample for drawing, and twice as fast
 
     def splat(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray, sigma: float) -> None:
-        """Add Gaussian blobs at field positions; `weight` is each one's integral over the field, `sigma` in field units."""
-        self.attenuation += splat(self.to_pixels(x, y), weight / self.pixel**2, sigma / self.pixel, self.size)
+        """Add Gaussian blobs at field positions (P,); `weight` is each one's integral over the field, `sigma` in field units."""
+        height, width = self.size
+        points, weights = self.to_pixels(x, y), weight / self.pixel**2
+        left, top = np.floor(points).astype(int).T
+        fx, fy = points[:, 0] - left, points[:, 1] - top
+        image = np.zeros(height * width)
+        for dx, dy, share in ((0, 0, (1 - fx) * (1 - fy)), (1, 0, fx * (1 - fy)), (0, 1, (1 - fx) * fy), (1, 1, fx * fy)):
+            column, row = left + dx, top + dy
+            inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+            image += np.bincount((row * width + column)[inside], (weights * share)[inside], minlength=height * width)
+        blobs = image.reshape(height, width).astype(np.float32)
+        self.attenuation += gaussian_filter(blobs, sigma / self.pixel, mode="constant", truncate=3)
 
 
 def rise(depth: np.ndarray, width: float | np.ndarray) -> np.ndarray:
@@ -74,9 +84,7 @@ def rod(distance: np.ndarray, radius: np.ndarray | float) -> np.ndarray:
     return np.sqrt(np.clip(1 - (distance / radius) ** 2, 0, None))
 
 
-def ellipse(
-    x: np.ndarray, y: np.ndarray, centre: tuple[float, float], radii: tuple[float, float], degrees: float = 0
-) -> np.ndarray:
+def ellipse(x: np.ndarray, y: np.ndarray, centre: Pair, radii: Pair, degrees: float = 0) -> np.ndarray:
     """Approximate depth inside an ellipse, in units of length: positive inside, exact on its border to first order."""
     c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
     u = ((x - centre[0]) * c + (y - centre[1]) * s) / radii[0]
@@ -92,16 +100,3 @@ def path_distance(x: np.ndarray, y: np.ndarray, points: np.ndarray) -> np.ndarra
         t = np.clip(((x - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy), 0, 1)
         best = np.minimum(best, (x - ax - t * dx) ** 2 + (y - ay - t * dy) ** 2)
     return np.sqrt(best)
-
-
-def splat(points: np.ndarray, weights: np.ndarray, sigma: float, size: Size) -> np.ndarray:
-    """(H, W) sum of Gaussian blobs of `sigma` pixels at (P, 2) points (x, y), each with the integral `weights` (P,)."""
-    height, width = size
-    x0, y0 = np.floor(points[:, 0]).astype(int), np.floor(points[:, 1]).astype(int)
-    fx, fy = points[:, 0] - x0, points[:, 1] - y0
-    image = np.zeros(height * width)
-    for dx, dy, share in ((0, 0, (1 - fx) * (1 - fy)), (1, 0, fx * (1 - fy)), (0, 1, (1 - fx) * fy), (1, 1, fx * fy)):
-        x, y = x0 + dx, y0 + dy
-        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-        image += np.bincount((y * width + x)[inside], (weights * share)[inside], minlength=height * width)
-    return gaussian_filter(image.reshape(height, width).astype(np.float32), sigma, mode="constant", truncate=3)

@@ -28,13 +28,7 @@ def blurred(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def expose(
-    attenuation: np.ndarray,
-    rng: np.random.Generator,
-    *,
-    scatter: float = 0.06,
-    noise: float = 0.02,
-    centre: float = 0.62,
-    gain: float = 6.5,
+    attenuation: np.ndarray, rng: np.random.Generator, *, scatter: float, noise: float, centre: float, gain: float
 ) -> np.ndarray:
     """Attenuation (H, W) -> grey values in [0, 1], bone bright.
 

@@ -12,6 +12,9 @@ from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
 from denseseg.geometry.contour import polygon_mask, resample
+from denseseg.phantom.warps import Pair
+
+Points = list[Pair]
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,15 @@ def _distance_to_curve(grid: np.ndarray, corners: np.ndarray) -> np.ndarray:
     return np.sqrt(nearest)
 
 
-def spline(points: list[tuple[float, float]], n: int, periodic: bool = False) -> np.ndarray:
+def _through(pieces: list[Points], counts: list[int]) -> np.ndarray:
+    """A closed curve through pieces (control points) that meet in corners, so many points on each; a single one closes smoothly."""
+    if len(pieces) == 1:
+        return spline(pieces[0], counts[0], periodic=True)
+    ends = [piece[0] for piece in (*pieces[1:], pieces[0])]
+    return np.concatenate([spline([*piece, end], n) for piece, end, n in zip(pieces, ends, counts, strict=True)])
+
+
+def spline(points: Points, n: int, periodic: bool = False) -> np.ndarray:
     """(n, 2) equidistant points on a cubic spline through `points`, the end excluded."""
     knots = np.array([*points, points[0]] if periodic else points, dtype=float)
     t = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(knots, axis=0), axis=1) ** 0.5)])  # centripetal
@@ -95,31 +106,20 @@ def spline(points: list[tuple[float, float]], n: int, periodic: bool = False) ->
     return np.stack([np.interp(want, length, fine[:, axis]) for axis in (0, 1)], axis=1)
 
 
-def from_pieces(pieces: list[tuple[list[tuple[float, float]], int]], start: int = 0) -> ShapeOutline:
-    """An outline from pieces (control points, number of landmarks) that meet in corners.
-
-    A single piece is closed smoothly. `start`: which of the sampled points becomes landmark 0.
-    """
+def from_pieces(pieces: list[tuple[Points, int]]) -> ShapeOutline:
+    """An outline from pieces (control points, number of landmarks) that meet in corners; a single one is closed smoothly."""
     fine = 60
-    if len(pieces) == 1:
-        points, n = pieces[0]
-        dense = spline(points, n * fine, periodic=True)
-    else:
-        ends = [piece[0][0] for piece in pieces[1:]] + [pieces[0][0][0]]
-        dense = np.concatenate([spline([*p, end], n * fine) for (p, n), end in zip(pieces, ends, strict=True)])
-    dense = np.roll(dense, -start * fine, axis=0)
+    dense = _through([points for points, _ in pieces], [n * fine for _, n in pieces])
     return ShapeOutline(dense[::fine].copy(), dense[:: fine // 10].copy())
 
 
-def even(pieces: list[list[tuple[float, float]]], n: int, start: tuple[float, float], **table: Any) -> ShapeOutline:
+def even(pieces: list[Points], n: int, start: Pair, **table: Any) -> ShapeOutline:
     """An outline through pieces (control points) that meet in corners, with `n` landmarks at equal distances all round.
 
     A single piece is closed smoothly. Landmark 0 is the point of the curve that is nearest to `start`.
     `table`: reach and cells of the outline.
     """
-    ends = [piece[0] for piece in (*pieces[1:], pieces[0])]
-    curves = [spline([*p, end], 2000) for p, end in zip(pieces, ends, strict=True)] if len(pieces) > 1 else None
-    fine = np.concatenate(curves) if curves else spline(pieces[0], 4000, periodic=True)
+    fine = _through(pieces, [2000] * len(pieces) if len(pieces) > 1 else [4000])
     fine = np.roll(fine, -int(np.linalg.norm(fine - start, axis=1).argmin()), axis=0)
     dense = resample(fine, 10 * n)
     return ShapeOutline(dense[::10].copy(), dense, **table)

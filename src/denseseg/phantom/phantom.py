@@ -36,20 +36,14 @@ class Phantom:
 
     def __init__(self, seed: int, index: int, size: Size):
         self.seed, self.index, self.size = int(seed), int(index), (int(size[0]), int(size[1]))
+        self.pixel = 100 / min(self.size)  # side of a pixel in hundredths of the field
 
     def _random(self, stream: int) -> np.random.Generator:
         """Independent random numbers for anatomy (0), texture (1) and film (2)."""
         return np.random.default_rng([self.seed, self.index, stream])
 
-    @property
-    def pixel(self) -> float:
-        """Side of a pixel in hundredths of the field."""
-        return 100 / min(self.size)
-
     def _to_field(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        points = np.asarray(points, dtype=float)
-        middle = (np.array(self.size[::-1]) - 1) / 2
-        moved = (points - middle) * self.pixel + 50
+        moved = (np.asarray(points, dtype=float) - (np.array(self.size[::-1]) - 1) / 2) * self.pixel + 50
         return moved[..., 0], moved[..., 1]
 
     def _to_pixels(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -72,5 +66,4 @@ class Phantom:
     def landmarks(self) -> np.ndarray:
         """(N, 2) px, the canonical landmarks put in place."""
         canonical = self.canonical
-        parts = [self.place(i, canonical[where]) for i, where in enumerate(self.anatomy.slices.values())]
-        return np.concatenate(parts)
+        return np.concatenate([self.place(i, canonical[where]) for i, where in enumerate(self.anatomy.slices.values())])

@@ -21,6 +21,7 @@ from typing import Protocol
 import numpy as np
 
 Points = tuple[np.ndarray, np.ndarray]
+Pair = tuple[float, float]
 
 
 class Warp(Protocol):
@@ -51,18 +52,13 @@ class Wave:
         return total
 
     @classmethod
-    def random(cls, rng: np.random.Generator, amplitude: float, period: float, terms: int = 2) -> Wave:
-        """A random smooth wave; `period` is that of its slowest term, higher terms are weaker and faster."""
-        return cls(
-            sines=tuple(
-                (
-                    amplitude * float(np.clip(rng.normal(), -2, 2)) / (k + 1) ** 1.5,
-                    (k + rng.uniform(0.6, 1.2)) / period,
-                    rng.uniform(0, 2 * np.pi),
-                )
-                for k in range(terms)
-            )
-        )
+    def random(cls, rng: np.random.Generator, amplitude: float, period: float) -> Wave:
+        """A random smooth wave of two sines; `period` is that of the slower one, the other is weaker and faster."""
+        sines = []
+        for k in (0, 1):
+            strength = amplitude * float(np.clip(rng.normal(), -2, 2)) / (k + 1) ** 1.5
+            sines.append((strength, (k + rng.uniform(0.6, 1.2)) / period, rng.uniform(0, 2 * np.pi)))
+        return cls(sines=tuple(sines))
 
 
 @dataclass(frozen=True)
@@ -89,18 +85,12 @@ class Coupling:
 class Affine:
     """p' = matrix (p - centre) + centre + shift, with an invertible 2 x 2 matrix ((a, b), (c, d))."""
 
-    matrix: tuple[tuple[float, float], tuple[float, float]]
-    centre: tuple[float, float] = (0.0, 0.0)
-    shift: tuple[float, float] = (0.0, 0.0)
+    matrix: tuple[Pair, Pair]
+    centre: Pair = (0.0, 0.0)
+    shift: Pair = (0.0, 0.0)
 
     @classmethod
-    def of(
-        cls,
-        scale: tuple[float, float] = (1.0, 1.0),
-        degrees: float = 0.0,
-        centre: tuple[float, float] = (0.0, 0.0),
-        shift: tuple[float, float] = (0.0, 0.0),
-    ) -> Affine:
+    def of(cls, scale: Pair = (1.0, 1.0), degrees: float = 0.0, centre: Pair = (0.0, 0.0), shift: Pair = (0.0, 0.0)) -> Affine:
         """First scale along x and y, then turn by `degrees` (clockwise on the screen, where y points down)."""
         c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
         return cls(((c * scale[0], -s * scale[1]), (s * scale[0], c * scale[1])), centre, shift)
@@ -142,7 +132,7 @@ class Polar:
     has no derivative.
     """
 
-    centre: tuple[float, float]
+    centre: Pair
     log_scale: Circle
 
     def _scaled(self, x: np.ndarray, y: np.ndarray, sign: int) -> Points:
@@ -197,16 +187,10 @@ class Chain:
         return x, y
 
 
-def smooth_variation(
-    rng: np.random.Generator, pivot: tuple[float, float], stretch: float, shift: float, period: float, terms: int = 2
-) -> Chain:
+def smooth_variation(rng: np.random.Generator, pivot: Pair, stretch: float, shift: float, period: float) -> Chain:
     """A random gentle deformation: two couplings, one along each axis.
 
     stretch: scale of the local relative stretch; shift: scale of the displacement; period: length over which they vary.
     """
-    return Chain(
-        tuple(
-            Coupling(axis, Wave.random(rng, stretch, period, terms), Wave.random(rng, shift, period, terms), pivot[axis])
-            for axis in (0, 1)
-        )
-    )
+    axes = [Coupling(axis, Wave.random(rng, stretch, period), Wave.random(rng, shift, period), pivot[axis]) for axis in (0, 1)]
+    return Chain(tuple(axes))

@@ -6,16 +6,14 @@ ensemble of small networks (Section 3.2). Each predicts a whole distribution of 
 The target is the age by the calendar, since that is what data sets record. So their error has two parts: what the method gets
 wrong, and how far the child's bones are ahead of or behind the calendar, which a perfect reader of bones must get "wrong" too.
 
-The published notebook differs from the paper, or from what it means to do, in these points. Here they are mended:
+The published notebook differs from the paper, or from what it means to do, in these points. Here they are corrected:
 - Its members add up in one sum that is stored after each of them, so the "ensemble" weighs the members' logits 5 : 4 : 3 : 2 : 1,
   and what it prints for each member is the sum so far. Here each member counts alike, by its probabilities.
-- The lower edge of the likeliest class is the predicted age, which is 2 months too young on average. Here it is the expectation.
+- Its prediction is the lower edge of the likeliest class, 2 months too young on average. Here it is the expectation.
 - Sample 2347 takes the landmarks that were predicted for the next file (the prediction script skips images it cannot decode).
   Here a case without landmarks is refused by its position.
-- The published yardstick, 27.4 months, predicts the test set's own mean, with ages rounded down to classes. Here it is the mean of
-  the training ages.
-- There is no validation part, and the metrics of the test part are printed after each member. Here nothing sees test cases before
-  `predict`.
+- Its yardstick, 27.4 months, predicts the test set's own mean, with ages rounded down to classes. Here: the mean training age.
+- It has no validation part and prints the test part's metrics after each member. Here nothing sees test cases before `predict`.
 - The paper says 75 epochs and two fully connected layers; the code makes 2500 steps of 64 (55 epochs of 2913) and three layers, as
   here.
 """
@@ -24,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -61,7 +59,7 @@ class AgeDistribution:
         return self.probability @ (self.edges[1:] + self.edges[:-1]) / 2
 
     def cdf(self, ages: np.ndarray) -> np.ndarray:
-        """(M,) probability that the age is at most ages (M,). At the true ages of an honest regressor it is uniform on [0, 1]."""
+        """(M,) probability that the age is at most ages (M,). At true ages, if calibrated, it is uniform on [0, 1]."""
         rows = zip(np.asarray(ages, float), self._cumulative, strict=True)
         return np.array([np.interp(age, self.edges, cumulative) for age, cumulative in rows])
 
@@ -74,20 +72,26 @@ class AgeDistribution:
         return np.concatenate([np.zeros((len(self.probability), 1)), self.probability.cumsum(1)], axis=1)
 
 
-class AgeRegressor(Protocol):
-    """What can be fitted to landmarks and ages.
+@dataclass
+class AgeRegressor:
+    """What can be fitted to landmarks and ages. All methods raise DataError with the case's position where these are no good."""
 
-    fit(landmarks (M, N, 2), ages (M,) months, read): `read` are the same cases' landmarks as a network reads them, where there are
-        any; fitting to true and read ones prepares for the latter. Absent structures are NaN.
-    predict(landmarks) -> (M,) months; distribution(landmarks) says how sure that is.
-    All raise DataError with the case's position where landmarks or ages are no good.
-    """
+    anatomy: Anatomy
 
-    def fit(self, landmarks: np.ndarray, ages: np.ndarray, read: np.ndarray | None = None) -> AgeRegressor: ...
+    def fit(self, landmarks: np.ndarray, ages: np.ndarray, read: np.ndarray | None = None) -> Self:
+        """Learn from landmarks (M, N, 2), NaN where a structure is absent, and ages (M,) in months.
 
-    def predict(self, landmarks: np.ndarray) -> np.ndarray: ...
+        read: the same cases' landmarks as a network reads them; fitting to true and read ones prepares for the latter.
+        """
+        raise NotImplementedError
 
-    def distribution(self, landmarks: np.ndarray) -> AgeDistribution: ...
+    def distribution(self, landmarks: np.ndarray) -> AgeDistribution:
+        """How likely each age is for landmarks (M, N, 2)."""
+        raise NotImplementedError
+
+    def predict(self, landmarks: np.ndarray) -> np.ndarray:
+        """(M,) expected months."""
+        return self.distribution(landmarks).mean
 
 
 def checked_landmarks(landmarks: np.ndarray, anatomy: Anatomy) -> np.ndarray:
@@ -103,9 +107,13 @@ def checked_landmarks(landmarks: np.ndarray, anatomy: Anatomy) -> np.ndarray:
     return np.where(known[..., None], landmarks, np.nan)
 
 
-def checked_ages(ages: np.ndarray, n_cases: int) -> np.ndarray:
-    """The ages as floats; DataError unless there is one for each of n_cases cases, at least 10, all known and not negative."""
-    ages = np.asarray([np.nan if age is None else age for age in ages], float)
+def _checked(landmarks: np.ndarray, ages: np.ndarray, read: np.ndarray | None, anatomy: Anatomy) -> tuple[np.ndarray, np.ndarray]:
+    """Landmarks (G, M, N, 2), the true and, if given, the read ones; ages (M,), all known, not negative and at least 10."""
+    versions = [checked_landmarks(version, anatomy) for version in (landmarks, read) if version is not None]
+    n_cases = len(versions[0])
+    if n_cases != len(versions[-1]):
+        raise DataError(f"{len(versions[1])} read shapes for {n_cases} true ones; give both for the same cases, in one order")
+    ages = np.asarray(ages, float)  # None becomes NaN
     if len(ages) != n_cases:
         raise DataError(f"{len(ages)} ages for {n_cases} cases; give one age in months for each case")
     wrong = ~(np.isfinite(ages) & (ages >= 0))
@@ -114,30 +122,17 @@ def checked_ages(ages: np.ndarray, n_cases: int) -> np.ndarray:
         raise DataError(f"case {case} (counted from 0) has the age {ages[case]}; give months, 0 or more, or leave the case out")
     if n_cases < 10:
         raise DataError(f"{n_cases} cases are too few to fit ages to; give at least 10")
-    return ages
-
-
-def _checked(landmarks: np.ndarray, ages: np.ndarray, read: np.ndarray | None, anatomy: Anatomy) -> tuple[np.ndarray, np.ndarray]:
-    """Landmarks (G, M, N, 2), the true and, if given, the read ones; ages (M,)."""
-    versions = [checked_landmarks(version, anatomy) for version in (landmarks, read) if version is not None]
-    if len({len(version) for version in versions}) > 1:
-        raise DataError(
-            f"{len(versions[1])} read shapes for {len(versions[0])} true ones; give both for the same cases, in one order"
-        )
-    return np.stack(versions), checked_ages(ages, len(versions[0]))
+    return np.stack(versions), ages
 
 
 # ---- three regressors -------------------------------------------------------------------------------------------
 
 
 @dataclass
-class MeanAge:
+class MeanAge(AgeRegressor):
     """The baseline: whatever the landmarks are, the ages of the training cases."""
 
-    anatomy: Anatomy
-
-    def fit(self, landmarks: np.ndarray, ages: np.ndarray, read: np.ndarray | None = None) -> MeanAge:
-        """See `AgeRegressor`."""
+    def fit(self, landmarks: np.ndarray, ages: np.ndarray, read: np.ndarray | None = None) -> Self:
         _, self._ages = _checked(landmarks, ages, read, self.anatomy)
         return self
 
@@ -153,7 +148,7 @@ class MeanAge:
 
 
 @dataclass
-class RidgeAge:
+class RidgeAge(AgeRegressor):
     """Ridge regression of age on `ShapeFeatures`: minimise |y - X w|^2 + penalty |w|^2, in closed form.
 
     penalties, squares: what to choose from. Growth is no straight line, so with squares the features' squares are features, too.
@@ -163,13 +158,11 @@ class RidgeAge:
     Gaussian of that width around the prediction) and `weights`, months per standard deviation of each of `names`.
     """
 
-    anatomy: Anatomy
     features: ShapeFeatures | None = None
     penalties: Sequence[float] = tuple(np.logspace(-2, 4, 25))
     squares: Sequence[bool] = (False, True)
 
-    def fit(self, landmarks: np.ndarray, ages: np.ndarray, read: np.ndarray | None = None) -> RidgeAge:
-        """See `AgeRegressor`."""
+    def fit(self, landmarks: np.ndarray, ages: np.ndarray, read: np.ndarray | None = None) -> Self:
         versions, ages = _checked(landmarks, ages, read, self.anatomy)
         shapes = versions.reshape(-1, *versions.shape[2:])
         self.features = replace(self.features or ShapeFeatures(self.anatomy), names=[]).fit(shapes)  # the caller's stay unfitted
@@ -221,7 +214,7 @@ def leave_one_out(left: np.ndarray, singular: np.ndarray, target: np.ndarray, pe
 
 
 @dataclass
-class EnsembleAge:
+class EnsembleAge(AgeRegressor):
     """The paper's ensemble: five small networks that sort centred bones into classes of 4 months (`BoneNetworks`).
 
     noise: SD of the random affine change of each bone in training, relative to the bones' size. Training alternates between true
@@ -230,7 +223,6 @@ class EnsembleAge:
     which centring throws away. On the wrist phantom neither gains anything that can be measured.
     """
 
-    anatomy: Anatomy
     members: int = 5
     steps: int = 2500
     batch_size: int = 64
@@ -246,8 +238,8 @@ class EnsembleAge:
         """(classes + 1,) edges of the age classes in months."""
         return CLASS_MONTHS * np.arange(self.classes + 1)
 
-    def fit(self, landmarks: np.ndarray, ages: np.ndarray, read: np.ndarray | None = None, progress: bool = False) -> EnsembleAge:
-        """See `AgeRegressor`. The seed decides everything. progress: print the loss now and then."""
+    def fit(self, landmarks: np.ndarray, ages: np.ndarray, read: np.ndarray | None = None, progress: bool = False) -> Self:
+        """As in `AgeRegressor`; the seed decides everything. progress: print the loss now and then."""
         versions, ages = _checked(landmarks, ages, read, self.anatomy)
         if ages.max() >= self.edges[-1]:
             raise DataError(f"an age of {ages.max():.0f} months lies beyond the last class; give more than {self.classes} classes")
@@ -277,8 +269,7 @@ class EnsembleAge:
 
     def _shaken(self, bones: Tensor) -> Tensor:
         """Each bone (..., P, 3) after its own random affine change, (..., P, 2); what is not there stays zero."""
-        affine = torch.eye(3, 2) + self.noise * torch.randn(*bones.shape[:-2], 3, 2)
-        return bones @ affine
+        return bones @ (torch.eye(3, 2) + self.noise * torch.randn(*bones.shape[:-2], 3, 2))
 
     def inputs(self, landmarks: np.ndarray) -> Tensor:
         """Centred, scaled coordinates (M, C, P, 3) with a third coordinate 1; zeros for padding and for unknown points."""
@@ -311,10 +302,6 @@ class EnsembleAge:
     def distribution(self, landmarks: np.ndarray) -> AgeDistribution:
         """The mean of the members' class probabilities."""
         return AgeDistribution(self.edges, torch.as_tensor(self.logits(landmarks)).softmax(-1).mean(0).numpy())
-
-    def predict(self, landmarks: np.ndarray) -> np.ndarray:
-        """(M,) expected months."""
-        return self.distribution(landmarks).mean
 
 
 # ---- how good it is ---------------------------------------------------------------------------------------------
@@ -351,7 +338,7 @@ def age_score(predicted: np.ndarray, ages: np.ndarray, seed: int = 0) -> AgeScor
 
 
 def coverage(distribution: AgeDistribution, ages: np.ndarray, levels: Sequence[float]) -> np.ndarray:
-    """Share of cases whose age lies in the central interval of each of these probabilities; an honest one returns `levels`."""
+    """Share of cases whose age lies in the central interval of each of these probabilities; a calibrated one returns `levels`."""
     off_centre = 2 * np.abs(distribution.cdf(ages) - 0.5)
     return np.array([np.mean(off_centre <= level) for level in levels])
 

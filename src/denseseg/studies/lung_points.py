@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,10 +46,7 @@ CHART = "left lung"
 
 @dataclass(frozen=True)
 class Place:
-    """Some points that are reported together.
-
-    structure, groups: each point is the mean of a group of the structure's landmarks.
-    """
+    """Some points that are reported together, each the mean of a group of the structure's landmarks."""
 
     name: str
     structure: str
@@ -81,15 +78,14 @@ PLACES = (
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to read: the map of the chart, or a spline through the carriers' landmarks with this smoothing."""
+    """A way to read: the map of the chart, or a spline through the landmarks of the carriers (reference structures)."""
 
     reader: str = "map"
     carriers: tuple[str, ...] = (CHART,)
     smoothing: float = SMOOTHING
 
-    def read(self, place: Sequence[NewLandmark], predictions: Sequence[Prediction], template: Template) -> np.ndarray:
-        """(M, K, 2) pixels."""
-        new = [NewLandmark(n.name, n.position, self.carriers) for n in place]
+    def read(self, new: Sequence[NewLandmark], predictions: Sequence[Prediction], template: Template) -> np.ndarray:
+        """(M, K, 2) pixels of new landmarks that have this variant's carriers."""
         if self.reader == "spline":
             return read_splines(stacked_landmarks(predictions), template, new, self.smoothing)
         maps, masks = zip(*((p.uv, p.masks) for p in predictions if p.uv is not None and p.masks is not None), strict=True)
@@ -114,30 +110,32 @@ def lung_points_study(method: Method, parts: Split, draws: int = 20, seed: int =
     true and predicted maps give to the true points, and the error by the number of annotated examples. `candidates` tells how
     well `transfer_score` ranks many further points. Raises ValueError where the cases have no spacing.
     """
-    template, anatomy, spacing = method.fitted_template, method.anatomy, _spacing(parts.test)
-    train = parts.train.landmarks
-    validation, test = (method.predict_cases(part) for part in (parts.validation, parts.test))
-    on_validation = _variant_errors(validation, parts.validation.landmarks, train, template, spacing)
-    on_test = _variant_errors(test, parts.test.landmarks, train, template, spacing)
+    train, template, spacing = parts.train.landmarks, method.fitted_template, _spacing(parts.test)
+    validation, test = (
+        Readings(method.predict_cases(part), part.landmarks, train, template, spacing) for part in (parts.validation, parts.test)
+    )
+    on_validation, on_test = validation.by_variant(), test.by_variant()
     chosen = min(VARIANTS, key=lambda v: np.mean([e.mean() for e in on_validation[str(v)].values()]))
     places = {}
     for place in PLACES:
+        examples = place.points(train, template.anatomy)
+        score = transfer_score(examples, train, template, chosen.carriers, smoothing=chosen.smoothing, spacing=spacing)
         errors = {"ours": on_test[str(chosen)][place.name], "map": on_test[str(VARIANTS[0])][place.name]}
-        errors |= _references(place, chosen, test, parts.test.landmarks, train, template, spacing)
+        errors |= _references(place, chosen, test)
         places[place.name] = {
             "points": [[f"{place.structure} {i}" for i in group] if len(group) < 9 else "all" for group in place.groups],
             "mm": {name: summary(values) for name, values in errors.items()},
             "published_mm": {"map": place.published(), "mean shape": place.published("Mean shape")},
-            "score": _score(place.points(train, anatomy), train, template, chosen, spacing),
-            "spread_mm": _spreads(place, test, parts.test.landmarks, template, spacing),
-            "mm_by_examples": _by_examples(place, chosen, test, parts, template, spacing, draws, seed),
+            "score": score.drop(columns="name").mean().to_dict(),
+            "spread_mm": _spreads(place, test),
+            "mm_by_examples": _by_examples(place, chosen, test, draws, seed),
         }
     return {
         "chosen": str(chosen),
         "validation_mm": {name: {k: e.mean() for k, e in errors.items()} for name, errors in on_validation.items()},
         "test_mm": {name: {k: e.mean() for k, e in errors.items()} for name, errors in on_test.items()},
         "places": places,
-        "candidates": candidate_ranking(test, parts, template, chosen.smoothing, spacing, seed),
+        "candidates": candidate_ranking(test, chosen.smoothing, seed),
     }
 
 
@@ -159,101 +157,75 @@ def _spacing(cases: CaseSet) -> float:
     return spacing
 
 
-def _errors(found: np.ndarray, true: np.ndarray, spacing: float) -> np.ndarray:
-    """(M,) mean distance over the points of each case, mm."""
-    return np.linalg.norm(found - true, axis=-1).mean(1) * spacing
+@dataclass(frozen=True)
+class Readings:
+    """M predicted cases and all that is known of them.
+
+    landmarks: (M, N, 2) true ones; train: (T, N, 2) those of the training part; spacing: mm per pixel.
+    """
+
+    predictions: Sequence[Prediction]
+    landmarks: np.ndarray
+    train: np.ndarray
+    template: Template
+    spacing: float
+
+    def errors(self, found: np.ndarray, place: Place) -> np.ndarray:
+        """(M,) mean distance over the points of a place, mm, of those found in each case, (M, K, 2)."""
+        true = place.points(self.landmarks, self.template.anatomy)
+        return np.linalg.norm(found - true, axis=-1).mean(1) * self.spacing
+
+    def by_variant(self) -> dict[str, dict[str, np.ndarray]]:
+        """Variant -> place -> errors (M,)."""
+        examples = {place: place.points(self.train, self.template.anatomy) for place in PLACES}
+        result: dict[str, dict[str, np.ndarray]] = {}
+        for variant in VARIANTS:
+            new = {place: at_mean_shape(points, variant.carriers) for place, points in examples.items()}
+            found = {place: variant.read(landmarks, self.predictions, self.template) for place, landmarks in new.items()}
+            result[str(variant)] = {place.name: self.errors(points, place) for place, points in found.items()}
+        return result
 
 
-def _variant_errors(
-    predictions: Sequence[Prediction], landmarks: np.ndarray, train: np.ndarray, template: Template, spacing: float
-) -> dict[str, dict[str, np.ndarray]]:
-    """Variant -> place -> errors (M,) of predicted cases with these true landmarks."""
-    return {
-        str(variant): {
-            place.name: _errors(
-                variant.read(at_mean_shape(place.points(train, template.anatomy)), predictions, template),
-                place.points(landmarks, template.anatomy),
-                spacing,
-            )
-            for place in PLACES
-        }
-        for variant in VARIANTS
-    }
-
-
-def _references(
-    place: Place,
-    chosen: Variant,
-    predictions: Sequence[Prediction],
-    landmarks: np.ndarray,
-    train: np.ndarray,
-    template: Template,
-    spacing: float,
-) -> dict[str, np.ndarray]:
+def _references(place: Place, chosen: Variant, test: Readings) -> dict[str, np.ndarray]:
     """Errors (M,) of what ours is to be compared with."""
-    anatomy, true = template.anatomy, place.points(landmarks, template.anatomy)
-    examples = place.points(train, anatomy)
-    new = at_mean_shape(examples)
-    c = anatomy.index(CHART)
-    published_uv, published_mask = true_maps(landmarks, template, "published")
+    template, anatomy, c = test.template, test.template.anatomy, test.template.anatomy.index(CHART)
+    examples = place.points(test.train, anatomy)
+    published_uv, published_mask = (torch.as_tensor(maps[:, c]) for maps in true_maps(test.landmarks, template, "published"))
     goal = torch.as_tensor(template.to_uv(c, examples.mean(0)), dtype=torch.float32)
     found = {
-        "mean shape": np.broadcast_to(examples.mean(0), true.shape),
-        "true maps": read_maps(*true_maps(landmarks, template), template, new),
-        "true maps, published chain and Eq. 3": published_inversion(
-            torch.as_tensor(published_uv[:, c]), torch.as_tensor(published_mask[:, c]), goal
-        ).numpy(),
+        "mean shape": examples.mean(0)[None],
+        "true maps": read_maps(*true_maps(test.landmarks, template), template, at_mean_shape(examples)),
+        "true maps, published chain and Eq. 3": published_inversion(published_uv, published_mask, goal).numpy(),
     }
     own = [index for group in place.indices(anatomy) for index in group]
     if place.structure == CHART and len(own) < anatomy.counts[c]:
-        spline = Variant("spline", chosen.carriers, chosen.smoothing)
-        found["spline without its neighbours"] = spline.read(new, list(_without(predictions, own)), template)
-    return {name: _errors(points, true, spacing) for name, points in found.items()}
+        others = stacked_landmarks(test.predictions)
+        others[:, own] = np.nan
+        new = at_mean_shape(examples, chosen.carriers)
+        found["spline without its neighbours"] = read_splines(others, template, new, chosen.smoothing)
+    return {name: test.errors(points, place) for name, points in found.items()}
 
 
-def _without(predictions: Sequence[Prediction], indices: list[int]) -> Iterator[Prediction]:
-    for prediction, landmarks in zip(predictions, stacked_landmarks(predictions), strict=True):
-        landmarks[indices] = np.nan
-        yield Prediction(prediction.anatomy, landmarks)
-
-
-def _score(points: np.ndarray, train: np.ndarray, template: Template, chosen: Variant, spacing: float) -> dict[str, float]:
-    """`transfer_score`, the mean over the points of a place."""
-    table = transfer_score(points, train, template, chosen.carriers, smoothing=chosen.smoothing, spacing=spacing)
-    return {key: float(value) for key, value in table.drop(columns="name").mean().items()}
-
-
-def _spreads(
-    place: Place, predictions: Sequence[Prediction], landmarks: np.ndarray, template: Template, spacing: float
-) -> dict[str, float]:
+def _spreads(place: Place, test: Readings) -> dict[str, float]:
     """Root mean square distance, over cases, of where the chart's map puts the true points from their mean place, in the template.
 
     A predicted map may have less spread than a true one: it follows what is seen near a pixel, not the annotator's habits.
     """
-    c, points = template.anatomy.index(CHART), place.points(landmarks, template.anatomy)
-    predicted = np.stack([p.uv[c] for p in predictions if p.uv is not None])
+    template = test.template
+    c, points = template.anatomy.index(CHART), place.points(test.landmarks, template.anatomy)
+    predicted = np.stack([p.uv[c] for p in test.predictions if p.uv is not None])
+    true = uv_maps(torch.as_tensor(test.landmarks, dtype=torch.float32), template).uv[:, c].numpy()  # with a band: points on edges
     spreads = {}
-    true = uv_maps(torch.as_tensor(landmarks, dtype=torch.float32), template).uv[:, c].numpy()  # with a band: points lie on edges
     for name, maps in (("true maps", true), ("predicted maps", predicted)):
         uv = [[map_coordinates(channel, xy.T[::-1], order=1) for channel in uv] for uv, xy in zip(maps, points, strict=True)]
         places = template.from_uv(c, np.moveaxis(np.array(uv), 1, -1))  # (M, K, 2)
-        spreads[name] = float(np.sqrt(((places - places.mean(0)) ** 2).sum(-1).mean()) * spacing)
+        spreads[name] = float(np.sqrt(((places - places.mean(0)) ** 2).sum(-1).mean()) * test.spacing)
     return spreads
 
 
-def _by_examples(
-    place: Place,
-    chosen: Variant,
-    predictions: Sequence[Prediction],
-    parts: Split,
-    template: Template,
-    spacing: float,
-    draws: int,
-    seed: int,
-) -> Mapping[str, float]:
+def _by_examples(place: Place, chosen: Variant, test: Readings, draws: int, seed: int) -> Mapping[str, float]:
     """Number of annotated training cases -> mean test error when the places are learned from that many, mean over random draws."""
-    rng = np.random.default_rng(seed)
-    train, true = parts.train.landmarks, place.points(parts.test.landmarks, template.anatomy)
+    train, template, rng = test.train, test.template, np.random.default_rng(seed)
     examples = place.points(train, template.anatomy)
     result = {}
     for count in sorted({min(count, len(train)) for count in (1, 3, 10, len(train))}):
@@ -264,21 +236,19 @@ def _by_examples(
                 NewLandmark.from_examples(f"point {k}", examples[rows, k], train[rows], template, chosen.carriers, chosen.smoothing)
                 for k in range(examples.shape[1])
             ]
-            errors.append(_errors(chosen.read(new, predictions, template), true, spacing).mean())
+            errors.append(test.errors(chosen.read(new, test.predictions, template), place).mean())
         result[str(count)] = float(np.mean(errors))
     return result
 
 
-def candidate_ranking(
-    predictions: Sequence[Prediction], parts: Split, template: Template, smoothing: float, spacing: float, seed: int = 0
-) -> dict[str, Any]:
+def candidate_ranking(test: Readings, smoothing: float, seed: int = 0) -> dict[str, Any]:
     """Does the score rank points as their real errors do?
 
     Candidates: midpoints of 100 random pairs of the chart's landmarks, and every landmark of the other structures, read from the
     chart alone. Returns Spearman's rank correlation of score and test error, with a 95 % bootstrap interval over test cases, and in
     how many the score tells rightly whether reading beats the mean shape.
     """
-    anatomy, rng = template.anatomy, np.random.default_rng(seed)
+    template, anatomy, rng = test.template, test.template.anatomy, np.random.default_rng(seed)
     member = anatomy.membership == anatomy.index(CHART)
     pairs = [rng.choice(np.flatnonzero(member), 2, replace=False) for _ in range(100)]
 
@@ -286,12 +256,11 @@ def candidate_ranking(
         between = np.stack([landmarks[:, pair].mean(1) for pair in pairs], axis=1)
         return np.concatenate([between, landmarks[:, ~member]], axis=1)
 
-    examples, true = candidates(parts.train.landmarks), candidates(parts.test.landmarks)
-    table = transfer_score(examples, parts.train.landmarks, template, (CHART,), smoothing=smoothing, spacing=spacing)
-    predicted = stacked_landmarks(predictions)
-    found = read_splines(predicted, template, at_mean_shape(examples), smoothing)
-    errors = np.linalg.norm(found - true, axis=-1) * spacing  # (M, K)
-    baseline = np.linalg.norm(examples.mean(0) - true, axis=-1).mean(0) * spacing
+    examples, true = candidates(test.train), candidates(test.landmarks)
+    table = transfer_score(examples, test.train, template, (CHART,), smoothing=smoothing, spacing=test.spacing)
+    found = read_splines(stacked_landmarks(test.predictions), template, at_mean_shape(examples), smoothing)
+    errors = np.linalg.norm(found - true, axis=-1) * test.spacing  # (M, K)
+    baseline = np.linalg.norm(examples.mean(0) - true, axis=-1).mean(0) * test.spacing
     score = table["transfer"].to_numpy()
 
     def correlation(index: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -318,16 +287,11 @@ def candidate_ranking(
 
 
 def record(
-    folder: str | Path,
-    weights: str | Path,
-    profile: str,
-    split: str = "stratified",
-    seed: int = 0,
-    source: str = "",
-    notes: str = "",
+    folder: str | Path, weights: str | Path, profile: str, split: str = "stratified", seed: int = 0, **more: str
 ) -> StudyRecord:
     """The record of the study on a data-set folder, with a method trained on the training part of this split.
 
+    more: source and notes, as in `study_record`.
     Raises DataError where the folder or the weights cannot be read, or where they do not belong together.
     """
     method = load_method(weights)
@@ -341,9 +305,8 @@ def record(
         n={"train": len(parts.train), "validation": len(parts.validation), "test": len(parts.test)},
         profile=profile,
         seed=seed,
-        source=source,
         settings={"size": method.size, "split": split, "method": method.name, "weights_sha256": digest},
-        notes=notes,
+        **more,
     )
 
 
@@ -364,11 +327,8 @@ if __name__ == "__main__":
     parser.add_argument("folder")
     parser.add_argument("weights")
     parser.add_argument("--profile", required=True)
-    parser.add_argument("--split", default="stratified")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--source", default="")
-    parser.add_argument("--notes", default="")
-    parser.add_argument("--results", default="results")
+    for option, default in {"split": "stratified", "seed": 0, "source": "", "notes": "", "results": "results"}.items():
+        parser.add_argument(f"--{option}", type=type(default), default=default)
     options = vars(parser.parse_args())
     results = options.pop("results")
     raise SystemExit(exit_status(lambda: print(write_study(record(**options), results))))

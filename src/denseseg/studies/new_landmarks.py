@@ -1,8 +1,8 @@
 """New landmarks without retraining (paper, Sections 3.3 and 4.1.1).
 
 A trained network knows a whole chart of each structure, not only the landmarks that it was trained on. So a new landmark is a
-place in the template that moves with one or more structures, its carriers. It is placed there once, by hand or from annotated
-examples, and found in a new image in one of two ways:
+place in the template that moves with one or more reference structures, its carriers. It is placed there once, by hand or from
+annotated examples, and found in a new image in one of two ways:
 
 * "map": where the predicted uv map takes the place's uv (affine inversion), as in the paper;
 * "spline": a thin-plate spline carries the template's landmarks to the predicted ones, and the new landmark with them. It has a
@@ -19,7 +19,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
 from denseseg.anatomy import Anatomy
 from denseseg.geometry.contour import signed_distance
@@ -47,14 +46,9 @@ class NewLandmark:
 
     @classmethod
     def from_examples(
-        cls,
-        name: str,
-        points: np.ndarray,
-        landmarks: np.ndarray,
-        template: Template,
-        carriers: Sequence[str],
+        cls, name: str, points: np.ndarray, landmarks: np.ndarray, template: Template, carriers: Sequence[str],
         smoothing: float = SMOOTHING,
-    ) -> NewLandmark:
+    ) -> NewLandmark:  # fmt: skip
         """Learn the place from one or more annotated cases: the mean of where each puts it in the template.
 
         points: (m, 2) pixels, its annotation in each case; NaN where it has none. landmarks: (m, N, 2), the cases' known landmarks.
@@ -72,11 +66,7 @@ class NewLandmark:
 
 
 def locate(
-    prediction: Prediction,
-    template: Template,
-    new: Sequence[NewLandmark],
-    reader: str = "spline",
-    smoothing: float = SMOOTHING,
+    prediction: Prediction, template: Template, new: Sequence[NewLandmark], reader: str = "spline", smoothing: float = SMOOTHING
 ) -> np.ndarray:
     """The new landmarks in a predicted image: (K, 2) pixels, NaN where a carrier was not found.
 
@@ -158,14 +148,9 @@ def _carry(
 
 
 def transfer_score(
-    points: np.ndarray,
-    landmarks: np.ndarray,
-    template: Template,
-    carriers: Sequence[str],
-    names: Sequence[str] | None = None,
-    smoothing: float = SMOOTHING,
-    spacing: float = 1.0,
-) -> pd.DataFrame:
+    points: np.ndarray, landmarks: np.ndarray, template: Template, carriers: Sequence[str],
+    names: Sequence[str] | None = None, smoothing: float = SMOOTHING, spacing: float = 1.0,
+) -> pd.DataFrame:  # fmt: skip
     """Which new landmarks will transfer, judged from training cases alone, before any network reads them.
 
     points: (M, K, 2) annotations of K candidates in M >= 2 training cases, NaN where missing; landmarks: (M, N, 2).
@@ -174,7 +159,7 @@ def transfer_score(
     Returns a row per candidate, all distances in units of `spacing` per pixel:
     transfer: the mean error of that, what would remain if the network were perfect: the score, lower is better.
     mean_shape: the same for the mean position in the other cases, the baseline that needs no image.
-    gain: 1 - transfer / mean_shape; at 0 or below, the carriers do not carry this landmark.
+    gain: 1 - transfer / mean_shape; at 0 or below, these reference structures do not tell where this landmark is.
     spread: root mean square distance of the cases' places from their mean, in the template.
     outside: how far the mean place lies outside the nearest carrier's outline in the template; negative inside.
     """
@@ -205,5 +190,4 @@ def _outside(points: np.ndarray, template: Template, carriers: Sequence[str]) ->
     """(K,) template pixels from (K, 2) points to the nearest carrier's outline, negative inside a carrier."""
     p = torch.as_tensor(points)[None]
     outlines = [torch.as_tensor(template.points[template.anatomy.slices[name]])[None] for name in carriers]
-    distances: list[Tensor] = [-signed_distance(p, outline)[0] for outline in outlines]
-    return torch.stack(distances).amin(0).numpy()
+    return torch.stack([-signed_distance(p, outline)[0] for outline in outlines]).amin(0).numpy()

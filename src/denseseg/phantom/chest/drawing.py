@@ -10,8 +10,7 @@ import numpy as np
 
 from denseseg.geometry.frame import Size
 from denseseg.phantom.canvas import Canvas, ellipse, path_distance, rise
-from denseseg.phantom.chest import bones as chest_bones
-from denseseg.phantom.chest import organs as chest_organs
+from denseseg.phantom.chest import bones, organs
 from denseseg.phantom.chest.population import Maps, Physiology
 from denseseg.phantom.film import collimate, draw_letter, expose
 from denseseg.phantom.outlines import spline
@@ -23,35 +22,32 @@ def draw(maps: Maps, who: Physiology, size: Size, texture: np.random.Generator, 
     canvas = Canvas.blank(size)
     body_x, body_y = canvas.frame(maps.body)
     skin_y = body_y - _lift(body_x, body_y, maps)
-    canvas.attenuation += chest_organs.body_wall(body_x, body_y, skin_y, who, texture)
+    canvas.attenuation += organs.body_wall(body_x, body_y, skin_y, who, texture)
     for side in (0, 1):
-        chest_organs.lung(canvas, maps.structures[side], side, texture)
-    chest_organs.heart(canvas, maps.structures[2], maps.body)
-    chest_organs.airways(canvas, maps.body, texture)
+        organs.lung(canvas, maps.structures[side], side, texture)
+    organs.heart(canvas, maps.structures[2], maps.body)
+    organs.airways(canvas, maps.body, texture)
     midline = canvas.window(maps.body, np.array([(50.0, level) for level in (-60, 0, 50, 100, 160)]), 12)
-    canvas.attenuation[midline] += chest_bones.spine(*canvas.frame(maps.body, midline), texture)
+    canvas.attenuation[midline] += bones.spine(*canvas.frame(maps.body, midline), texture)
     for side in (0, 1):
-        chest_bones.shoulder(canvas, maps.shoulders[side], side)
-        chest_bones.clavicle(canvas, maps.structures[3 + side], side)
+        bones.shoulder(canvas, maps.shoulders[side], side)
+        bones.clavicle(canvas, maps.structures[3 + side], side)
     _devices(canvas, maps.body, texture)
     _marker(canvas, film)
     centre, gain = 0.61 + 0.03 * who.tissue + 0.04 * film.normal(), 5.6 * np.exp(0.1 * film.normal())
-    image = expose(
-        canvas.attenuation, film, scatter=film.uniform(0.03, 0.09), noise=film.uniform(0.003, 0.011), centre=centre, gain=gain
-    )
+    scatter, noise = film.uniform(0.03, 0.09), film.uniform(0.003, 0.011)
+    image = expose(canvas.attenuation, film, scatter=scatter, noise=noise, centre=centre, gain=gain)
     if film.random() < 0.4:
         margins = np.maximum(0, film.normal(0, 1.5, size=4))
-        image = collimate(canvas, image, margins, float(film.normal(0, 0.7)))
+        image = collimate(canvas, image, margins, film.normal(0, 0.7))
     return np.clip(image, 0, 1).astype(np.float32)
 
 
 def _lift(x: np.ndarray, y: np.ndarray, maps: Maps) -> np.ndarray:
     """How far down the skin of the shoulders is moved at positions of the body: it follows the bones, the neck stays."""
     off, level, share = np.array([16.0, 30.0, 50.0]), np.array([14.0, 13.0, 14.0]), np.array([0.0, 0.8, 1.0])
-    right, left = (
-        share * (shoulder.warps[0].forward(50 + sign * off, level)[1] - level)
-        for shoulder, sign in zip(maps.shoulders, (-1, 1), strict=True)
-    )
+    moved = [shoulder.warps[0].forward(50 + sign * off, level)[1] for shoulder, sign in zip(maps.shoulders, (-1, 1), strict=True)]
+    right, left = (share * (lower - level) for lower in moved)
     amount = np.interp(x, np.concatenate([50 - off[::-1], 50 + off]), np.concatenate([right[::-1], left]))
     return (amount * rise(38 - y, 22)).astype(np.float32)
 
@@ -62,7 +58,7 @@ def _marker(canvas: Canvas, rng: np.random.Generator) -> None:
     x = rng.uniform(3, 9) if letter == "R" else rng.uniform(88, 94)
     y, height, slant = rng.uniform(3, 9), rng.uniform(3, 4.2), rng.normal(0, 0.1)
     if shown:
-        draw_letter(canvas, letter, (float(x), float(y)), float(height), float(slant))
+        draw_letter(canvas, letter, (x, y), height, slant)
 
 
 def _devices(canvas: Canvas, body: Chain, rng: np.random.Generator) -> None:

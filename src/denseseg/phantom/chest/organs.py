@@ -16,10 +16,8 @@ def body_wall(x: np.ndarray, y: np.ndarray, skin_y: np.ndarray, who: Physiology,
     """Soft tissue of trunk, neck, shoulders and breasts on the grid of body positions; the skin is looked up at `skin_y`."""
     depth = np.maximum(body_outline().depth(x, skin_y), 0)
     off = np.abs(x - 50)
-    thick = (
-        0.79 + 0.03 * who.tissue + 0.07 * rise(20 - off, 26) * rise(y - 30, 40) + 0.22 * rise(y - 88, 40) - 0.10 * rise(4 - y, 18)
-    )
-    thick = thick + 0.18 * bump(y - 7, 6.5) * bump(off - 17, 10)  # muscles above the lung's apex
+    thick = 0.79 + 0.03 * who.tissue + 0.07 * rise(20 - off, 26) * rise(y - 30, 40) + 0.22 * rise(y - 88, 40)
+    thick = thick - 0.10 * rise(4 - y, 18) + 0.18 * bump(y - 7, 6.5) * bump(off - 17, 10)  # neck; muscles above the apex
     thick = thick + _planes(x, y, rng)
     total = thick * (0.12 * rise(depth - 0.3, 0.6) + 0.88 * (1 - np.exp(-depth / 3.2)))
     return total + _breasts(off, y, who, rng)
@@ -74,20 +72,20 @@ def _densities(x: np.ndarray, y: np.ndarray, side: int, rng: np.random.Generator
     total = 0.07 * rng.uniform(0.6, 1.3) * hilum + extra
     place, radius = rng.uniform(14, 36), rng.uniform(4, 9)
     if rng.random() < 0.25:
-        centre = (place if side == 0 else 100 - place, float(rng.uniform(66, 78)))
+        centre = (place if side == 0 else 100 - place, rng.uniform(66, 78))
         total = total + rng.uniform(0.05, 0.16) * bump(np.hypot((x - centre[0]) / 1.3, y - centre[1]), radius)
     return total
 
 
 def _stomach(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The gas bubble below the left dome with its fluid level; sometimes gas in the bowel."""
-    centre = (float(72 + 5 * rng.random()), float(80.5 + 1.5 * rng.random()))
-    radii = (float(rng.uniform(2.5, 6.5)), float(rng.uniform(1.8, 3.6)))
+    centre = (72 + 5 * rng.random(), 80.5 + 1.5 * rng.random())
+    radii = (rng.uniform(2.5, 6.5), rng.uniform(1.8, 3.6))
     strength, fluid = rng.choice([0.0, 0.16, 0.3]), rng.uniform(-0.5, 2.5)
     gas = strength * rise(ellipse(x, y, centre, radii), 1.0) * rise(centre[1] + fluid - y, 0.5)
     for _ in range(rng.integers(0, 3)):
-        place = (float(rng.uniform(66, 86)), float(rng.uniform(86, 98)))
-        gas = gas + 0.12 * rise(ellipse(x, y, place, (float(rng.uniform(1.5, 3.5)), 1.6), float(rng.uniform(-60, 60))), 1.5)
+        place = (rng.uniform(66, 86), rng.uniform(86, 98))
+        gas = gas + 0.12 * rise(ellipse(x, y, place, (rng.uniform(1.5, 3.5), 1.6), rng.uniform(-60, 60)), 1.5)
     return gas
 
 
@@ -115,10 +113,8 @@ def _tree(outline: ShapeOutline, side: int, rng: np.random.Generator) -> np.ndar
     sign, hilum = (-1, np.array([41.5, 43.0])) if side == 0 else (1, np.array([62.5, 39.5]))
     angle = np.linspace(-78, 86, 12) + rng.normal(0, 8, 12)  # degrees from lateral, positive downwards
     radius = rng.uniform(0.45, 1.0, 12) * (1.0 + 0.3 * (angle > 20))
-    root = np.stack(
-        [sign * (rng.uniform(-0.5, 1.5, 12) + 2.0 * (angle > 45)), 5.5 * np.sin(np.deg2rad(angle)) + rng.normal(0, 1.0, 12)], axis=1
-    )
-    point, segments = hilum + root, []
+    away, down = rng.uniform(-0.5, 1.5, 12) + 2.0 * (angle > 45), 5.5 * np.sin(np.deg2rad(angle)) + rng.normal(0, 1.0, 12)
+    point, segments = hilum + np.stack([sign * away, down], axis=1), []
     for _ in range(16):  # generations, all tips at once
         length = rng.uniform(1.0, 1.8, len(point))
         for _ in range(2):  # two straight pieces make a bend
@@ -161,7 +157,7 @@ def airways(canvas: Canvas, body: Chain, rng: np.random.Generator) -> None:
     """Trachea, carina and main bronchi: air in the mediastinum."""
     window = canvas.window(body, np.array([(34.0, -25.0), (66.0, 42.0)]), 0)
     x, y = canvas.frame(body, window)
-    bend = float(rng.normal(0, 0.6))
+    bend = rng.normal(0, 0.6)
     carina = (50.2 - abs(bend), 32.0)
     trachea = np.array([(50.0, -25.0), (50.0, 4.0), (49.6 - abs(bend), 25.0), carina])
     bronchi = np.array([(44.0, 39.5), carina, (57.0, 38.5), (59.5, 40.0)])

@@ -1,6 +1,6 @@
 """Synthetic frontal chest radiographs whose dense correspondence is known exactly.
 
-Every structure has a canonical shape (`chest_shapes`) and an invertible map from it to the image (`warps`): its own
+Every structure has a canonical shape (`chest/shapes.py`) and an invertible map from it to the image (`warps`): its own
 deformation first (heart size, breathing, clavicle posture, individual variation), then that of the whole body (build,
 posture), then the pixel grid. Landmarks are the images of the canonical landmarks, and the radiograph is drawn by looking up
 the canonical shapes through the inverse maps, so that texture inside a structure moves with it: what is true at the
@@ -31,11 +31,7 @@ FIELD_MM = 358.4
 
 
 class ChestPhantom(Phantom):
-    """Phantom number `index` of the population `seed`, rendered at `size` = (H, W) pixels.
-
-    case: the radiograph with its 166 landmarks, as a `Case`.
-    canonical: (N, 2) px, the undeformed landmarks in the same pixel frame.
-    physiology: the parameters behind it.
+    """A chest of 166 landmarks; `case` is its radiograph, `physiology` the parameters behind it.
 
     Raises DataError where the size is smaller than 32 x 32.
     """
@@ -61,19 +57,10 @@ class ChestPhantom(Phantom):
     def case(self) -> Case:
         image = draw(self.maps, self.physiology, self.size, self._random(1), self._random(2))
         parameters = {k: v if isinstance(v, str) else round(v, 3) for k, v in asdict(self.physiology).items()}
-        return Case(
-            id=f"chest{self.index:04d}",
-            image=image,
-            landmarks=self.landmarks,
-            anatomy=CHEST,
-            spacing=FIELD_MM / min(self.size),
-            metadata={
-                "split": "train" if 13 * self.index % 20 < 13 else "test",
-                "stratum": self.physiology.sex,
-                "ctr": round(self.cardiothoracic_ratio, 3),
-                **parameters,
-            },
-        )
+        split = "train" if 13 * self.index % 20 < 13 else "test"
+        metadata = {"split": split, "stratum": self.physiology.sex, "ctr": round(self.cardiothoracic_ratio, 3), **parameters}
+        spacing = FIELD_MM / min(self.size)
+        return Case(f"chest{self.index:04d}", image, self.landmarks, CHEST, spacing=spacing, metadata=metadata)
 
 
 def chest_phantom(n: int, size: Size = (256, 256), seed: int = 0) -> CaseSet:

@@ -45,8 +45,8 @@ def _body(who: Physiology, rng: np.random.Generator) -> Chain:
     """Canonical body -> field: build, spine, individual variation, posture."""
     wide, tall = np.exp(0.075 * who.build), np.exp(0.065 * who.height)
     lean = Coupling(0, shift=Wave(sines=((0.9 * who.tilt, 1 / 110, rng.uniform(0, 2 * np.pi)),)))
-    build = Affine.of((float(wide), float(tall)), centre=(50, 40))
-    shift = (float(1.6 * rng.normal()), float(2.6 * np.clip(rng.normal(), -2.5, 2.5) + 1.5))
+    build = Affine.of((wide, tall), centre=(50, 40))
+    shift = (1.6 * rng.normal(), 2.6 * np.clip(rng.normal(), -2.5, 2.5) + 1.5)
     posture = Affine.of(degrees=1.3 * who.tilt, centre=(50, 40), shift=shift)
     return Chain((build, lean, smooth_variation(rng, (50, 40), 0.025, 0.7, 90), posture))
 
@@ -54,12 +54,10 @@ def _body(who: Physiology, rng: np.random.Generator) -> Chain:
 def _heart(who: Physiology, rng: np.random.Generator) -> Chain:
     """Canonical heart -> canonical body: size, and a hanging (inspiration) or lying (expiration) axis."""
     size = 1 + 0.085 * who.heart
-    place = Affine.of(
-        (float(size * np.exp(-0.03 * who.breathing)), float(np.sqrt(size) * np.exp(0.03 * who.breathing))),
-        degrees=3.0 * who.breathing + 2.5 * rng.normal(),
-        centre=(50, 62),
-        shift=(float(0.8 * who.rotation), float(2.4 * who.breathing + 1.2 * rng.normal())),
-    )
+    scale = (size * np.exp(-0.03 * who.breathing), np.sqrt(size) * np.exp(0.03 * who.breathing))
+    degrees = 3.0 * who.breathing + 2.5 * rng.normal()
+    shift = (0.8 * who.rotation, 2.4 * who.breathing + 1.2 * rng.normal())
+    place = Affine.of(scale, degrees, (50, 62), shift)
     return Chain((smooth_variation(rng, (56, 60), 0.04, 0.6, 45), place))
 
 
@@ -69,9 +67,9 @@ def _lung(who: Physiology, rng: np.random.Generator, right: bool, heart: Chain) 
     moved, _ = heart.forward(np.array([border]), np.array([level]))
     room = float(np.log(np.clip((wall - moved[0]) / (wall - border), 0.7, 1.4)))
     beside_heart = Coupling(0, Wave(bumps=((room, level, 13.0),)), pivot=wall)
-    apex = Coupling(0, Wave(bumps=((0.07 * float(rng.normal()), 8.0, 16.0),)), pivot=40.0 if right else 60.0)
+    apex = Coupling(0, Wave(bumps=((0.07 * rng.normal(), 8.0, 16.0),)), pivot=40.0 if right else 60.0)
     # the dome rises towards the middle by more or less: y is scaled by an amount that depends on x
-    dome = Wave(0.085 * who.breathing + 0.025 * float(rng.normal()), bumps=((0.02 * rng.normal(), 30 if right else 70, 10),))
+    dome = Wave(0.085 * who.breathing + 0.025 * rng.normal(), bumps=((0.02 * rng.normal(), 30 if right else 70, 10),))
     breath = Coupling(1, dome, Wave(-0.6 * who.breathing), pivot=8.0)
     return Chain((smooth_variation(rng, (30 if right else 70, 40), 0.03, 0.8, 55), apex, beside_heart, breath))
 
@@ -79,21 +77,16 @@ def _lung(who: Physiology, rng: np.random.Generator, right: bool, heart: Chain) 
 def _shoulder(who: Physiology, rng: np.random.Generator, right: bool) -> Affine:
     """Canonical shoulder -> canonical body: clavicle and shoulder blade turn about the sternal end and ride on the breath."""
     side = 1 if right else -1
-    return Affine.of(
-        (1 + 0.07 * float(rng.normal()), 1 + 0.05 * float(rng.normal())),
-        degrees=side * (5.0 * who.shrug + 2.5 * float(rng.normal())),
-        centre=(45 if right else 55, 18),
-        shift=(
-            float(1.2 * who.rotation + 0.5 * rng.normal()),
-            float(-1.6 * who.breathing - 0.8 * who.shrug + 0.8 * rng.normal()),
-        ),
-    )
+    scale = (1 + 0.07 * rng.normal(), 1 + 0.05 * rng.normal())
+    degrees = side * (5.0 * who.shrug + 2.5 * rng.normal())
+    shift = (1.2 * who.rotation + 0.5 * rng.normal(), -1.6 * who.breathing - 0.8 * who.shrug + 0.8 * rng.normal())
+    return Affine.of(scale, degrees, (45 if right else 55, 18), shift)
 
 
 def _clavicle(rng: np.random.Generator, right: bool) -> Chain:
     """Canonical clavicle -> canonical shoulder: bow and thickness."""
-    bow = Coupling(1, shift=Wave.random(rng, 0.9, 28, 2))
-    thick = Coupling(1, Wave(0.10 * float(rng.normal())), pivot=16.0)
+    bow = Coupling(1, shift=Wave.random(rng, 0.9, 28))
+    thick = Coupling(1, Wave(0.10 * rng.normal()), pivot=16.0)
     return Chain((thick, smooth_variation(rng, (34 if right else 66, 16), 0.03, 0.3, 25), bow))
 
 

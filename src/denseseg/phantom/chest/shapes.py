@@ -11,10 +11,7 @@ from functools import cache
 
 import numpy as np
 
-from denseseg.phantom.outlines import ShapeOutline, from_pieces
-
-Points = list[tuple[float, float]]
-
+from denseseg.phantom.outlines import Points, ShapeOutline, from_pieces
 
 APEX: Points = [(7.3, 10.8), (12.5, 7.2), (18.5, 9.4)]  # (distance from the spine, y)
 
@@ -39,7 +36,7 @@ def _heart_border(degrees: np.ndarray | float) -> np.ndarray:
 
 
 def _right_lung() -> ShapeOutline:
-    beside_heart = [(50 - float(x), float(y)) for x, y in _heart_border(np.array([164.0, 180.0, 200.0]))]
+    beside_heart = [(50 - x, y) for x, y in _heart_border(np.array([164.0, 180.0, 200.0]))]
     mediastinum = [(5.5 + 3.5 * ((y - 16) / 30) ** 2, y) for y in (43.0, 34.0, 25.0, 16.0)]
     corner = (10.4, 70.0)
     dome = [(corner[0] + 27.5 * t, corner[1] - 4 * np.sin(np.pi * t) + 12 * t**2) for t in (0.8, 0.6, 0.4, 0.2)]
@@ -49,7 +46,7 @@ def _right_lung() -> ShapeOutline:
 
 
 def _left_lung() -> ShapeOutline:
-    beside_heart = [(float(x) - 50, float(y)) for x, y in _heart_border(np.array([10.0, -5.0, -20.0, -35.0, -48.0]))]
+    beside_heart = [(x - 50, y) for x, y in _heart_border(np.array([10.0, -5.0, -20.0, -35.0, -48.0]))]
     hilum = [(11.0, 41.0)]
     knob = [(6 + 4.5 * float(np.exp(-(((y - 29) / 5.5) ** 2))), y) for y in (34.0, 29.0, 25.0, 20.0, 15.5)]
     angle, corner = (float(chest_wall(83.0)), 83.0), (24.5, 73.0)
@@ -59,25 +56,19 @@ def _left_lung() -> ShapeOutline:
 
 
 def _heart() -> ShapeOutline:
-    border = _heart_border(np.arange(140, 500, 20))
-    return from_pieces([([(float(x), float(y)) for x, y in border], 26)])
+    return from_pieces([(_heart_border(np.arange(140, 500, 20)).tolist(), 26)])
 
 
-def _clavicle_line() -> list[tuple[float, float, float]]:
-    """Centre line (x, y) and half thickness of the right clavicle from its lateral end to the sternal end."""
+def _clavicle_line() -> np.ndarray:
+    """(7, 3) centre line (x, y) and half thickness of the right clavicle from its lateral end to the sternal end."""
     t = np.linspace(0, 1, 7)
-    x, y, half = 23 + 21 * t, 13 + 5 * t - 0.8 * np.sin(2 * np.pi * t), 1.7 + 1.2 * t**2
-    return [(float(a), float(b), float(c)) for a, b, c in zip(x, y, half, strict=True)]
+    return np.stack([23 + 21 * t, 13 + 5 * t - 0.8 * np.sin(2 * np.pi * t), 1.7 + 1.2 * t**2], axis=1)
 
 
 # The clavicle beyond its label, the shoulder blade, and half of the body's silhouette.
 ACROMIAL_END = [(23.1, 13.0, 1.5), (19.0, 12.2, 1.3), (13.0, 11.6, 1.15), (8.0, 11.4, 1.25), (5.0, 11.9, 1.2), (4.2, 12.2, 0.5)]
-
-
 SHOULDER_BLADE = [(20.5, 17.0), (18.8, 25.0), (16.2, 34.0), (13.2, 44.0), (11.2, 49.5), (9.0, 47.0), (7.6, 38.0), (5.6, 29.0),
                   (4.0, 24.0), (3.4, 18.6), (7.0, 17.5), (12.5, 17.2), (17.0, 15.4)]  # fmt: skip
-
-
 BODY = [
     (43.0, -30.0), (42.6, -8.0), (41.4, -1.0), (36.5, 4.5), (27.0, 7.5), (15.0, 8.6), (4.0, 10.2), (-5.0, 16.0),
     (-12.0, 35.0), (-20.0, 70.0), (-26.0, 100.0), (-16.0, 104.0), (-8.0, 80.0), (-0.5, 58.0), (3.6, 50.5), (6.0, 56.0), (7.0, 66.0),
@@ -85,15 +76,13 @@ BODY = [
 ]  # fmt: skip
 
 
-def _rod(line: list[tuple[float, float, float]]) -> tuple[Points, Points]:
-    """Upper edge of a rod with the centre line (x, y, half thickness), and its lower edge on the way back."""
-    x, y, half = np.array(line).T
-    centre = np.stack([x, y], 1)
+def _rod(line: np.ndarray) -> tuple[Points, Points]:
+    """Upper edge of a rod with the centre line (n, 3) of x, y, half thickness, and its lower edge on the way back."""
+    centre, half = line[:, :2], line[:, 2:]
     along = np.gradient(centre, axis=0)
     normal = np.stack([along[:, 1], -along[:, 0]], 1) / np.linalg.norm(along, axis=1, keepdims=True)
     normal *= np.sign(-normal[:, 1:])
-    upper, lower = centre + normal * half[:, None], centre - normal * half[:, None]
-    return [(float(a), float(b)) for a, b in upper], [(float(a), float(b)) for a, b in lower[::-1]]
+    return (centre + normal * half).tolist(), (centre - normal * half)[::-1].tolist()
 
 
 def _clavicle() -> ShapeOutline:
@@ -107,7 +96,7 @@ def _clavicle() -> ShapeOutline:
 @cache
 def clavicle_outer_end(side: int) -> ShapeOutline:
     """The clavicle beyond its label, in the canonical frame of the clavicle; side 0 is the right one, 1 the left."""
-    upper, lower = _rod(ACROMIAL_END)
+    upper, lower = _rod(np.array(ACROMIAL_END))
     outline = from_pieces([(upper[:-1], 20), ([upper[-1]], 4), (lower[:-1], 20), ([lower[-1]], 4)])
     return mirrored(outline) if side else outline
 

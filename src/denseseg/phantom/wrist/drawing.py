@@ -18,13 +18,11 @@ from denseseg.phantom.canvas import Canvas, Window, bump, ellipse, rise
 from denseseg.phantom.film import collimate, draw_letter, expose
 from denseseg.phantom.outlines import ShapeOutline
 from denseseg.phantom.warps import Chain
-from denseseg.phantom.wrist import growth as growth
+from denseseg.phantom.wrist import growth
 from denseseg.phantom.wrist.population import Child, Maps
 from denseseg.phantom.wrist.shapes import METACARPALS, ORIGIN, PHALANGES, PHYSIS, Tube, phalanx_outlines, wrist_outlines
 
 COARSE = (192, 112)
-
-
 Capsule = tuple[tuple[float, float], tuple[float, float], float, float]
 
 
@@ -50,12 +48,12 @@ def draw(maps: Maps, child: Child, size: Size, texture: np.random.Generator, fil
 
 def _film(canvas: Canvas, child: Child, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.5:
-        letter, height = str(rng.choice(["R", "L"])), float(rng.uniform(4, 6))
-        corner = (float(rng.choice([3.0, 90.0]) + rng.uniform(0, 4)), float(rng.uniform(75, 125)))
-        draw_letter(canvas, letter, corner, height, float(rng.normal(0, 0.1)))
+        letter, height = str(rng.choice(["R", "L"])), rng.uniform(4, 6)
+        corner = (float(rng.choice([3.0, 90.0]) + rng.uniform(0, 4)), rng.uniform(75, 125))
+        draw_letter(canvas, letter, corner, height, rng.normal(0, 0.1))
     centre, gain = 0.43 + 0.03 * rng.normal(), 7.5 * np.exp(0.12 * rng.normal())
     scatter, noise = rng.uniform(0.02, 0.07), rng.uniform(0.004, 0.014)
-    margins, turn = np.maximum(0, rng.normal(0, 3, size=4)) * [1, 1, 1, 0], float(rng.normal(0, 1.5))
+    margins, turn = np.maximum(0, rng.normal(0, 3, size=4)) * [1, 1, 1, 0], rng.normal(0, 1.5)
     collimated = rng.random() < 0.3
     image = expose(canvas.attenuation, rng, scatter=scatter, noise=noise, centre=centre, gain=gain)
     if collimated:

@@ -15,31 +15,13 @@ from scipy.special import ndtr, ndtri
 from denseseg.anatomy import WRIST
 
 AGES = (24.0, 204.0)  # months: 2 to 17 years
-
-
 TEMPO_SD, TEMPO_LIMIT = 9.0, 2.5  # months, standard deviations: bone age minus age
-
-
 ONSET = {
-    "epiphysis of radius": 1.0,
-    "epiphysis of ulna": 6.0,
-    "capitate": 0.2,
-    "hamate": 0.3,
-    "triquetrum": 2.5,
-    "lunate": 4.0,
-    "scaphoid": 5.0,
-    "trapezium": 5.0,
-    "trapezoid": 6.0,
-    "pisiform": 10.0,
-}
-
-
+    "epiphysis of radius": 1.0, "epiphysis of ulna": 6.0, "capitate": 0.2, "hamate": 0.3, "triquetrum": 2.5, "lunate": 4.0,
+    "scaphoid": 5.0, "trapezium": 5.0, "trapezoid": 6.0, "pisiform": 10.0,
+}  # fmt: skip
 FIRST_YEAR = {"epiphysis of radius", "capitate", "hamate"}  # there from 2 years on, however late the child
-
-
 ONSET_SD = 0.12  # of the mean age at onset, from child to child
-
-
 CARPALS_MATURE, CLOSED, GROWN = 14.5, 16.0, 18.0
 
 
@@ -81,21 +63,20 @@ def plate_gap(age: float) -> float:
     return 2.8 * (1 - ease(age / CLOSED))
 
 
-def epiphysis_width(age: float, onset: float, full: float = 12.0) -> float:
-    """Width of an epiphysis over that of its metaphysis: 0.42 when it appears, 1 (a cap) from `full` years on."""
-    return float(0.42 + 0.58 * np.clip((age - onset) / (full - onset), 0, 1) ** 0.8)
+def epiphysis_width(age: float, onset: float) -> float:
+    """Width of an epiphysis over that of its metaphysis: 0.42 when it appears, 1 (a cap) from 12 years on."""
+    return float(0.42 + 0.58 * np.clip((age - onset) / (12 - onset), 0, 1) ** 0.8)
 
 
 @cache
 def irreducible_error() -> float:
     """Mean absolute error in months of the best possible prediction of the chronological age.
 
-    The age a is uniform on 24..204 months; the bone age b is a plus a normal number of standard deviation 9 months, truncated
-    at 2.5 of them; and everything in a phantom depends on b alone. Given b, the age therefore is a normal variable of mean b,
-    truncated to [b - 22.5, b + 22.5] and [24, 204]; its median is the prediction of least absolute error, and the error is
-    averaged over b, whose density is proportional to the mass of that interval.
-    Given b the error is sd (2 phi(m) - phi(l) - phi(h)) / (Phi(h) - Phi(l)), with the limits l, h and the median m in standard
-    deviations from b; the mean over b is a sum over a grid.
+    The age is uniform on 24..204 months. The bone age b is the age plus a normal number of SD 9 months, truncated at 2.5 SD, and
+    everything in a phantom depends on b alone. Given b, the age is a normal variable of mean b, truncated to [b - 22.5, b + 22.5]
+    and [24, 204]; its median is the prediction of least absolute error. With the limits l, h and the median m in SD from b, that
+    error is SD (2 phi(m) - phi(l) - phi(h)) / (Phi(h) - Phi(l)). The mean over b, whose density is proportional to
+    Phi(h) - Phi(l), is a sum over a grid.
     """
     bone = np.linspace(AGES[0] - TEMPO_LIMIT * TEMPO_SD, AGES[1] + TEMPO_LIMIT * TEMPO_SD, 20_001)
     low, high = (np.clip((age - bone) / TEMPO_SD, -TEMPO_LIMIT, TEMPO_LIMIT) for age in AGES)

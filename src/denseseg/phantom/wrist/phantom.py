@@ -1,12 +1,12 @@
 """Synthetic radiographs of children's hands and wrists whose dense correspondence and age are known exactly.
 
 Posterior-anterior views of a left hand (right ones are shown flipped): fingers up, thumb and radius on the right. Seventeen
-structures with 710 landmarks as in GRAZPEDWRI-DX. As in the chest phantom, every bone has a canonical shape (`wrist_shapes`) and an
-invertible map from it to the image (`warps`): its own form first (maturity, individual variation), then its place in the hand
-(posture), then that of the hand in the image (size, turn, field of view). The radiograph is drawn by looking up the canonical
-shapes through the inverse maps, so what is true at the landmarks is true at every pixel.
+structures with 710 landmarks as in GRAZPEDWRI-DX. As in the chest phantom, every bone has a canonical shape (`wrist/shapes.py`)
+and an invertible map from it to the image (`warps`): its own form first (maturity, individual variation), then its place in the
+hand (posture), then that of the hand in the image (size, turn, field of view). The radiograph is drawn by looking up the
+canonical shapes through the inverse maps, so what is true at the landmarks is true at every pixel.
 
-Bone age drives everything that grows (`wrist_growth`). A bone that has not ossified yet is absent: its landmarks are NaN and
+Bone age drives everything that grows (`wrist/growth.py`). A bone that has not ossified yet is absent: its landmarks are NaN and
 nothing of it is drawn. Radius and ulna go on beyond the lower border; their landmarks end some 5 to 30 px (of 384 rows) below it.
 This end is no place of the anatomy but where the label ends, so the shaft is stretched to meet it. Metacarpals reach beyond the
 other borders where the image shows a smaller section. Phalanges come into view without being structures.
@@ -29,21 +29,19 @@ from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError
 from denseseg.geometry.frame import Size
 from denseseg.phantom.phantom import Phantom, phantom_info
-from denseseg.phantom.wrist import growth as growth
 from denseseg.phantom.wrist.drawing import draw
-from denseseg.phantom.wrist.population import Child, Maps, Physiology
+from denseseg.phantom.wrist.population import Child, Maps
 from denseseg.phantom.wrist.shapes import wrist_outlines
 
 BANDS = ("2 to 5 years", "6 to 9 years", "10 to 13 years", "14 to 17 years")
 
 
 class WristPhantom(Phantom):
-    """Phantom number `index` of the population `seed`, rendered at `size` = (H, W) pixels, about 12 high to 7 wide.
+    """A child's hand of 710 landmarks at (H, W) pixels, about 12 high to 7 wide; `case` is its radiograph.
 
-    case: the radiograph with its 710 landmarks, as a `Case`; spacing is None as in the real set.
-    canonical: (N, 2) px, the undeformed landmarks (a mature hand) in the same pixel frame.
-    landmarks: (N, 2) px, NaN for bones that have not ossified; `place` and `material` answer for those, too.
-    age_months, bone_age_months: the chronological age, and the maturity that is seen. physiology: the parameters behind it.
+    canonical: (N, 2) px, of a mature hand. landmarks: (N, 2) px, NaN for bones that have not ossified, which `present` (17
+    booleans) tells; `place` and `material` answer for those, too. physiology: the parameters behind it.
+    age_months, bone_age_months: the chronological age, and the maturity that is seen.
 
     Raises DataError where the size is smaller than 96 x 56 or of another aspect.
     """
@@ -61,52 +59,28 @@ class WristPhantom(Phantom):
         self.maps = Maps.random(self.child, rng)
         self.outlines, self.chains = wrist_outlines(), self.maps.structures
         self.laterality = "L" if rng.random() < 0.5 else "R"
-
-    @property
-    def age_months(self) -> float:
-        return round(12 * self.child.age, 1)
-
-    @property
-    def bone_age_months(self) -> float:
-        return round(12 * self.child.bone_age, 1)
-
-    @property
-    def physiology(self) -> Physiology:
-        return self.child.who
-
-    @property
-    def present(self) -> tuple[bool, ...]:
-        """Whether each structure has ossified."""
-        return self.child.present
+        self.age_months, self.bone_age_months = round(12 * self.child.age, 1), round(12 * self.child.bone_age, 1)
+        self.physiology, self.present, self.mm_per_pixel = self.child.who, self.child.present, self.pixel / self.maps.zoom
 
     @cached_property
     def landmarks(self) -> np.ndarray:
         """(N, 2) px, the canonical landmarks put in place, NaN where the bone has not ossified."""
         return np.where(np.array(self.present)[WRIST.membership, None], super().landmarks, np.nan)
 
-    @property
-    def mm_per_pixel(self) -> float:
-        return self.pixel / self.maps.zoom
-
     @cached_property
     def case(self) -> Case:
-        band = BANDS[min(int((self.child.age - 2) // 4), len(BANDS) - 1)]
-        return Case(
-            id=f"wrist{self.index:04d}",
-            image=draw(self.maps, self.child, self.size, self._random(1), self._random(2)),
-            landmarks=self.landmarks,
-            anatomy=WRIST,
-            metadata={
-                "split": "train" if 3 * self.index % 5 < 3 else "test",
-                "stratum": band,
-                "patient": f"child{self.index:04d}",
-                "age_months": self.age_months,
-                "bone_age_months": self.bone_age_months,
-                "laterality": self.laterality,
-                "mm_per_pixel": round(self.mm_per_pixel, 4),
-                **{name: round(value, 3) for name, value in asdict(self.physiology).items()},
-            },
-        )
+        image = draw(self.maps, self.child, self.size, self._random(1), self._random(2))
+        metadata = {
+            "split": "train" if 3 * self.index % 5 < 3 else "test",
+            "stratum": BANDS[min(int((self.child.age - 2) // 4), len(BANDS) - 1)],
+            "patient": f"child{self.index:04d}",
+            "age_months": self.age_months,
+            "bone_age_months": self.bone_age_months,
+            "laterality": self.laterality,
+            "mm_per_pixel": round(self.mm_per_pixel, 4),
+            **{name: round(value, 3) for name, value in asdict(self.physiology).items()},
+        }
+        return Case(f"wrist{self.index:04d}", image, self.landmarks, WRIST, metadata=metadata)  # the real set has no spacing, too
 
 
 def wrist_phantom(n: int, size: Size = (384, 224), seed: int = 0) -> CaseSet:

@@ -9,12 +9,10 @@ import numpy as np
 from denseseg.anatomy import WRIST
 from denseseg.phantom.outlines import ShapeOutline
 from denseseg.phantom.warps import Affine, Chain, Circle, Coupling, Polar, Stretch, Wave, smooth_variation
-from denseseg.phantom.wrist import growth as growth
+from denseseg.phantom.wrist import growth
 from denseseg.phantom.wrist.shapes import CARPALS, METACARPALS, ORIGIN, PHYSIS, SHAFT_END, Tube, wrist_outlines
 
 LOWER_BORDER = 50 + 50 * 384 / 224  # of the image, in field units
-
-
 CAP_ANCHORS = {
     "epiphysis of radius": (ORIGIN[0] + 10, ORIGIN[1] + PHYSIS),
     "epiphysis of ulna": (ORIGIN[0] - 18, ORIGIN[1] + PHYSIS),
@@ -121,9 +119,8 @@ def _carpal(child: Child, name: str, outline: ShapeOutline, rng: np.random.Gener
     onset, distal = child.onset(name), name in ("capitate", "hamate", "trapezium", "trapezoid")
     rounding = _rounding(outline, 1 - growth.form(child.bone_age, onset), rng)
     size = growth.nucleus_scale(child.bone_age, onset) / growth.body_scale(child.bone_age) * np.exp(0.03 * rng.normal())
-    turn = 4.0 * float(np.clip(rng.normal(), -2, 2))
-    shift = (0.4 * float(rng.normal()), 0.4 * float(rng.normal()))
-    own = Affine.of((float(size), float(size)), turn, _centre(outline), shift)
+    turn, shift = 4.0 * np.clip(rng.normal(), -2, 2), (0.4 * rng.normal(), 0.4 * rng.normal())
+    own = Affine.of((size, size), turn, _centre(outline), shift)
     row = Affine.of(degrees=child.deviation * (0.6 if distal else 0.3), centre=ORIGIN)
     return Chain((rounding, own, row))
 
@@ -133,12 +130,11 @@ def _tube(child: Child, tube: Tube, rng: np.random.Generator) -> Chain:
     foot, middle = tube.root, tube.root[1] - 0.5 * tube.length
     epiphysis = tube.plate - 4.0 if tube.plate < 0.5 * tube.length else tube.plate + 5.0
     width = Wave(
-        -0.06 * child.who.slimness + 0.03 * float(rng.normal()),
-        bumps=((-0.38 * child.youth, foot[1] - epiphysis, 4.5), (0.05 * float(rng.normal()), middle, 0.25 * tube.length)),
+        -0.06 * child.who.slimness + 0.03 * rng.normal(),
+        bumps=((-0.38 * child.youth, foot[1] - epiphysis, 4.5), (0.05 * rng.normal(), middle, 0.25 * tube.length)),
     )
-    bow = Wave(bumps=((0.8 * float(rng.normal()), middle, 0.3 * tube.length),))
-    turn = Affine.of(degrees=-tube.degrees, centre=foot)
-    back = Affine.of(degrees=tube.degrees, centre=foot)
+    bow = Wave(bumps=((0.8 * rng.normal(), middle, 0.3 * tube.length),))
+    turn, back = (Affine.of(degrees=degrees, centre=foot) for degrees in (-tube.degrees, tube.degrees))
     return Chain((turn, Coupling(0, width, bow, pivot=foot[0]), back))
 
 
@@ -175,7 +171,7 @@ def _hand(child: Child, rng: np.random.Generator) -> tuple[Chain, float]:
     zoom = float(zoom * (closer if rng.random() < 0.2 else 1.0))
     scale = zoom * child.length
     shift = np.array([6 - 7 * scale, -2 + 20 * (0.87 - scale)]) + np.clip(rng.normal(size=2), -2, 2) * [2.5, 4.5]
-    place = Affine.of((scale, scale), float(rng.uniform(-8, 8)), ORIGIN, (float(shift[0]), float(shift[1])))
+    place = Affine.of((scale, scale), rng.uniform(-8, 8), ORIGIN, (float(shift[0]), float(shift[1])))
     return Chain((*smooth_variation(rng, ORIGIN, 0.02, 0.6, 120).warps, place)), zoom
 
 
@@ -184,7 +180,7 @@ def _shaft(child: Child, name: str, hand: Chain, rng: np.random.Generator) -> Ch
     middle, side = (ORIGIN[0] + 7, -0.3) if name == "radius" else (ORIGIN[0] - 18, 1.0)
     slim = Affine.of((float(np.exp(-0.05 * child.who.slimness + 0.03 * rng.normal())), 1.0), centre=(middle, 0))
     form = smooth_variation(rng, (middle, ORIGIN[1] + PHYSIS), 0.03, 0.4, 90)
-    turned = Affine.of(shift=(1.3 * side * child.who.rotation, 0.8 * float(rng.normal())))
+    turned = Affine.of(shift=(1.3 * side * child.who.rotation, 0.8 * rng.normal()))
     knee, end = ORIGIN[1] + PHYSIS + 22, ORIGIN[1] + SHAFT_END
     rest = Chain((turned, *hand.warps))
     _, (top, bottom) = rest.forward(np.array([middle, middle]), np.array([knee, end]))

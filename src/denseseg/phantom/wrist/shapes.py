@@ -13,22 +13,12 @@ from functools import cache
 import numpy as np
 
 from denseseg.anatomy import WRIST
-from denseseg.phantom.outlines import ShapeOutline, even
-
-Points = list[tuple[float, float]]
-
+from denseseg.phantom.outlines import Points, ShapeOutline, even
 
 ORIGIN = (44.0, 50.0)
-
-
 PHYSIS = 32.0  # level of the growth plates of radius and ulna
-
-
 SHAFT_END = 122.0
-
-
 TABLE = {"reach": 3.0, "cells": 120}  # what drawing a bone needs to know about the depth below its surface
-
 
 # Control points, clockwise from the landmark 0: the corner or tip that the comment names.
 CARPALS: dict[str, Points] = {
@@ -136,8 +126,6 @@ PHALANGES = _phalanges()
 
 # Radius and ulna end distally in their growth plates, and proximally where the label ends, beyond the image.
 RADIUS_PLATE: Points = [(-5.0, PHYSIS - 0.6), (2.0, PHYSIS + 0.8), (10.0, PHYSIS + 1.2), (18.0, PHYSIS + 0.2), (25.0, PHYSIS - 1.6)]
-
-
 ULNA_PLATE: Points = [(-24.6, PHYSIS + 1.2), (-20.5, PHYSIS + 2.0), (-16.0, PHYSIS + 2.0), (-11.4, PHYSIS + 1.0)]
 
 
@@ -160,8 +148,6 @@ RADIUS_CAP: list[Points] = [
     [(-5.0, PHYSIS - 0.6), (-6.2, 29.4), (-5.6, 26.8), (-3.0, 25.4), (1.0, 24.9), (5.0, 23.9), (9.4, 22.2), (14.0, 20.8),
      (18.4, 19.0), (21.6, 17.0)],
 ]  # fmt: skip
-
-
 ULNA_CAP: list[Points] = [
     ULNA_PLATE[:0:-1],
     [(-24.6, PHYSIS + 1.2), (-26.0, 29.8), (-26.0, 26.6), (-24.6, 24.8), (-22.2, 26.0), (-19.6, 27.2), (-16.8, 26.8), (-14.0, 26.6),
