@@ -41,10 +41,11 @@ class Case:
         self.landmarks = np.asarray(self.landmarks, dtype=np.float64)
         self.masks = None if self.masks is None else np.asarray(self.masks, dtype=bool)
         self.spacing = None if self.spacing is None else float(self.spacing)
-        if fault := self._image_fault() or self._landmark_fault() or self._mask_fault():
+        if fault := self._image_fault() or self._landmark_fault():
             raise DataError(f"case {self.id}: {fault}")
 
     def _image_fault(self) -> str | None:
+        """What is wrong with image, spacing or masks, or None."""
         if self.image.ndim != 2:
             return f"the image has shape {self.image.shape}; convert it to one grey channel (H, W)"
         if min(self.image.shape) < 8:
@@ -55,13 +56,10 @@ class Case:
             return f"the image spans {self.image.min():g}..{self.image.max():g}; scale grey values to 0..1"
         if self.spacing is not None and not (np.isfinite(self.spacing) and self.spacing > 0):
             return f"spacing {self.spacing} is not a positive number of mm; leave it empty if unknown"
-        return None
-
-    def _mask_fault(self) -> str | None:
         expected = (len(self.anatomy), *self.size)
-        if self.masks is None or self.masks.shape == expected:
-            return None
-        return f"masks have shape {self.masks.shape}; give one (H, W) mask per structure: {expected}"
+        if self.masks is not None and self.masks.shape != expected:
+            return f"masks have shape {self.masks.shape}; give one (H, W) mask per structure: {expected}"
+        return None
 
     def _landmark_fault(self) -> str | None:
         found, expected = self.landmarks.shape, (self.anatomy.n_landmarks, 2)
