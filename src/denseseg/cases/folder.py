@@ -188,26 +188,15 @@ def _first(names: list[str]) -> str:
 
 
 def _read_case(folder: Path, row: dict[str, Any], points: dict[str, np.ndarray], anatomy: Anatomy) -> Case:
-    name = row.pop("case")
+    name, spacing = row.pop("case"), row.pop("spacing", None)
     try:
-        return Case(
-            id=name,
-            image=read_png(folder / "images" / f"{name}.png"),
-            landmarks=points[name],
-            anatomy=anatomy,
-            masks=_read_masks(folder / "masks" / f"{name}.npz"),
-            spacing=_read_spacing(row.pop("spacing", None)),
-            metadata={key: value for key, value in row.items() if not pd.isna(value)},
-        )
+        with explained(f"spacing {spacing!r} in cases.csv is not a number of mm", "leave it empty if unknown"):
+            spacing = None if pd.isna(spacing) else float(spacing)
+        image, masks = read_png(folder / "images" / f"{name}.png"), _read_masks(folder / "masks" / f"{name}.npz")
+        metadata = {key: value for key, value in row.items() if not pd.isna(value)}
+        return Case(name, image, points[name], anatomy, masks, spacing, metadata)
     except DataError as error:
         raise DataError(f"{folder}: {error}") from None
-
-
-def _read_spacing(value: Any) -> float | None:
-    try:
-        return None if value is None or pd.isna(value) else float(value)
-    except ValueError:
-        raise DataError(f"spacing {value!r} in cases.csv is not a number of mm; leave it empty if unknown") from None
 
 
 def _read_masks(path: Path) -> np.ndarray | None:
