@@ -91,8 +91,6 @@ class CaseSet(Sequence[Case]):
             digest.update(b"" if case.masks is None else np.packbits(case.masks).tobytes())
         return digest.hexdigest()
 
-    # ---- splits -------------------------------------------------------------------------------------------------
-
     def split(self, scheme: str = "paper", *, validation: float = 0.1, train: float = 160 / 246, seed: int = 0) -> Split:
         """Divide into training, validation and test part.
 

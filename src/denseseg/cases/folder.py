@@ -85,7 +85,10 @@ def write_cases(
         if not rows:
             raise DataError(f"{name} has no cases to write; check how it was selected")
         pd.DataFrame(rows).to_csv(staging / "cases.csv", index=False)
-        _write_description(staging / "dataset.toml", name, anatomy, info or {})
+        description: dict[str, Any] = {"name": name, "anatomy": anatomy.name, **(info or {})}
+        if ANATOMIES.get(anatomy.name) != anatomy:  # a built-in one is known by its name, any other is written out
+            description["structures"] = anatomy.to_dict()["structures"]
+        (staging / "dataset.toml").write_text(tomli_w.dumps(description), encoding="utf-8")
         new_masks = {path.name for path in staging.glob("masks/*.npz")}
     for file in {f"{row['case']}.npz" for row in rows} - new_masks:  # those of an earlier set would be read back as this one's
         (folder / "masks" / file).unlink(missing_ok=True)
@@ -134,14 +137,6 @@ def _read_description(path: Path) -> tuple[str, Anatomy, dict[str, str]]:
         except DataError as error:
             raise DataError(f"{path}: {error}; correct the line `anatomy = ...`, or describe each part in [[structures]]") from None
     return found.name, anatomy, {key: str(value) for key, value in (found.__pydantic_extra__ or {}).items()}
-
-
-def _write_description(path: Path, name: str, anatomy: Anatomy, info: dict[str, str]) -> None:
-    """dataset.toml: a built-in anatomy by its name, any other written out."""
-    content: dict[str, Any] = {"name": name, "anatomy": anatomy.name, **info}
-    if ANATOMIES.get(anatomy.name) != anatomy:
-        content["structures"] = anatomy.to_dict()["structures"]
-    path.write_text(tomli_w.dumps(content), encoding="utf-8")
 
 
 def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:

@@ -227,9 +227,7 @@ def _split_note(seen: pd.DataFrame) -> str:
 
 def metadata(row: dict[str, Any]) -> dict[str, Any]:
     """What a case tells about itself, from a row of `read_table`."""
-    data: dict[str, Any] = {}
-    if FOLD in row:
-        data |= {"split": PARTS[int(row[FOLD])], "fold": int(row[FOLD])}
+    data: dict[str, Any] = {"split": PARTS[int(row[FOLD])], "fold": int(row[FOLD])} if FOLD in row else {}
     data["stratum"] = "age unknown"
     if not pd.isna(row.get("age", np.nan)):
         band = int(row["age"] // BAND) * BAND

@@ -145,8 +145,8 @@ def find_landmarks(folder: Path) -> set[str]:
     parts = [folder / part for part in FOLDERS.values()]
     if not any(part.is_dir() for part in parts):
         raise DataError(f"{folder} holds none of the folders {', '.join(FOLDERS.values())}; give the one that holds them")
-    names = {path.stem for part in parts for path in part.glob("*.npy")}
-    return {name for name in names if CASE_NAME.fullmatch(name)}  # the public folders hold other data sets too
+    files = (path for part in parts for path in part.glob("*.npy"))
+    return {path.stem for path in files if CASE_NAME.fullmatch(path.stem)}  # the public folders hold other data sets too
 
 
 def read_landmarks(folder: Path, name: str) -> np.ndarray:
@@ -199,8 +199,8 @@ def _implausible(points: np.ndarray) -> bool:
 
 def read_masks(folder: Path, name: str, size: int) -> np.ndarray | None:
     """(5, size, size) bool from the SCR folder layout; None where a structure has no file in either fold."""
-    paths = [path for structure in CHEST.names for path in sorted(folder.glob(f"fold[12]/masks/{structure}/{name}.gif"))[:1]]
-    return np.stack([_read_mask(path, size) for path in paths]) if len(paths) == len(CHEST) else None
+    found = [sorted(folder.glob(f"fold[12]/masks/{structure}/{name}.gif")) for structure in CHEST.names]
+    return np.stack([_read_mask(files[0], size) for files in found]) if all(found) else None
 
 
 def _read_mask(path: Path, size: int) -> np.ndarray:
@@ -245,10 +245,8 @@ def _mean_grey(case: Case, structures: Iterable[str]) -> float:
 
 def _mark_split(cases: list[Case]) -> list[str]:
     """Set `split` of cases in file-name order; returns a note where it is not exactly the paper's."""
-    whole = len(cases) >= PAPER_CASES
-    n_train = PAPER_TRAIN if whole else round(len(cases) * PAPER_TRAIN / PAPER_CASES)
+    n_train = min(PAPER_TRAIN, round(len(cases) * PAPER_TRAIN / PAPER_CASES))
     for position, case in enumerate(cases):
         case.metadata["split"] = "train" if position < n_train else "test"
-    if whole:
-        return []
-    return [f"{len(cases)} of {PAPER_CASES} cases: the first {n_train} (share {PAPER_TRAIN}/{PAPER_CASES}) train, the rest test"]
+    note = f"{len(cases)} of {PAPER_CASES} cases: the first {n_train} (share {PAPER_TRAIN}/{PAPER_CASES}) train, the rest test"
+    return [note] if len(cases) < PAPER_CASES else []
