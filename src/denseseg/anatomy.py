@@ -1,8 +1,4 @@
-"""Names and counts: which structures an anatomy has and how many landmarks each.
-
-An `Anatomy` says how the N landmarks of a case are laid out in one array: structure after structure, each a slice.
-It knows nothing of pixels.
-"""
+"""Names and counts: which structures an anatomy has, and how their N landmarks lie in one array, structure after structure."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, TypeAdapter, model_validator
 from pydantic.dataclasses import dataclass
 
 from denseseg.errors import STRICT, DataError, validated
@@ -21,26 +17,19 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class Kind(StrEnum):
-    """What the landmarks of a structure are.
+    """What the landmarks of a structure are."""
 
-    OUTLINE: they run once round its closed outline, in order, so that they bound a mask.
-    CURVE: they run along an open curve, in order.
-    POINTS: single landmarks in no order.
-    """
-
-    OUTLINE = "outline"
-    CURVE = "curve"
-    POINTS = "points"
+    OUTLINE = "outline"  # once round its closed outline, in order, so that they bound a mask
+    CURVE = "curve"  # along an open curve, in order
+    POINTS = "points"  # single landmarks in no order
 
 
 @dataclass(frozen=True, config=STRICT)
 class Structure:
-    """One anatomical structure.
+    """One anatomical structure of `count` landmarks.
 
     name: as shown to people, such as "right lung" (the patient's right).
-    count: number of landmarks.
     group: the row under which tables pool it, such as "lungs".
-    kind: what the landmarks are.
     labels: a name for each landmark, such as "sella", or none.
     region: "hull" where the convex hull of single landmarks, with a margin, shall count as the region they cover.
     """
@@ -92,13 +81,7 @@ class Anatomy:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: name, and structures as a list of dicts without the fields that have their default."""
-        structures = []
-        for s in self.structures:
-            row: dict[str, Any] = {"name": s.name, "count": s.count, "group": s.group}
-            row |= {} if s.outlined else {"kind": s.kind.value}
-            row |= {"labels": list(s.labels)} if s.labels else {}
-            structures.append(row | ({"region": s.region} if s.region else {}))
-        return {"name": self.name, "structures": structures}
+        return TypeAdapter(Anatomy).dump_python(self, mode="json", exclude_defaults=True)
 
     def __len__(self) -> int:
         return len(self.structures)
@@ -149,10 +132,7 @@ class Anatomy:
         return places
 
     def reduced(self, percent: int) -> Anatomy:
-        """The anatomy with this share of each structure's landmarks, rounded as Python rounds, but at least 4 where it has them.
-
-        Labels are dropped. Raises DataError beyond 1..99.
-        """
+        """This share of each structure's landmarks, but at least 4 where it has them, without labels. DataError beyond 1..99."""
         if not 1 <= percent <= 99:
             raise DataError(f"{percent} % of the landmarks: give a whole number from 1 to 99")
         counts = [min(n, max(4, round(n * percent / 100))) for n in self.counts]
@@ -178,10 +158,7 @@ WRIST = Anatomy(
         Structure("epiphysis of ulna", 20, "ulna/radius"),
         Structure("capitate", 35, "carpals"),
         Structure("hamate", 25, "carpals"),
-        Structure("lunate", 30, "carpals"),
-        Structure("pisiform", 30, "carpals"),
-        Structure("scaphoid", 30, "carpals"),
-        Structure("trapezium", 30, "carpals"),
+        *(Structure(name, 30, "carpals") for name in ("lunate", "pisiform", "scaphoid", "trapezium")),
         Structure("trapezoid", 25, "carpals"),
         Structure("triquetrum", 30, "carpals"),
         *(Structure(f"metacarpal {n}", 60 if n == 5 else 50, "metacarpals") for n in range(1, 6)),

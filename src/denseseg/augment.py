@@ -6,7 +6,7 @@ uv targets are not augmented: they are computed afresh from the augmented landma
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import torch
@@ -72,8 +72,7 @@ class Changes:
         return self._each(lambda part: part.to(device))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Changes:
-        drawn = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: change(part) for name, part in drawn.items() if part is not None})
+        return replace(self, **{name: change(part) for name, part in vars(self).items() if part is not None})
 
 
 def draw(n: int, size: Size, ranges: Augmentation, generator: torch.Generator) -> Changes:

@@ -52,12 +52,8 @@ class Batch:
             empty = np.zeros((len(cases.anatomy), *cases[0].size), bool)
             own = np.stack([empty if case.masks is None else case.masks for case in cases])
             masks = torch.as_tensor(own)
-        return cls(
-            images=torch.as_tensor(cases.images)[:, None],
-            landmarks=torch.as_tensor(cases.landmarks, dtype=torch.float32),
-            masks=masks,
-            has_masks=torch.tensor([case.masks is not None for case in cases]),
-        )
+        images, landmarks = torch.as_tensor(cases.images)[:, None], torch.as_tensor(cases.landmarks, dtype=torch.float32)
+        return cls(images, landmarks, masks, torch.tensor([case.masks is not None for case in cases]))
 
     def select(self, index: Tensor) -> Batch:
         """The cases at these positions (b,), in this order, all in float32: what is augmented and trained on."""

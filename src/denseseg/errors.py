@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -42,6 +43,21 @@ def told(error: ValidationError) -> str:
         found = "" if kind == "value_error" else f", got {first['input']!r:.80}"
     more = len(error.errors()) - 1
     return f"{field} {expected}{found}".strip() + (f" (and {more} more)" if more else "")
+
+
+@contextmanager
+def explained(problem: str, fix: str, kinds: type[Exception] | tuple[type[Exception], ...] = Exception) -> Iterator[None]:
+    """Errors of these kinds in the block become a DataError: the problem, the error's first line, how to fix it.
+
+    Image and file libraries raise many kinds for damaged files. A DataError passes as it is.
+    """
+    try:
+        yield
+    except DataError:
+        raise
+    except kinds as error:
+        first = next(iter(str(error).splitlines()), "")[:200]
+        raise DataError(f"{problem} ({type(error).__name__}: {first}); {fix}") from None
 
 
 def exit_status(prepare: Callable[[], None]) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 from imageio.v3 import imwrite
 from skimage.io import imread
 
-from denseseg.errors import DataError
+from denseseg.errors import DataError, explained
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,20 +31,19 @@ def staged(folder: Path) -> Iterator[Path]:
 
     So a full disk or a stopped run leaves what was in `folder` as it was. Raises DataError where it cannot be written.
     """
-    staging = folder / ".unfinished"
-    description = folder / "dataset.toml"
+    staging, description = folder / ".unfinished", "dataset.toml"
     try:
-        shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed
-        staging.mkdir(parents=True)
-        yield staging
-        files = [path.relative_to(staging) for path in sorted(staging.rglob("*")) if path.is_file()]
-        if (staging / "dataset.toml").exists():
-            description.unlink(missing_ok=True)  # its presence says that the folder is whole
-        for file in sorted(files, key=lambda file: file.name == "dataset.toml"):
-            (folder / file).parent.mkdir(exist_ok=True)
-            (staging / file).replace(folder / file)
-    except OSError as error:
-        raise DataError(f"{folder} cannot be written ({error}); free space or choose another folder, then run again") from None
+        with explained(f"{folder} cannot be written", "free space or choose another folder, then run again", OSError):
+            shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed
+            staging.mkdir(parents=True)
+            yield staging
+            if (staging / description).exists():
+                (folder / description).unlink(missing_ok=True)  # its presence says that the folder is whole
+            for path in sorted(staging.rglob("*"), key=lambda path: path.name == description):
+                if path.is_file():
+                    target = folder / path.relative_to(staging)
+                    target.parent.mkdir(exist_ok=True)
+                    path.replace(target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -59,10 +58,8 @@ def read_png(path: Path) -> np.ndarray:
     """An 8- or 16-bit one-channel PNG as (H, W) float32 in [0, 1]. Raises DataError that names the file."""
     if not path.exists():
         raise DataError(f"{path} is missing; add the image or remove its line from cases.csv")
-    try:
+    with explained(f"{path} cannot be read", "copy it again"):
         image = imread(path)
-    except Exception as error:  # the image libraries raise many kinds for damaged files
-        raise DataError(f"{path} cannot be read ({type(error).__name__}: {error}); copy it again") from None
     if image.dtype not in (np.uint8, np.uint16):
         raise DataError(f"{path} has pixels of type {image.dtype}; save it with 8 or 16 bit")
     if image.ndim == 3 and image.shape[2] in (3, 4) and (np.ptp(image[..., :3], axis=2) == 0).all():
@@ -89,7 +86,7 @@ def atomically(path: Path) -> Iterator[Path]:
 
     So a full disk or a stopped run leaves an older file whole. Raises DataError where the file cannot be written.
     """
-    try:
+    with explained(f"{path} could not be written", "free space or choose another folder", OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
         os.close(handle)
@@ -99,16 +96,12 @@ def atomically(path: Path) -> Iterator[Path]:
             os.replace(name, path)
         finally:
             Path(name).unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError(f"{path} could not be written ({error}); free space or choose another folder") from None
 
 
 def write_json(path: Path, record: Mapping[str, Any]) -> Path:
     """Write a record to this file in one step. Raises DataError."""
-    try:
+    with explained(f"{path.name}: the record holds something that JSON has not", "use null for unknown"):
         text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{path.name}: the record holds something that JSON has not ({error}); use null for unknown") from None
     with atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
@@ -125,10 +118,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
     spoilt = next((name for name, tensor in whole.items() if tensor.isnan().any()), None)
     if spoilt is not None:
         raise DataError(f"{path}: the tensor {spoilt} holds NaN, so nothing was written; train again with a lower learning rate")
-    try:
+    with explained(f"{path}: the header holds something that JSON has not", "use null for unknown"):
         text = json.dumps({**header, CHECKSUM: _checksum(whole)}, allow_nan=False)
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{path}: the header holds something that JSON has not ({error}); use null for unknown") from None
     with atomically(path) as temporary:
         temporary.write_bytes(save(whole, {"denseseg": text}))
     return path
@@ -139,17 +130,13 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Raises DataError where the file is missing, damaged, or of another program.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     if not path.exists():
         raise DataError(f"{path} is missing; correct the path, or train a method and save it there")
-    try:
-        with safe_open(path, framework="pt") as content:
-            text = (content.metadata() or {}).get("denseseg")
-            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 (not a mapping)
-        header = {} if text is None else json.loads(text)
-    except (SafetensorError, ValueError, OSError) as error:
-        raise DataError(f"{path} holds no tensors or is damaged ({error}); copy it again") from None
+    with explained(f"{path} holds no tensors or is damaged", "copy it again"), safe_open(path, framework="pt") as content:
+        header = json.loads((content.metadata() or {}).get("denseseg", "{}"))
+        tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 (not a mapping)
     if not isinstance(header, dict) or not header:
         raise DataError(f"{path} was written by another program; give a file that denseseg wrote")
     if header.pop(CHECKSUM, None) not in (None, _checksum(tensors)):

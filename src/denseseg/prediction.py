@@ -65,9 +65,8 @@ class Prediction:
         structures = self.anatomy.structures
         rows = [(s.name, i, s.labels[i] if s.labels else "") for s in structures for i in range(s.count)]
         table = pd.DataFrame(rows, columns=["structure", "index", "label"])
-        if not any(s.labels for s in structures):
-            table = table.drop(columns="label")
-        return table.assign(x=self.landmarks[:, 0], y=self.landmarks[:, 1])
+        table[["x", "y"]] = self.landmarks
+        return table if any(s.labels for s in structures) else table.drop(columns="label")
 
     def to_csv(self, path: str | Path) -> Path:
         """Write `table` to a CSV file; coordinates to 1e-3 pixel, empty where a landmark was not found."""

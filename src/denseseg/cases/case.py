@@ -1,6 +1,4 @@
-"""One radiograph with its landmarks.
-
-Points are (x, y) in pixels with (0, 0) the centre of the top-left pixel; arrays are [row, column]."""
+"""One radiograph with its landmarks: points (x, y) in pixels, (0, 0) the centre of the top-left one; arrays [row, column]."""
 
 from __future__ import annotations
 
@@ -41,52 +39,45 @@ class Case:
     def __post_init__(self) -> None:
         self.image = np.asarray(self.image, dtype=np.float32)
         self.landmarks = np.asarray(self.landmarks, dtype=np.float64)
-        self._check_image()
-        self._check_landmarks()
-        if self.masks is not None:
-            self.masks = np.asarray(self.masks, dtype=bool)
-            if self.masks.shape != (len(self.anatomy), *self.size):
-                raise DataError(
-                    f"case {self.id}: masks have shape {self.masks.shape}; "
-                    f"give one (H, W) mask per structure: {(len(self.anatomy), *self.size)}"
-                )
+        self.masks = None if self.masks is None else np.asarray(self.masks, dtype=bool)
         self.spacing = None if self.spacing is None else float(self.spacing)
-        if self.spacing is not None and not (np.isfinite(self.spacing) and self.spacing > 0):
-            raise DataError(f"case {self.id}: spacing {self.spacing} is not a positive number of mm; leave it empty if unknown")
+        if fault := self._image_fault() or self._landmark_fault():
+            raise DataError(f"case {self.id}: {fault}")
 
-    def _check_image(self) -> None:
+    def _image_fault(self) -> str | None:
+        """What is wrong with image, spacing or masks, or None."""
         if self.image.ndim != 2:
-            raise DataError(f"case {self.id}: the image has shape {self.image.shape}; convert it to one grey channel (H, W)")
+            return f"the image has shape {self.image.shape}; convert it to one grey channel (H, W)"
         if min(self.image.shape) < 8:
-            raise DataError(f"case {self.id}: the image has only {self.image.shape} pixels; give at least 8 x 8")
+            return f"the image has only {self.image.shape} pixels; give at least 8 x 8"
         if not np.isfinite(self.image).all():
-            raise DataError(f"case {self.id}: the image contains NaN or infinite values; replace them before building the case")
+            return "the image contains NaN or infinite values; replace them before building the case"
         if self.image.min() < 0 or self.image.max() > 1:
-            raise DataError(
-                f"case {self.id}: the image spans {self.image.min():g}..{self.image.max():g}; scale grey values to 0..1"
-            )
+            return f"the image spans {self.image.min():g}..{self.image.max():g}; scale grey values to 0..1"
+        if self.spacing is not None and not (np.isfinite(self.spacing) and self.spacing > 0):
+            return f"spacing {self.spacing} is not a positive number of mm; leave it empty if unknown"
+        expected = (len(self.anatomy), *self.size)
+        if self.masks is not None and self.masks.shape != expected:
+            return f"masks have shape {self.masks.shape}; give one (H, W) mask per structure: {expected}"
+        return None
 
-    def _check_landmarks(self) -> None:
-        expected = (self.anatomy.n_landmarks, 2)
-        if self.landmarks.shape != expected:
-            raise DataError(
-                f"case {self.id}: landmarks have shape {self.landmarks.shape}, {self.anatomy.name} needs {expected}; "
-                "mark missing ones with NaN"
-            )
+    def _landmark_fault(self) -> str | None:
+        found, expected = self.landmarks.shape, (self.anatomy.n_landmarks, 2)
+        if found != expected:
+            return f"landmarks have shape {found}, {self.anatomy.name} needs {expected}; mark missing ones with NaN"
         if np.isinf(self.landmarks).any():
-            raise DataError(f"case {self.id}: a landmark is infinite; mark missing ones with NaN")
+            return "a landmark is infinite; mark missing ones with NaN"
         if np.isnan(self.landmarks).all():
-            raise DataError(f"case {self.id}: every landmark is missing; remove the case or add its rows to landmarks.csv")
+            return "every landmark is missing; remove the case or add its rows to landmarks.csv"
         height, width = self.size
         margin = 0.5 * max(height, width) + 1e-6  # what a change of size may round away
         place = self.landmarks + 0.5  # from the image's corner, so that a case which passes does so at every size
         far = (place < -margin) | (place > np.array([width, height]) + margin)
-        if far.any():
-            index = int(np.argwhere(far)[0, 0])
-            raise DataError(
-                f"case {self.id}: landmark {index} at {self.landmarks[index].round(1).tolist()} lies far outside the "
-                f"{width} x {height} image; check the axis order (x, y) and the pixel frame"
-            )
+        if not far.any():
+            return None
+        index = int(np.argwhere(far)[0, 0])
+        where = f"landmark {index} at {self.landmarks[index].round(1).tolist()}"
+        return f"{where} lies far outside the {width} x {height} image; check the axis order (x, y) and the pixel frame"
 
     @property
     def size(self) -> Size:
@@ -101,8 +92,7 @@ class Case:
     def fitted(self, size: Size) -> tuple[Case, Frame]:
         """The case as large as it fits into an image of (H, W), and the frame that leads back into its own pixels.
 
-        Image, landmarks, masks and spacing are scaled alike in both directions; what remains is padded with 0, the grey of air, in
-        equal parts on both sides. Any size will do; where the aspect ratio is the same, nothing is padded.
+        Scaled alike in both directions; what remains is padded with 0, the grey of air, in equal parts on both sides.
         """
         frame = Frame.fit(self.size, size)
         if size[0] * self.size[1] == size[1] * self.size[0]:
@@ -117,26 +107,21 @@ class Case:
         return case, frame
 
     def resized(self, size: Size) -> Case:
-        """The case stretched to another (H, W), with landmarks, masks and spacing moved along; `fitted` pads instead.
-
-        Spacing stays a single number, so height and width must scale alike; raises DataError otherwise.
-        """
+        """The case stretched to another (H, W). Raises DataError where that distorts the image and its spacing is known."""
         if size == self.size:
             return self
         rows, columns = size[0] / self.size[0], size[1] / self.size[1]
         if abs(rows - columns) > 0.02 * columns and self.spacing is not None:
-            raise DataError(
-                f"case {self.id}: resizing {self.size} to {size} changes the aspect ratio, and millimetres with it; "
-                "use fitted((H, W)), which pads instead"
-            )
-        image = resize(self.image, size, order=1, anti_aliasing=True).astype(np.float32)
-        masks = None
-        if self.masks is not None:
-            masks = np.stack([resize(m.astype(np.float32), size, order=1, anti_aliasing=True) >= 0.5 for m in self.masks])
+            fault = f"resizing {self.size} to {size} changes the aspect ratio, and millimetres with it"
+            raise DataError(f"case {self.id}: {fault}; use fitted((H, W)), which pads instead")
+
+        def stretched(image: np.ndarray) -> np.ndarray:
+            return resize(image.astype(np.float32), size, order=1, anti_aliasing=True)
+
         return replace(
             self,
-            image=np.clip(image, 0, 1),
+            image=np.clip(stretched(self.image), 0, 1),
             landmarks=scale_points(self.landmarks, self.size, size),
-            masks=masks,
+            masks=None if self.masks is None else np.stack([stretched(mask) >= 0.5 for mask in self.masks]),
             spacing=None if self.spacing is None else self.spacing / columns,
         )

@@ -59,18 +59,15 @@ class CaseSet(Sequence[Case]):
     @property
     def images(self) -> np.ndarray:
         """(M, H, W) float32. Raises DataError where sizes differ."""
-        self._require_one_size()
+        sizes = {case.size for case in self.cases}
+        if len(sizes) != 1:
+            raise DataError(f"{self.name}: images have {len(sizes)} different sizes; call fitted((H, W)) first")
         return np.stack([case.image for case in self.cases])
 
     @property
     def landmarks(self) -> np.ndarray:
         """(M, N, 2) float64, pixels."""
         return np.stack([case.landmarks for case in self.cases])
-
-    def _require_one_size(self) -> None:
-        sizes = {case.size for case in self.cases}
-        if len(sizes) != 1:
-            raise DataError(f"{self.name}: images have {len(sizes)} different sizes; call fitted((H, W)) first")
 
     def resized(self, size: Size) -> CaseSet:
         """Every case stretched to (H, W)."""
@@ -83,8 +80,8 @@ class CaseSet(Sequence[Case]):
     def fingerprint(self) -> str:
         """SHA-256 over the anatomy, and each case's id, image (as 16 bit), landmarks (to 1e-4 px), masks and spacing.
 
-        The `data_sha256` of a record; it survives writing and reading with 16 bit, and ignores the order of the cases. It is
-        computed anew each time, in about a millisecond a case, so that it never speaks of cases as they were before a change.
+        The `data_sha256` of a record. It survives writing and reading with 16 bit, and ignores the order of the cases. It is never
+        kept, so that it can't speak of cases as they were before a change.
         """
         digest = hashlib.sha256(json.dumps(self.anatomy.to_dict(), sort_keys=True).encode())
         for case in sorted(self.cases, key=lambda c: c.id):
@@ -93,8 +90,6 @@ class CaseSet(Sequence[Case]):
             digest.update(np.round(np.nan_to_num(case.landmarks, nan=-9999.0), 4).astype("<f8").tobytes())
             digest.update(b"" if case.masks is None else np.packbits(case.masks).tobytes())
         return digest.hexdigest()
-
-    # ---- splits -------------------------------------------------------------------------------------------------
 
     def split(self, scheme: str = "paper", *, validation: float = 0.1, train: float = 160 / 246, seed: int = 0) -> Split:
         """Divide into training, validation and test part.
@@ -112,12 +107,9 @@ class CaseSet(Sequence[Case]):
             marks = [case.metadata.get("split") for case in self.cases]
             unknown = sorted({str(m) for m in marks} - {"train", "test"})
             if unknown:
-                raise DataError(
-                    f"{self.name}: the split column of cases.csv holds {', '.join(unknown)}; "
-                    "give every case train or test, or use scheme='stratified'"
-                )
-            learning = [i for i, m in enumerate(marks) if m == "train"]
-            test = [i for i, m in enumerate(marks) if m == "test"]
+                found, fix = ", ".join(unknown), "give every case train or test, or use scheme='stratified'"
+                raise DataError(f"{self.name}: the split column of cases.csv holds {found}; {fix}")
+            learning, test = ([i for i, mark in enumerate(marks) if mark == part] for part in ("train", "test"))
         elif scheme in ("stratified", "patients"):
             if scheme == "patients" and not any(map(_patient, self.cases)):
                 raise DataError(f"{self.name}: no case names its patient; add a column patient to cases.csv, or use 'stratified'")
@@ -138,33 +130,25 @@ class CaseSet(Sequence[Case]):
 
         together: the cases of a patient go to the same list, in the stratum of the first; sizes are then exact to one patient.
         """
-        groups = self._by_patient(indices) if together else {i: [i] for i in indices}
-        strata: dict[str, list[int]] = {}
-        for i in groups:
-            strata.setdefault(str(self.cases[i].metadata.get("stratum", "")), []).append(i)
-        first: list[int] = []
-        done = 0
-        for key in sorted(strata):
-            done += sum(len(groups[i]) for i in strata[key])
-            for i in rng.permutation(strata[key]).tolist():
-                if len(first) < round(share * done):  # cumulative, so the total is exact
-                    first += groups[i]
-        chosen = set(first)
-        return first, [i for i in indices if i not in chosen]
-
-    def _by_patient(self, indices: list[int]) -> dict[int, list[int]]:
-        """First index of each patient -> all of the patient's indices."""
         patients: dict[object, list[int]] = {}
         for i in indices:
-            patients.setdefault(_patient(self.cases[i]) or i, []).append(i)  # text or number, so that they can't be confused
-        return {members[0]: members for members in patients.values()}
+            name = together and _patient(self.cases[i])
+            patients.setdefault(name or i, []).append(i)  # text or number, so that they can't be confused
+        strata: dict[str, list[list[int]]] = {}
+        for members in patients.values():
+            strata.setdefault(str(self.cases[members[0]].metadata.get("stratum", "")), []).append(members)
+        first: list[int] = []
+        done = 0
+        for _, groups in sorted(strata.items()):
+            done += sum(map(len, groups))
+            for number in rng.permutation(len(groups)):
+                if len(first) < round(share * done):  # cumulative, so the total is exact
+                    first += groups[number]
+        return first, sorted(set(indices) - set(first))
 
 
 def patients_in_both(split: Split) -> list[str]:
-    """Patients (column `patient`) with cases in the test part and also in the training or validation part of a split.
-
-    A network may know such a patient's bones again, so its error on them says less about new patients.
-    """
+    """Patients (column `patient`) with cases in the test part and also in another; errors on them say less about new patients."""
     learning = {_patient(case) for part in (split.train, split.validation) for case in part}
     return sorted(learning & {_patient(case) for case in split.test} - {""})
 

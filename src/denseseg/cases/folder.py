@@ -36,9 +36,10 @@ from pydantic import BaseModel, ConfigDict
 from denseseg.anatomy import ANATOMIES, Anatomy, Name, Structure, get_anatomy
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet, distinct
-from denseseg.errors import DataError, validated
+from denseseg.errors import DataError, explained, validated
 from denseseg.files import read_png, staged, write_png
 
+LANDMARK, NUMBERS = ["case", "structure", "index"], ["index", "x", "y"]  # columns of landmarks.csv
 # columns that are read as text: 007 is no number, and Python reads a number (the spacing) exactly, pandas not always
 TEXT = ("case", "structure", "split", "stratum", "patient", "spacing")
 
@@ -47,7 +48,7 @@ def read_cases(folder: str | Path) -> CaseSet:
     """Read a data-set folder. Raises DataError that names the file, the case and how to fix it."""
     folder = Path(folder)
     name, anatomy, info = _read_description(folder / "dataset.toml")
-    table = _read_table(folder / "cases.csv", {"case"})
+    table = _read_table(folder / "cases.csv", ["case"])
     if table["case"].isna().any():
         raise DataError(f"{folder / 'cases.csv'}: line {table['case'].isna().argmax() + 2} names no case; fill it in or remove it")
     points = _landmark_arrays(folder / "landmarks.csv", anatomy, set(table["case"]))
@@ -84,7 +85,10 @@ def write_cases(
         if not rows:
             raise DataError(f"{name} has no cases to write; check how it was selected")
         pd.DataFrame(rows).to_csv(staging / "cases.csv", index=False)
-        _write_description(staging / "dataset.toml", name, anatomy, info or {})
+        description: dict[str, Any] = {"name": name, "anatomy": anatomy.name, **(info or {})}
+        if ANATOMIES.get(anatomy.name) != anatomy:  # a built-in one is known by its name, any other is written out
+            description["structures"] = anatomy.to_dict()["structures"]
+        (staging / "dataset.toml").write_text(tomli_w.dumps(description), encoding="utf-8")
         new_masks = {path.name for path in staging.glob("masks/*.npz")}
     for file in {f"{row['case']}.npz" for row in rows} - new_masks:  # those of an earlier set would be read back as this one's
         (folder / "masks" / file).unlink(missing_ok=True)
@@ -99,20 +103,10 @@ def _write_case(folder: Path, case: Case, bits: int) -> dict[str, Any]:
     if case.masks is not None:
         np.savez_compressed(folder / "masks" / f"{case.id}.npz", masks=case.masks)
     table = folder / "landmarks.csv"
-    _landmark_rows(case).to_csv(table, mode="a", header=not table.exists(), index=False, float_format="%.4f")
+    rows = pd.DataFrame([(case.id, s.name, i) for s in case.anatomy.structures for i in range(s.count)], columns=LANDMARK)
+    rows[["x", "y"]] = case.landmarks.round(4)  # as in fingerprint(), which then survives writing and reading
+    rows.dropna().to_csv(table, mode="a", header=not table.exists(), index=False, float_format="%.4f")
     return {"case": case.id, "spacing": case.spacing, **case.metadata}
-
-
-def _landmark_rows(case: Case) -> pd.DataFrame:
-    points = case.landmarks.round(4)  # as in fingerprint(), which then survives writing and reading
-    columns = {
-        "case": case.id,
-        "structure": np.repeat(case.anatomy.names, case.anatomy.counts),
-        "index": np.concatenate([np.arange(count) for count in case.anatomy.counts]),
-        "x": points[:, 0],
-        "y": points[:, 1],
-    }
-    return pd.DataFrame(columns).dropna(subset=["x", "y"])
 
 
 class _Description(BaseModel):
@@ -130,10 +124,8 @@ def _read_description(path: Path) -> tuple[str, Anatomy, dict[str, str]]:
     """Name, anatomy and further information of dataset.toml."""
     if not path.exists():
         raise DataError(f"{path} is missing: not a finished data-set folder; run the script that prepares it (again)")
-    try:
+    with explained(f"{path} is not valid TOML", "correct that line", (tomllib.TOMLDecodeError, UnicodeDecodeError)):
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not valid TOML ({error}); correct that line") from None
     if "anatomy" not in content:
         raise DataError(f'{path} does not name an anatomy; add a line such as: anatomy = "chest"')
     found = validated(_Description, {"name": path.parent.name, **content}, str(path))
@@ -147,57 +139,37 @@ def _read_description(path: Path) -> tuple[str, Anatomy, dict[str, str]]:
     return found.name, anatomy, {key: str(value) for key, value in (found.__pydantic_extra__ or {}).items()}
 
 
-def _write_description(path: Path, name: str, anatomy: Anatomy, info: dict[str, str]) -> None:
-    """dataset.toml: a built-in anatomy by its name, any other written out."""
-    content: dict[str, Any] = {"name": name, "anatomy": anatomy.name, **info}
-    if ANATOMIES.get(anatomy.name) != anatomy:
-        content["structures"] = anatomy.to_dict()["structures"]
-    path.write_text(tomli_w.dumps(content), encoding="utf-8")
-
-
-def _read_table(path: Path, columns: set[str]) -> pd.DataFrame:
+def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:
     if not path.exists():
         raise DataError(f"{path} is missing; run the script that prepares the data set (again)")
-    try:
+    with explained(f"{path} is not a readable CSV table", "write it again", ValueError):
         table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str))
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not a readable CSV table ({error}); write it again") from None
-    missing = columns - set(table.columns)
-    if missing:
-        raise DataError(f"{path} lacks the column(s) {', '.join(sorted(missing))}; add them to its first line")
+    if missing := [column for column in columns if column not in table]:
+        raise DataError(f"{path} lacks the column(s) {', '.join(missing)}; add them to its first line")
     return table
 
 
 def _landmark_arrays(path: Path, anatomy: Anatomy, cases: set[str]) -> dict[str, np.ndarray]:
     """landmarks.csv as case -> (N, 2) array with NaN where a row is absent."""
-    table = _read_table(path, {"case", "structure", "index", "x", "y"})
-    for column, known, what in (("structure", set(anatomy.names), "structure"), ("case", cases, "case")):
-        strange = table[~table[column].isin(known)]
-        if len(strange):
-            row = strange.iloc[0]
-            raise DataError(
-                f"{path}: unknown {what} {row[column]!r} (line {strange.index[0] + 2}, case {row['case']}); "
-                f"known are {', '.join(sorted(known)[:8])}{', ...' if len(known) > 8 else ''}"
-            )
-    for column in ("index", "x", "y"):
-        table[column] = pd.to_numeric(table[column], errors="coerce")
-    broken = table[table[["index", "x", "y"]].isna().any(axis=1) | (table["index"] % 1 != 0)]
-    if len(broken):
-        raise DataError(
-            f"{path}: line {broken.index[0] + 2} (case {broken.iloc[0]['case']}) needs a whole index and numbers x and y; "
-            "leave missing landmarks out"
-        )
-    counts = table["structure"].map(dict(zip(anatomy.names, anatomy.counts, strict=True)))
-    outside = table[(table["index"] < 0) | (table["index"] >= counts)]
-    if len(outside):
-        row = outside.iloc[0]
-        raise DataError(
-            f"{path}: case {row['case']} has landmark {int(row['index'])} of the {row['structure']}, which has only "
-            f"{int(counts[outside.index[0]])} (0-based); check the anatomy"
-        )
-    twice = table[table.duplicated(["case", "structure", "index"])]
-    if len(twice):
-        raise DataError(f"{path}: line {twice.index[0] + 2} gives a landmark of case {twice.iloc[0]['case']} twice; keep one")
+    table = _read_table(path, [*LANDMARK, "x", "y"])
+    table[NUMBERS] = table[NUMBERS].apply(pd.to_numeric, errors="coerce")
+    table["count"] = table["structure"].map(dict(zip(anatomy.names, anatomy.counts, strict=True)))
+    table["line"] = table.index + 2
+    broken = table[NUMBERS].isna().any(axis=1) | (table["index"] % 1 != 0)
+    outside = (table["index"] < 0) | (table["index"] >= table["count"])
+    for wrong, fault in (
+        (table["count"].isna(), "unknown structure {structure!r} (line {line}, case {case}); known are {structures}"),
+        (~table["case"].isin(cases), "unknown case {case!r} (line {line}); known are {cases}"),
+        (broken, "line {line} (case {case}) needs a whole index and numbers x and y; leave missing landmarks out"),
+        (
+            outside,
+            "case {case} has landmark {index:.0f} of the {structure}, which has only {count:.0f} (0-based); check the anatomy",
+        ),
+        (table.duplicated(LANDMARK), "line {line} gives a landmark of case {case} twice; keep one"),
+    ):
+        if wrong.any():
+            known = {"structures": _first(anatomy.names), "cases": _first(sorted(cases))}
+            raise DataError(f"{path}: {fault.format(**table[wrong].iloc[0].to_dict() | known)}")
     starts = {name: where.start for name, where in anatomy.slices.items()}
     position = table["structure"].map(starts).to_numpy() + table["index"].to_numpy().astype(int)
     arrays = {case: np.full((anatomy.n_landmarks, 2), np.nan) for case in cases}
@@ -206,34 +178,24 @@ def _landmark_arrays(path: Path, anatomy: Anatomy, cases: set[str]) -> dict[str,
     return arrays
 
 
+def _first(names: list[str]) -> str:
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+
+
 def _read_case(folder: Path, row: dict[str, Any], points: dict[str, np.ndarray], anatomy: Anatomy) -> Case:
-    name = row.pop("case")
+    name, spacing = row.pop("case"), row.pop("spacing", None)
     try:
-        return Case(
-            id=name,
-            image=read_png(folder / "images" / f"{name}.png"),
-            landmarks=points[name],
-            anatomy=anatomy,
-            masks=_read_masks(folder / "masks" / f"{name}.npz"),
-            spacing=_read_spacing(row.pop("spacing", None)),
-            metadata={key: value for key, value in row.items() if not pd.isna(value)},
-        )
+        with explained(f"spacing {spacing!r} in cases.csv is not a number of mm", "leave it empty if unknown"):
+            spacing = None if pd.isna(spacing) else float(spacing)
+        image, masks = read_png(folder / "images" / f"{name}.png"), _read_masks(folder / "masks" / f"{name}.npz")
+        metadata = {key: value for key, value in row.items() if not pd.isna(value)}
+        return Case(name, image, points[name], anatomy, masks, spacing, metadata)
     except DataError as error:
         raise DataError(f"{folder}: {error}") from None
-
-
-def _read_spacing(value: Any) -> float | None:
-    try:
-        return None if value is None or pd.isna(value) else float(value)
-    except ValueError:
-        raise DataError(f"spacing {value!r} in cases.csv is not a number of mm; leave it empty if unknown") from None
 
 
 def _read_masks(path: Path) -> np.ndarray | None:
     if not path.exists():
         return None
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            return content["masks"]
-    except Exception as error:  # a damaged archive raises many kinds
-        raise DataError(f"{path} cannot be read ({type(error).__name__}: {error}); write it again or remove it") from None
+    with explained(f"{path} cannot be read", "write it again or remove it"), np.load(path, allow_pickle=False) as content:
+        return content["masks"]

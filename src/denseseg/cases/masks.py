@@ -25,19 +25,15 @@ def true_outlines(case: Case) -> list[Outline]:
 
     An outline is a list of closed curves (k, 2); that of a structure which is absent or covers no region is empty.
     """
-    return [true_outline(case, index) for index in range(len(case.anatomy))]
-
-
-def true_outline(case: Case, index: int) -> Outline:
-    """The outline of the structure of this index, as in `true_outlines`."""
-    if case.masks is not None:
-        return mask_contours(case.masks[index])
-    structure = case.anatomy.structures[index]
-    if not structure.outlined:
-        return mask_contours(true_masks(case)[index])
-    points = case.points(structure.name)
-    points = points[~np.isnan(points).any(-1)]
-    return [points] if len(points) >= 3 else []
+    outlines: list[Outline] = []
+    for index, structure in enumerate(case.anatomy.structures):
+        if case.masks is None and structure.outlined:
+            points = case.points(structure.name)
+            points = points[~np.isnan(points).any(-1)]
+            outlines.append([points] if len(points) >= 3 else [])
+        else:
+            outlines.append(mask_contours(true_masks(case)[index]))
+    return outlines
 
 
 def polygon_masks(landmarks: np.ndarray, case: Case) -> np.ndarray:

@@ -26,7 +26,7 @@ import pandas as pd
 
 from denseseg.anatomy import Anatomy, Kind
 from denseseg.cases.case import Case
-from denseseg.cases.masks import polygon_masks, true_outline
+from denseseg.cases.masks import polygon_masks, true_outlines
 from denseseg.errors import DataError
 from denseseg.evaluation import metrics
 from denseseg.evaluation.metrics import RADII
@@ -159,6 +159,7 @@ def _case_rows(prediction: Any, case: Case, lacking: bool, radii: Sequence[float
     landmarks, masks, called_absent = _answer(prediction, case)
     absent, shown = _absent(case.landmarks, case.anatomy), inside_image(case.landmarks, case.size)
     true_masks = polygon_masks(case.landmarks, case) if case.masks is None else case.masks
+    truth = true_outlines(case)
     for c, structure in enumerate(case.anatomy.structures):
         where, outline, points = case.anatomy.slices[structure.name], mask_contours(masks[c]), None
         scores: list[Score] = []
@@ -172,7 +173,7 @@ def _case_rows(prediction: Any, case: Case, lacking: bool, radii: Sequence[float
         if lacking:
             scores.append(Score("presence", 100.0 * (called_absent[c] == absent[c]), 1, False))
         if structure.outlined or (points is None and case.masks is not None):
-            scores += outline_scores(points, outline, true_outline(case, c), true_masks[c], case)
+            scores += outline_scores(points, outline, truth[c], true_masks[c], case)
         if structure.outlined or (prediction.masks is not None and case.masks is not None):
             scores += mask_scores(masks[c], outline, true_masks[c], case)
         for metric, value, n, failed, index in scores:

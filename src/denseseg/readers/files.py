@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from denseseg.errors import DataError
+from denseseg.errors import DataError, explained
 from denseseg.files import atomically, read_png, write_png
 from denseseg.geometry.frame import Size
 
@@ -43,6 +44,20 @@ def few(names: list[str], show: int = 5) -> str:
     return ", ".join(names) if len(names) <= show else f"{len(names)} cases ({', '.join(names[:show])}, ...)"
 
 
+def one_file_each(folder: Path, files: Iterable[tuple[str, Path]], expected: str, nothing: str, keep: str) -> dict[str, Path]:
+    """Case id -> file. Raises DataError where `folder` is none, holds no file, or two of one case: `keep` says which is right."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; give the one that holds {expected}")
+    found: dict[str, Path] = {}
+    for name, path in files:
+        if name in found:
+            raise DataError(f"{found[name]} and {path.relative_to(folder)} are the same case; keep {keep}")
+        found[name] = path
+    if not found:
+        raise DataError(f"{folder} holds {nothing}")
+    return found
+
+
 def claim(out: Path, settings: str, files: Iterable[Path]) -> None:
     """Note in OUT/source.txt which files and settings it is made of, so that a rerun resumes only its own work.
 
@@ -65,12 +80,10 @@ def kept_image(path: Path | None, size: Size, convert: Callable[[], np.ndarray])
     """The (H, W) image in the PNG file `path`; where that is missing, damaged or of another size, `convert()`, kept there."""
     if path is None:
         return convert()
-    try:
+    with suppress(DataError):  # not there yet, or damaged
         image = read_png(path)
-    except DataError:  # not there yet, or damaged
-        image = np.empty(0)
-    if image.shape == size:
-        return image
+        if image.shape == size:
+            return image
     image = convert()
     with atomically(path) as temporary:
         write_png(temporary, image)
@@ -82,10 +95,8 @@ def verify_checksums(folder: Path, checksums: Path, images: dict[str, Path]) -> 
 
     Raises DataError for a line that is no checksum, a file that is missing or differs. Returns notes on unlisted images.
     """
-    try:
+    with explained(f"{checksums} cannot be read", "give a text file as sha256sum writes it"):
         lines = checksums.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{checksums} cannot be read ({error}); give a text file as sha256sum writes it") from None
     listed = set()
     for number, line in enumerate(lines, start=1):
         match = re.fullmatch(r"([0-9a-fA-F]{64}) [ *](.+)", line)

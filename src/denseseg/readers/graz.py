@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,10 @@ from tqdm.auto import tqdm
 from denseseg.anatomy import WRIST
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
-from denseseg.errors import DataError
+from denseseg.errors import DataError, explained
 from denseseg.files import read_png
 from denseseg.geometry.frame import Size
-from denseseg.readers.files import Report, few, kept_image, verify_checksums
+from denseseg.readers.files import Report, few, kept_image, one_file_each, verify_checksums
 
 NAME = "GRAZPEDWRI-DX"
 FRAME: Size = (384, 224)
@@ -48,6 +48,7 @@ PARTS = {0: "train", 2: "train", -1: "test", 1: "test"}
 SEXES = {"M": "male", "F": "female"}
 BAND = 4  # years of age in a stratum
 NEAR = 10.0  # pixels that a bone's mean landmark may lie off the box of its mask
+PUBLISHED = "give the file as it was published"
 SAMPLE = 20  # cases in which errors of the whole set are looked for before the work begins
 INFO = {
     "source": "GRAZPEDWRI-DX (Nagy et al. 2022); masks, landmarks and folds: Keuth et al. 2025 (DenseSeg)",
@@ -86,7 +87,7 @@ def graz_cases(
 
     Metadata of a case: `split`, `fold`, `laterality`, `stratum` (age in bands of four years), and where the table has them
     `patient`, `age_months` (by the calendar), `sex`, `cast`, `metal` (1 or 0). Raises DataError that names the file, the case
-    and the mend. Single cases whose annotation can't be used are left out, and reported; a damaged file stops the run.
+    and how to fix it. Single cases whose annotation can't be used are left out, and reported; a damaged file stops the run.
     """
     if absent not in ("nan", "keep"):
         raise DataError(f"absent={absent!r}: give 'nan' (a bone with an empty mask has no landmarks) or 'keep'")
@@ -94,19 +95,23 @@ def graz_cases(
     if checksums is not None:
         report.notes += verify_checksums(Path(images), Path(checksums), paths)
     with open_masks(Path(segmentations)) as masks:
-        names = _usable(paths, rows, points, masks, report)
+        source = _Source(paths, rows, points, masks, absent, None if converted is None else Path(converted))
+        report.left_out |= {name: reason for name in sorted(points) if (reason := source.lacks(name))}
+        names = [name for name in sorted(points) if name not in report.left_out]
         if not names:
             reason = Counter(report.left_out.values()).most_common(1)[0][0]
             raise DataError(f"{landmarks}: none of its {len(points)} cases can be used; for most of them: {reason}")
-        source = _Source(paths, rows, points, masks, absent, None if converted is None else Path(converted))
         sample = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, SAMPLE).astype(int))]
         source.check_landmarks(sample, Path(landmarks))
         source.check_images(sample, Path(images))
-        tally = _Tally()
+        seen = []
         for name in tqdm(names, desc=NAME, unit="image", disable=not progress):
             bones = read_masks(masks, name)
-            if fault := _fault(points[name], bones):
-                report.left_out[name] = fault
+            if not bones.any():
+                report.left_out[name] = "all its masks are empty"
+                continue
+            if misplaced(points[name], bones):
+                report.left_out[name] = "most of its bones have their landmarks away from their masks"
                 continue
             image, known = source.image(name), metadata(rows[name])  # a damaged file stops the run: it can be copied again
             try:
@@ -114,33 +119,12 @@ def graz_cases(
             except DataError as error:
                 report.left_out[name] = str(error).removeprefix(f"case {name}: ")
                 continue
-            tally.add(case)
+            seen.append(_seen(case, bones))
             report.kept.append(name)
             yield case
-        report.notes += tally.notes(absent) + _unused(paths, points, masks)
-
-
-def _usable(
-    paths: dict[str, Path], rows: dict[str, dict[str, Any]], points: dict[str, np.ndarray], masks: h5py.Group, report: Report
-) -> list[str]:
-    """Names of the annotated cases that have all they need; why the others don't goes into the report."""
-    for name in sorted(points):
-        if name not in rows:
-            report.left_out[name] = "the table has no such filestem"
-        elif rows[name]["projection"] != FRONTAL:
-            report.left_out[name] = f"projection {rows[name]['projection']:g} is not frontal ({FRONTAL})"
-        elif FOLD in rows[name] and pd.isna(rows[name][FOLD]):
-            report.left_out[name] = f"the table gives no {FOLD}"
-        elif name not in paths:
-            report.left_out[name] = "no image"
-        elif name not in masks:
-            report.left_out[name] = "no masks"
-    return [name for name in sorted(points) if name not in report.left_out]
-
-
-def _unused(paths: dict[str, Path], points: dict[str, np.ndarray], masks: h5py.Group) -> list[str]:
-    counts = {"images without landmarks": len(paths.keys() - points), "masks without landmarks": len(set(masks) - points.keys())}
-    return [f"{what}, not used: {count}" for what, count in counts.items() if count]
+        report.notes += _remarks(pd.DataFrame(seen), absent) if seen else []
+        for what, unused in (("images", paths.keys() - points), ("masks", set(masks) - points.keys())):
+            report.notes += [f"{what} without landmarks, not used: {len(unused)}"] if unused else []
 
 
 # ---- one case -------------------------------------------------------------------------------------------------------
@@ -157,6 +141,18 @@ class _Source:
     absent: str
     converted: Path | None
 
+    def lacks(self, name: str) -> str | None:
+        """Why an annotated case can't be used, or None where it has all it needs."""
+        if (row := self.rows.get(name)) is None:
+            return "the table has no such filestem"
+        if row["projection"] != FRONTAL:
+            return f"projection {row['projection']:g} is not frontal ({FRONTAL})"
+        if FOLD in row and pd.isna(row[FOLD]):
+            return f"the table gives no {FOLD}"
+        if name not in self.paths:
+            return "no image"
+        return None if name in self.masks else "no masks"
+
     def landmarks(self, name: str, masks: np.ndarray) -> np.ndarray:
         points = self.points[name].copy()
         if self.absent == "nan":
@@ -170,11 +166,11 @@ class _Source:
     # An error of the whole set shows in a few cases: look for it there before the work begins.
 
     def check_landmarks(self, names: list[str], path: Path) -> None:
-        """Raise DataError, with the mend, where landmarks lie away from the masks in most of the cases."""
-        mends = [mend for name in names if (mend := misplaced(self.points[name], read_masks(self.masks, name)))]
-        if len(mends) > len(names) / 2:
-            likely = Counter(mends).most_common(1)[0][0]
-            raise DataError(f"{path}: landmarks lie away from the masks in {len(mends)} of {len(names)} cases looked at; {likely}")
+        """Raise DataError, with the likely cause, where landmarks lie away from the masks in most of the cases."""
+        causes = [cause for name in names if (cause := misplaced(self.points[name], read_masks(self.masks, name)))]
+        if len(causes) > len(names) / 2:
+            likely = Counter(causes).most_common(1)[0][0]
+            raise DataError(f"{path}: landmarks lie away from the masks in {len(causes)} of {len(names)} cases looked at; {likely}")
 
     def check_images(self, names: list[str], folder: Path) -> None:
         """Raise DataError where most bones are dark, or most right hands fit their masks without having been mirrored."""
@@ -191,64 +187,47 @@ class _Source:
             raise DataError(f"{folder}: right hands fit their masks without mirroring; give the images as they were published")
 
 
-def _fault(points: np.ndarray, masks: np.ndarray) -> str | None:
-    """Why a case can't be used, or None."""
-    if not masks.any():
-        return "all its masks are empty"
-    return "most of its bones have their landmarks away from their masks" if misplaced(points, masks) else None
+def _seen(case: Case, masks: np.ndarray) -> dict[str, Any]:
+    """What is gathered of each case for the remarks on the whole set."""
+    return {
+        "case": case.id,
+        "split": case.metadata.get("split"),
+        "patient": case.metadata.get("patient"),
+        "empty": [name for name, mask in zip(WRIST.names, masks, strict=True) if not mask.any()],
+        "astray": astray(case.landmarks, masks).any(),
+        "dark": contrast(case.image, np.any(masks, axis=0)) < 0,
+    }
 
 
-@dataclass
-class _Tally:
-    """What is counted on the way: bones without a mask, dark bones, patients."""
+def _remarks(seen: pd.DataFrame, absent: str) -> list[str]:
+    notes = []
+    empty = seen["empty"].explode().value_counts()
+    if len(empty):
+        meaning = "absent from the image, without landmarks" if absent == "nan" else "landmarks kept all the same"
+        counts = ", ".join(f"{name} in {empty[name]}" for name in WRIST.names if name in empty)
+        notes.append(f"empty masks ({meaning}): {counts} cases")
+    far = f"a bone's landmarks lie more than {NEAR:g} pixels off its mask"
+    for column, what in (("astray", far), ("dark", "bones darker than the rest")):
+        if odd := seen.loc[seen[column], "case"].tolist():
+            notes.append(f"{what}, please look at {few(odd)}")
+    return [*notes, _split_note(seen)]
 
-    empty: Counter[str] = field(default_factory=Counter)
-    astray: list[str] = field(default_factory=list)
-    dark: list[str] = field(default_factory=list)
-    patients: dict[str, Counter[str]] = field(default_factory=lambda: {"train": Counter(), "test": Counter()})
-    published: bool = True
 
-    def add(self, case: Case) -> None:
-        assert case.masks is not None
-        self.empty.update(name for name, mask in zip(WRIST.names, case.masks, strict=True) if not mask.any())
-        if astray(case.landmarks, case.masks).any():
-            self.astray.append(case.id)
-        if contrast(case.image, np.any(case.masks, axis=0)) < 0:
-            self.dark.append(case.id)
-        if "split" not in case.metadata:
-            self.published = False
-        elif "patient" in case.metadata:
-            self.patients[case.metadata["split"]][case.metadata["patient"]] += 1
-
-    def notes(self, absent: str) -> list[str]:
-        notes = []
-        if self.empty:
-            meaning = "absent from the image, without landmarks" if absent == "nan" else "landmarks kept all the same"
-            counts = ", ".join(f"{name} in {self.empty[name]}" for name in WRIST.names if self.empty[name])
-            notes.append(f"empty masks ({meaning}): {counts} cases")
-        if self.astray:
-            notes.append(f"a bone's landmarks lie more than {NEAR:g} pixels off its mask, please look at {few(self.astray)}")
-        if self.dark:
-            notes.append(f"bones darker than the rest, please look at {few(self.dark)}")
-        return [*notes, self._split_note()]
-
-    def _split_note(self) -> str:
-        train, test = self.patients["train"], self.patients["test"]
-        if not self.published:
-            return f"the table has no column {FOLD}, so there is no published split; use split('patients') or 'stratified'"
-        if not train and not test:
-            return "the table has no column patient_id, so nobody can tell whether patients are in both parts"
-        both = train.keys() & test.keys()
-        share = f"with {sum(test[name] for name in both)} of the {test.total()} test cases"
-        mend = "split('patients') keeps each in one part"
-        return f"{len(both)} patients are in both parts of the published split" + (f", {share}; {mend}" if both else "")
+def _split_note(seen: pd.DataFrame) -> str:
+    if seen["split"].isna().any():
+        return f"the table has no column {FOLD}, so there is no published split; use split('patients') or 'stratified'"
+    if seen["patient"].isna().all():
+        return "the table has no column patient_id, so nobody can tell whether patients are in both parts"
+    train, test = (seen["patient"][seen["split"] == part].dropna() for part in ("train", "test"))
+    both = set(train) & set(test)
+    note = f"{len(both)} patients are in both parts of the published split"
+    share = f"{test.isin(both).sum()} of the {len(test)} test cases"
+    return f"{note}, with {share}; split('patients') keeps each in one part" if both else note
 
 
 def metadata(row: dict[str, Any]) -> dict[str, Any]:
     """What a case tells about itself, from a row of `read_table`."""
-    data: dict[str, Any] = {}
-    if FOLD in row:
-        data |= {"split": PARTS[int(row[FOLD])], "fold": int(row[FOLD])}
+    data: dict[str, Any] = {"split": PARTS[int(row[FOLD])], "fold": int(row[FOLD])} if FOLD in row else {}
     data["stratum"] = "age unknown"
     if not pd.isna(row.get("age", np.nan)):
         band = int(row["age"] // BAND) * BAND
@@ -266,16 +245,9 @@ def metadata(row: dict[str, Any]) -> dict[str, Any]:
 
 def find_images(folder: Path) -> dict[str, Path]:
     """File stem -> file, of all PNG files in `folder` and below. Raises DataError where there is none, or two of one name."""
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder; give the one that holds the PNG images, or the folders images_part1, ...")
-    found: dict[str, Path] = {}
-    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".png"):
-        if path.stem in found:
-            raise DataError(f"{found[path.stem]} and {path} are the same case; keep the published 16-bit one")
-        found[path.stem] = path
-    if not found:
-        raise DataError(f"{folder} holds no PNG image, nor does a folder below it; unpack images_part1.zip, ... there")
-    return found
+    files = [(path.stem, path) for path in sorted(folder.rglob("*")) if path.suffix.lower() == ".png"]
+    nothing = "no PNG image, nor does a folder below it; unpack images_part1.zip, ... there"
+    return one_file_each(folder, files, "the PNG images, or images_part1, ...", nothing, keep="the published 16-bit one")
 
 
 def read_wrist(path: Path, mirror: bool) -> np.ndarray:
@@ -299,11 +271,10 @@ def contrast(image: np.ndarray, bones: np.ndarray) -> float:
 @contextmanager
 def open_masks(path: Path) -> Iterator[h5py.Group]:
     """The group of masks in the HDF5 file. Raises DataError where the file is missing, damaged or another one."""
-    try:
+    if not path.exists():
+        raise DataError(f"{path} is missing; get raw_segmentations_no_cast.h5 from the authors of DenseSeg")
+    with explained(f"{path} cannot be read as HDF5", "get raw_segmentations_no_cast.h5 from the authors of DenseSeg again"):
         file = h5py.File(path, "r")
-    except OSError as error:
-        what = "is missing" if not path.exists() else f"cannot be read as HDF5 ({_line(error)})"
-        raise DataError(f"{path} {what}; get raw_segmentations_no_cast.h5 from the authors of DenseSeg (again)") from None
     with file:
         if not isinstance(file.get(MASK_GROUP), h5py.Group):
             raise DataError(f"{path} has no group {MASK_GROUP!r}; give raw_segmentations_no_cast.h5")
@@ -313,15 +284,13 @@ def open_masks(path: Path) -> Iterator[h5py.Group]:
 def read_masks(group: h5py.Group, name: str) -> np.ndarray:
     """(17, 384, 224) bool. Raises DataError for another shape, or what are no numbers."""
     where, expected = f"{group.file.filename}: the masks of {name}", (len(WRIST), *FRAME)
-    try:
+    with explained(f"{where} cannot be read", "get the file again"):
         found = getattr(group[name], "shape", None)
         if found != expected:
-            raise DataError(f"{where} have shape {found} instead of {expected}; give the file as it was published")
+            raise DataError(f"{where} have shape {found} instead of {expected}; {PUBLISHED}")
         values = group[name][:]
-    except (OSError, KeyError, RuntimeError) as error:
-        raise DataError(f"{where} cannot be read ({_line(error)}); get the file again") from None
-    if values.dtype.kind not in "buif" or (values.dtype.kind == "f" and not np.isfinite(values).all()):
-        raise DataError(f"{where} are not finite numbers; give the file as it was published")
+    if values.dtype.kind not in "buif" or not np.isfinite(values).all():
+        raise DataError(f"{where} are not finite numbers; {PUBLISHED}")
     return np.asarray(values > 0.5)
 
 
@@ -336,35 +305,31 @@ def read_landmarks(path: Path) -> dict[str, np.ndarray]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for damaged files, and one for those that would run code
-        raise DataError(
-            f"{path} is damaged, or holds more than tensors, lists and text ({type(error).__name__}); nothing in it was run: "
-            "get it again from the authors of DenseSeg"
-        ) from None
+        fault = f"is damaged, or holds more than tensors, lists and text ({type(error).__name__})"
+        raise DataError(f"{path} {fault}; nothing in it was run: get it again from the authors of DenseSeg") from None
     keys, lms = (content.get(part) if isinstance(content, dict) else None for part in ("keys", "lms"))
     if not isinstance(keys, list | tuple) or not isinstance(lms, list | tuple) or not keys or len(keys) != len(lms):
         raise DataError(f"{path} does not hold a list `keys` and a list `lms` of the same length; give lms_dsc_900.pth")
     names = [str(name) for name in keys]
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise DataError(f"{path} holds {twice[0]} twice; give the file as it was published")
+    name, count = Counter(names).most_common(1)[0]
+    if count > 1:
+        raise DataError(f"{path} holds {name} twice; {PUBLISHED}")
     return {name: _points(bones, f"{path}: {name}") for name, bones in zip(names, lms, strict=True)}
 
 
 def _points(bones: Any, where: str) -> np.ndarray:
     """17 tensors (n, 2) of (y, x) in the padded frame as one array of (x, y)."""
     if not isinstance(bones, list | tuple) or not all(isinstance(bone, torch.Tensor) for bone in bones):
-        raise DataError(f"{where} does not have a list of tensors; give the file as it was published")
+        raise DataError(f"{where} does not have a list of tensors; {PUBLISHED}")
     if len(bones) != len(WRIST):
-        raise DataError(f"{where} has {len(bones)} bones instead of {len(WRIST)}; give the file as it was published")
+        raise DataError(f"{where} has {len(bones)} bones instead of {len(WRIST)}; {PUBLISHED}")
     for structure, bone in zip(WRIST.structures, bones, strict=True):
-        if tuple(bone.shape) != (structure.count, 2):
-            raise DataError(
-                f"{where} has landmarks of shape {tuple(bone.shape)} for the {structure.name} instead of {(structure.count, 2)}; "
-                "give the file as it was published"
-            )
+        found, expected = tuple(bone.shape), (structure.count, 2)
+        if found != expected:
+            raise DataError(f"{where} has landmarks of shape {found} for the {structure.name} instead of {expected}; {PUBLISHED}")
     points = torch.cat(list(bones)).detach().double().numpy()[:, ::-1] - PADDING
     if not np.isfinite(points).all():
-        raise DataError(f"{where} has a landmark that is not finite; give the file as it was published")
+        raise DataError(f"{where} has a landmark that is not finite; {PUBLISHED}")
     return points
 
 
@@ -385,17 +350,17 @@ def astray(points: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
 
 def misplaced(points: np.ndarray, masks: np.ndarray) -> str | None:
-    """The mend where more than half of the bones are astray, else None."""
+    """The likely cause where more than half of the bones are astray, else None."""
     limit = masks.any(axis=(1, 2)).sum() / 2
     if astray(points, masks).sum() <= limit:
         return None
-    mends = {
+    causes = {
         "x and y are swapped: each row must be (y, x)": points[:, ::-1],
         f"they must be in the frame with {PADDING} pixels of padding": points + PADDING,
         "they are mirrored: all hands must be shown as left ones": (FRAME[1] - 1, 0) + points * (-1, 1),
     }
-    fitting = [mend for mend, changed in mends.items() if astray(changed, masks).sum() <= limit]
-    return fitting[0] if fitting else "check that the two files belong together"
+    fitting = (cause for cause, changed in causes.items() if astray(changed, masks).sum() <= limit)
+    return next(fitting, "check that the two files belong together")
 
 
 # ---- the table ------------------------------------------------------------------------------------------------------
@@ -406,45 +371,28 @@ def read_table(path: Path) -> dict[str, dict[str, Any]]:
 
     Raises DataError for a column that is needed and missing, a file stem that is there twice, and values that mean nothing.
     """
-    numbers = ["projection", "age", "cast", "metal", FOLD]
-    try:
-        table = pd.read_csv(path, dtype=str)
-    except (OSError, ValueError) as error:  # ParserError, EmptyDataError and UnicodeDecodeError are ValueErrors
-        raise DataError(f"{path} cannot be read as a CSV table ({_line(error)}); give dataset_with_cv_split.csv") from None
-    if missing := [column for column in ("filestem", "laterality", "projection") if column not in table]:
+    with explained(f"{path} cannot be read as a CSV table", "give dataset_with_cv_split.csv"):
+        text = pd.read_csv(path, dtype=str)
+    if missing := [column for column in ("filestem", "laterality", "projection") if column not in text]:
         raise DataError(f"{path} lacks the column(s) {', '.join(missing)}; give dataset_with_cv_split.csv or dataset.csv")
-    table = table[[column for column in ("filestem", "laterality", "patient_id", "gender", *numbers) if column in table]]
-    for column in set(numbers) & set(table):
-        table[column] = _numbers(table, column, path)
-    known = {
-        "filestem": (table["filestem"].notna() & ~table["filestem"].duplicated(), "a name that is there once"),
-        "laterality": (table["laterality"].isin(["L", "R"]), "L or R"),
-        "projection": (table["projection"].notna(), "a number, 1 for frontal"),
-    }
+    numbers = text[[column for column in ("projection", "age", "cast", "metal", FOLD) if column in text]]
+    numbers = numbers.apply(pd.to_numeric, errors="coerce")
+    table = text[[column for column in ("filestem", "laterality", "patient_id", "gender") if column in text]].join(numbers)
+    known = [(column, table[column].notna() | text[column].isna(), "a number") for column in numbers]
+    known += [
+        ("filestem", table["filestem"].notna() & ~table["filestem"].duplicated(), "a name that is there once"),
+        ("laterality", table["laterality"].isin(["L", "R"]), "L or R"),
+        ("projection", table["projection"].notna(), "a number, 1 for frontal"),
+    ]
     if "age" in table:
-        known["age"] = (table["age"].isna() | table["age"].between(0, 120), "years")
+        known.append(("age", table["age"].isna() | table["age"].between(0, 120), "years"))
     if FOLD in table:
-        known[FOLD] = (table[FOLD].isna() | table[FOLD].isin(list(PARTS)), "-1, 0, 1 or 2")
-    for column, (right, expected) in known.items():
+        known.append((FOLD, table[FOLD].isna() | table[FOLD].isin(list(PARTS)), "-1, 0, 1 or 2"))
+    for column, right, expected in known:
         if not right.all():
-            raise _bad_row(table, int(np.argmin(right)), column, expected, path)
+            row = int(np.argmin(right))
+            value = text[column][row] if pd.isna(table[column][row]) else table[column][row]
+            shown = "(empty)" if pd.isna(value) else repr(value) if isinstance(value, str) else f"{value:g}"
+            line = f"line {row + 2} ({text['filestem'][row]})"
+            raise DataError(f"{path}: {line} has {column} {shown}; it must be {expected}: mend that line")
     return {row["filestem"]: row for row in table.to_dict("records")}
-
-
-def _numbers(table: pd.DataFrame, column: str, path: Path) -> pd.Series:
-    values = pd.to_numeric(table[column], errors="coerce")
-    wrong = values.isna() & table[column].notna()
-    if wrong.any():
-        raise _bad_row(table, int(np.argmax(wrong)), column, "a number", path)
-    return values
-
-
-def _bad_row(table: pd.DataFrame, row: int, column: str, expected: str, path: Path) -> DataError:
-    name, value = table["filestem"].iloc[row], table[column].iloc[row]
-    shown = "(empty)" if pd.isna(value) else repr(value) if isinstance(value, str) else f"{value:g}"
-    return DataError(f"{path}: line {row + 2} ({name}) has {column} {shown}; it must be {expected}: mend that line")
-
-
-def _line(error: Exception) -> str:
-    """The first line of an error's message."""
-    return next(iter(str(error).splitlines()), type(error).__name__)[:200]

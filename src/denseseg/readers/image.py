@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from denseseg.errors import DataError
+from denseseg.errors import DataError, explained
 from denseseg.files import read_png
 from denseseg.readers.jsrt import FIELD_OF_VIEW, read_img_file
 
@@ -42,14 +42,14 @@ class Radiograph:
 def read_image(path: str | Path) -> Radiograph:
     """Read one radiograph; the table at the top of this module says how.
 
-    Raises DataError, with the mend, for a missing or damaged file, several frames or slices, colour, pixels that are not
-    square, an image without contrast, and a missing optional library.
+    Raises DataError for a missing or damaged file, several frames or slices, colour, pixels that are not square, an image without
+    contrast, and a missing optional library.
     """
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path} is not a file; check the path")
     name = path.name.lower()
-    try:
+    with explained(f"{path} cannot be read", "copy or export it again"):
         if name.endswith(PLAIN):
             image, spacing = read_png(path), None  # whatever the format: the same steps as for a case of a data set
         elif name.endswith(ITK):
@@ -60,22 +60,18 @@ def read_image(path: str | Path) -> Radiograph:
             image, spacing = _read_dicom(path)
         else:
             raise DataError(f"{path}: this kind of file is not known; convert it to PNG, TIFF, DICOM or MHA")
-    except DataError:
-        raise
-    except Exception as error:  # four libraries, each with its own errors for damaged files
-        raise DataError(f"{path} cannot be read ({type(error).__name__}: {error}); copy or export it again") from None
     return Radiograph(image, spacing, path)
 
 
-def window(values: np.ndarray, percentiles: tuple[float, float] = PERCENTILES) -> np.ndarray:
-    """Grey values of any range, linearly to float32 [0, 1] between two percentiles, and clipped there.
+def window(values: np.ndarray) -> np.ndarray:
+    """Grey values of any range, linearly to float32 [0, 1] between the `PERCENTILES`, and clipped there.
 
     A few burnt-in markers or dead pixels thus don't decide the contrast. Raises DataError where all values are equal.
     """
     values = np.asarray(values, dtype=np.float64)
     if not np.isfinite(values).all():
         raise DataError("the image holds NaN or infinite values; export it again")
-    low, high = np.percentile(values, percentiles)
+    low, high = np.percentile(values, PERCENTILES)
     if low == high:  # nearly empty: only the few outliers differ
         low, high = values.min(), values.max()
     if low == high:
@@ -94,7 +90,7 @@ def _read_dicom(path: Path) -> tuple[np.ndarray, float | None]:
     if interpretation not in ("MONOCHROME1", "MONOCHROME2"):
         raise DataError(f"{path} is in colour ({interpretation}); export it as a grey image")
     values = pydicom.pixels.apply_modality_lut(data.pixel_array, data)
-    image = _windowed(_one_grey_channel(values, path), path)
+    image = _windowed(values, path)
     spacing = data.get("PixelSpacing") or data.get("ImagerPixelSpacing")
     return 1 - image if interpretation == "MONOCHROME1" else image, _square(spacing, path) if spacing else None
 
@@ -113,16 +109,12 @@ def _read_itk(path: Path) -> tuple[np.ndarray, float | None]:
     values = sitk.GetArrayFromImage(content)
     if values.ndim == 3 and values.shape[0] == 1:
         values = values[0]
-    return _windowed(_one_grey_channel(values, path), path), _square(content.GetSpacing()[:2], path)
-
-
-def _one_grey_channel(values: np.ndarray, path: Path) -> np.ndarray:
-    if values.ndim != 2:
-        raise DataError(f"{path} has shape {values.shape}; export one slice, in one grey channel")
-    return values
+    return _windowed(values, path), _square(content.GetSpacing()[:2], path)
 
 
 def _windowed(values: np.ndarray, path: Path) -> np.ndarray:
+    if values.ndim != 2:
+        raise DataError(f"{path} has shape {values.shape}; export one slice, in one grey channel")
     try:
         return window(values)
     except DataError as error:

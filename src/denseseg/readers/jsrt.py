@@ -29,10 +29,10 @@ from denseseg.anatomy import CHEST
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
 from denseseg.cases.masks import true_masks
-from denseseg.errors import DataError
+from denseseg.errors import DataError, explained
 from denseseg.files import read_png
 from denseseg.geometry.frame import Size, scale_points
-from denseseg.readers.files import Report, few, kept_image, verify_checksums
+from denseseg.readers.files import Report, few, kept_image, one_file_each, verify_checksums
 
 IMG_SIZE: Size = (2048, 2048)
 IMG_TOP = 4095  # 12 bit
@@ -65,7 +65,7 @@ def read_jsrt(
     converted: a folder that keeps the resized images as 16-bit PNG; those it already holds are not converted again.
 
     Metadata of a case: `split` (train or test, as in the paper: the first 160 cases in file-name order train) and
-    `stratum` (nodule or normal). Raises DataError that names the file and the mend.
+    `stratum` (nodule or normal). Raises DataError that names the file and how to fix it.
     """
     if size is not None and size < 8:
         raise DataError(f"size={size}: give at least 8 pixels a side")
@@ -77,7 +77,11 @@ def read_jsrt(
     cases = []
     for name in tqdm([name for name in paths if name in annotated], desc="JSRT", unit="image", disable=not progress):
         image = _image(paths[name], size, None if converted is None else Path(converted))
-        cases.append(_case(name, image, Path(landmarks), None if masks is None else Path(masks)))
+        side = len(image)
+        points = scale_points(read_landmarks(Path(landmarks), name), LANDMARK_FRAME, (side, side))
+        own = None if masks is None else read_masks(Path(masks), name, side)
+        metadata = {"stratum": "nodule" if name.startswith("JPCLN") else "normal"}
+        cases.append(Case(name, image, points, CHEST, own, FIELD_OF_VIEW / side, metadata))
     if not cases:
         raise DataError(f"none of the {len(annotated)} cases of {landmarks} is among the {len(paths)} images of {images}")
     report.kept = [case.id for case in cases]
@@ -87,38 +91,15 @@ def read_jsrt(
     return CaseSet("JSRT", CHEST, cases, INFO), report
 
 
-def _case(name: str, image: np.ndarray, landmarks: Path, masks: Path | None) -> Case:
-    """The case `name`, its landmarks and masks moved to the frame of its (S, S) image."""
-    size = len(image)
-    return Case(
-        id=name,
-        image=image,
-        landmarks=scale_points(read_landmarks(landmarks, name), LANDMARK_FRAME, (size, size)),
-        anatomy=CHEST,
-        masks=None if masks is None else read_masks(masks, name, size),
-        spacing=FIELD_OF_VIEW / size,
-        metadata={"stratum": "nodule" if name.startswith("JPCLN") else "normal"},
-    )
-
-
 # ---- images -----------------------------------------------------------------------------------------------------
 
 
 def find_images(folder: Path) -> dict[str, Path]:
     """Case id -> file, in file-name order. Raises DataError where there is none, or two for one case."""
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder; give the one that holds JPCLN001.IMG or JPCLN001.png, ...")
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        name = path.stem.upper()
-        if path.suffix.lower() not in (".img", ".png") or not CASE_NAME.fullmatch(name):
-            continue
-        if name in found:
-            raise DataError(f"{folder}: {found[name].name} and {path.name} are the same case; keep one of them")
-        found[name] = path
-    if not found:
-        raise DataError(f"{folder} holds no JSRT image; expected names are JPCLN001.IMG or JPCLN001.png, ...")
-    return dict(sorted(found.items()))
+    files = sorted((path.stem.upper(), path) for path in folder.glob("*") if path.suffix.lower() in (".img", ".png"))
+    known = [(name, path) for name, path in files if CASE_NAME.fullmatch(name)]
+    example = "JPCLN001.IMG or JPCLN001.png, ..."
+    return one_file_each(folder, known, example, f"no JSRT image; expected names are {example}", keep="one of them")
 
 
 def read_img_file(path: str | Path) -> np.ndarray:
@@ -127,45 +108,33 @@ def read_img_file(path: str | Path) -> np.ndarray:
     The file stores film density: dark film, such as the lungs, has large values. So grey = 1 - value / 4095.
     Raises DataError for a wrong number of bytes, or values beyond 12 bit.
     """
-    path = Path(path)
-    try:
-        raw = np.fromfile(path, dtype=">u2")
-        found = path.stat().st_size
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); check the path and its permissions") from None
+    with explained(f"{path} cannot be read", "check the path and its permissions", OSError):
+        raw, found = np.fromfile(path, dtype=">u2"), Path(path).stat().st_size
     expected = 2 * IMG_SIZE[0] * IMG_SIZE[1]
     if found != expected:
         raise DataError(f"{path} has {found} bytes instead of {expected} (2048 x 2048 of 2 bytes); copy or unpack it again")
     if raw.max() > IMG_TOP:
         swapped = raw.byteswap().max() <= IMG_TOP
-        mend = "its bytes are in little-endian order; use the original file" if swapped else "it is not a JSRT original"
-        raise DataError(f"{path} holds values up to {raw.max()}, a JSRT file at most {IMG_TOP}: {mend}")
+        cause = "its bytes are in little-endian order; use the original file" if swapped else "it is not a JSRT original"
+        raise DataError(f"{path} holds values up to {raw.max()}, a JSRT file at most {IMG_TOP}: {cause}")
     return 1 - raw.reshape(IMG_SIZE).astype(np.float32) / IMG_TOP
 
 
-def read_square_png(path: Path) -> np.ndarray:
-    """A converted copy as (S, S) float32 in [0, 1]. Raises DataError where it is not square."""
-    image = read_png(path)
-    if image.shape[0] != image.shape[1]:
-        raise DataError(
-            f"{path} has {image.shape[1]} x {image.shape[0]} pixels; JSRT is square: convert it again without cropping it"
-        )
-    return image
-
-
 def _image(path: Path, size: int | None, converted: Path | None) -> np.ndarray:
-    """The image at the wanted size, from the folder of converted images where it is there already."""
-    if size is None:
-        return _convert(path, None)
-    kept = None if converted is None else converted / f"{path.stem.upper()}.png"
-    return kept_image(kept, (size, size), lambda: _convert(path, size))
+    """The square image at the wanted size, from the folder of converted images where it is there already. Raises DataError."""
 
+    def convert() -> np.ndarray:
+        image = read_img_file(path) if path.suffix.lower() == ".img" else read_png(path)
+        height, width = image.shape
+        if height != width:
+            raise DataError(f"{path} has {width} x {height} pixels; JSRT is square: convert it again without cropping it")
+        if size in (None, height):
+            return image
+        return np.clip(resize(image, (size, size), order=1, anti_aliasing=size < height), 0, 1)
 
-def _convert(path: Path, size: int | None) -> np.ndarray:
-    image = read_img_file(path) if path.suffix.lower() == ".img" else read_square_png(path)
-    if size is None or size == len(image):
-        return image
-    return np.clip(resize(image, (size, size), order=1, anti_aliasing=size < len(image)), 0, 1)
+    if size is None or converted is None:
+        return convert()
+    return kept_image(converted / f"{path.stem.upper()}.png", (size, size), convert)
 
 
 # ---- landmarks --------------------------------------------------------------------------------------------------
@@ -176,8 +145,8 @@ def find_landmarks(folder: Path) -> set[str]:
     parts = [folder / part for part in FOLDERS.values()]
     if not any(part.is_dir() for part in parts):
         raise DataError(f"{folder} holds none of the folders {', '.join(FOLDERS.values())}; give the one that holds them")
-    names = {path.stem for part in parts for path in part.glob("*.npy")}
-    return {name for name in names if CASE_NAME.fullmatch(name)}  # the public folders hold other data sets too
+    files = (path for part in parts for path in part.glob("*.npy"))
+    return {path.stem for path in files if CASE_NAME.fullmatch(path.stem)}  # the public folders hold other data sets too
 
 
 def read_landmarks(folder: Path, name: str) -> np.ndarray:
@@ -195,10 +164,8 @@ def read_landmarks(folder: Path, name: str) -> np.ndarray:
 
 
 def _read_points(path: Path, count: int) -> np.ndarray:
-    try:
+    with explained(f"{path} cannot be read", "copy it again from the public landmark files"):
         points = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} cannot be read ({error}); copy it again from the public landmark files") from None
     if points.shape != (count, 2):
         raise DataError(f"{path} has shape {points.shape} instead of {(count, 2)}; check that it lies in the right folder")
     if not np.issubdtype(points.dtype, np.number) or not np.isfinite(points).all():
@@ -208,14 +175,12 @@ def _read_points(path: Path, count: int) -> np.ndarray:
 
 def _check_positions(points: np.ndarray, what: str) -> None:
     """Raise DataError where the frame or the axes of (166, 2) landmarks cannot be right."""
-    side = LANDMARK_FRAME[0]
-    if (points < -1).any() or (points > side + 1).any():  # comparisons with NaN are False: missing ones pass
-        raise DataError(
-            f"{what} span {np.nanmin(points):.0f}..{np.nanmax(points):.0f}; they must be in the frame of {side} x {side} pixels"
-        )
+    side, low, high = LANDMARK_FRAME[0], np.nanmin(points), np.nanmax(points)
+    if low < -1 or high > side + 1:
+        raise DataError(f"{what} span {low:.0f}..{high:.0f}; they must be in the frame of {side} x {side} pixels")
     if _implausible(points):
-        mend = "x and y are swapped" if not _implausible(points[:, ::-1]) else "check that the folders are not mixed up"
-        raise DataError(f"{what} have the right side right of the left, or the heart above a clavicle; {mend}")
+        cause = "x and y are swapped" if not _implausible(points[:, ::-1]) else "check that the folders are not mixed up"
+        raise DataError(f"{what} have the right side right of the left, or the heart above a clavicle; {cause}")
 
 
 def _implausible(points: np.ndarray) -> bool:
@@ -234,22 +199,15 @@ def _implausible(points: np.ndarray) -> bool:
 
 def read_masks(folder: Path, name: str, size: int) -> np.ndarray | None:
     """(5, size, size) bool from the SCR folder layout; None where a structure has no file in either fold."""
-    paths = [_mask_path(folder, structure, name) for structure in CHEST.names]
-    return np.stack([_read_mask(path, size) for path in paths if path]) if all(paths) else None
-
-
-def _mask_path(folder: Path, structure: str, name: str) -> Path | None:
-    candidates = (folder / fold / "masks" / structure / f"{name}.gif" for fold in ("fold1", "fold2"))
-    return next((path for path in candidates if path.exists()), None)
+    found = [sorted(folder.glob(f"fold[12]/masks/{structure}/{name}.gif")) for structure in CHEST.names]
+    return np.stack([_read_mask(files[0], size) for files in found]) if all(found) else None
 
 
 def _read_mask(path: Path, size: int) -> np.ndarray:
-    try:
+    with explained(f"{path} cannot be read", "copy it again"):
         mask = np.squeeze(imread(path))
-    except Exception as error:  # the image libraries raise many kinds for damaged files
-        raise DataError(f"{path} cannot be read ({type(error).__name__}: {error}); copy it again") from None
     if mask.ndim == 3:  # a GIF with a palette comes as colour
-        mask = mask.max(axis=2) if mask.shape[2] == 3 else mask[..., :3].max(axis=2)
+        mask = mask[..., :3].max(axis=2)
     if mask.ndim != 2 or mask.shape[0] != mask.shape[1]:
         raise DataError(f"{path} has shape {mask.shape}; an SCR mask is one square image")
     return resize((mask > 0).astype(np.float32), (size, size), order=1, anti_aliasing=size < len(mask)) >= 0.5
@@ -287,10 +245,8 @@ def _mean_grey(case: Case, structures: Iterable[str]) -> float:
 
 def _mark_split(cases: list[Case]) -> list[str]:
     """Set `split` of cases in file-name order; returns a note where it is not exactly the paper's."""
-    whole = len(cases) >= PAPER_CASES
-    n_train = PAPER_TRAIN if whole else round(len(cases) * PAPER_TRAIN / PAPER_CASES)
+    n_train = min(PAPER_TRAIN, round(len(cases) * PAPER_TRAIN / PAPER_CASES))
     for position, case in enumerate(cases):
         case.metadata["split"] = "train" if position < n_train else "test"
-    if whole:
-        return []
-    return [f"{len(cases)} of {PAPER_CASES} cases: the first {n_train} (share {PAPER_TRAIN}/{PAPER_CASES}) train, the rest test"]
+    note = f"{len(cases)} of {PAPER_CASES} cases: the first {n_train} (share {PAPER_TRAIN}/{PAPER_CASES}) train, the rest test"
+    return [note] if len(cases) < PAPER_CASES else []
