@@ -43,7 +43,7 @@ def told(error: ValidationError) -> str:
     return f"{field} {expected}{found}".strip() + (f" (and {more} more)" if more else "")
 
 
-def exit_status(prepare: Callable[[], None]) -> int:
+def exit_status(prepare: Callable[[], object]) -> int:
     """Run a script's work: 0, or 1 after an error told in one line, or 130 where the user stopped it."""
     try:
         prepare()
