@@ -25,6 +25,7 @@ from denseseg.course.folders import find_root
 from denseseg.course.notebooks import Status, read_status
 from denseseg.course.results_page import render_results
 from denseseg.course.vendor import vendor
+from denseseg.errors import DataError, exit_status
 
 BANNERS = {
     "smoke": """:::{warning}
@@ -38,7 +39,7 @@ page teach; they are not results. Those are in {doc}`/book/results`.
 }
 
 
-class StagingError(RuntimeError):
+class StagingError(DataError):
     """The book cannot be built. The message says what is missing and which command makes it."""
 
 
@@ -158,13 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--profile", default="course", help="course is the default")
     parser.add_argument("--partial", action="store_true", help="leave out what has not been run, and let warnings pass")
     options = parser.parse_args(arguments)
-    try:
-        index = build(find_root(), options.profile, options.partial)
-    except (StagingError, FileNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"\nThe book: {index}")
-    return 0
+    return exit_status(lambda: print(f"\nThe book: {build(find_root(), options.profile, options.partial)}"))
 
 
 if __name__ == "__main__":
