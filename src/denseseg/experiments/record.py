@@ -175,53 +175,36 @@ class StudyRecord(Origin):
 
 
 def make_record(
-    spec: Spec,
-    *,
-    data: CaseSet,
-    parts: Split,
-    table: pd.DataFrame,
-    recipe: Mapping[str, Any],
-    device: torch.device | str = "cpu",
-    history: pd.DataFrame | None = None,
-    **more: Any,
+    spec: Spec, *, data: CaseSet, parts: Split, table: pd.DataFrame, recipe: Mapping[str, Any], history: pd.DataFrame, **more: Any
 ) -> Record:
     """The record of one run, checked.
 
     data: all cases, at the size they were used; parts: how they were divided. table: of `evaluate` over `parts.test`.
-    recipe: every option of the method and its training. more: what `Record` has besides: parameters, seconds_train,
-    seconds_per_case, precision, notes, and data_sha256 where it is known already.
+    recipe: every option of the method and its training. history: a row per epoch. more: what `Record` has besides: parameters,
+    seconds_train, seconds_per_case, precision, notes, device (a torch device), and data_sha256 where it is known already.
     Raises DataError where the result is no valid record.
     """
     failures = table.groupby(["case", "structure"])["failed"].any().sum()
+    groups = summarise(table).dropna(subset="mean").groupby("group", sort=False)  # what nobody annotated is not recorded
+    metrics = {group: part.drop(columns="group").set_index("metric").to_dict("index") for group, part in groups}
     more |= {"n_train": len(parts.train), "n_validation": len(parts.validation), "n_test": len(parts.test), "failures": failures}
-    more |= {"history": [] if history is None else history.to_dict("records"), "metrics": _metrics(summarise(table))}
-    return _made(Record, data, device, spec=spec.model_dump(), size=data[0].size, recipe_settings=recipe, **more)
+    more |= {"spec": spec.model_dump(), "size": data[0].size, "recipe_settings": recipe, "metrics": metrics}
+    return _made(Record, data, history=history.to_dict("records"), **more)
 
 
-def study_record(
-    study: str, data: CaseSet, results: Mapping[str, Any], *, device: torch.device | str = "cpu", **more: Any
-) -> StudyRecord:
+def study_record(study: str, data: CaseSet, results: Mapping[str, Any], **more: Any) -> StudyRecord:
     """The record of one study.
 
     study: its short name, such as "bone age". data: the cases with images. results: give units in the names, as in `mae_months`;
-    NaN becomes null. more: what `StudyRecord` has besides: n, profile, seed, settings, notes, and source, which files in words, by
-    default the data set's own description.
+    NaN becomes null. more: what `StudyRecord` has besides: n, profile, seed, settings, notes, device (a torch device), and source,
+    which files in words, by default the data set's own description.
     Raises DataError where a name or the results are empty.
     """
-    return _made(StudyRecord, data, device, study=study, dataset=data.name, results=results, **more)
+    return _made(StudyRecord, data, study=study, dataset=data.name, results=results, **more)
 
 
-def _made(kind: type[Origin], data: CaseSet, device: torch.device | str, **fields: Any) -> Any:
+def _made(kind: type[Origin], data: CaseSet, device: torch.device | str = "cpu", **fields: Any) -> Any:
     source = data.info.get("copy") or data.info.get("source") or data.name
     origin = {"source": source, "synthetic": data.info.get("kind") == "phantom", "device": describe_device(device)}
     fields["data_sha256"] = fields.get("data_sha256") or data.fingerprint()
     return validated(kind, plain(origin | fields), "record")
-
-
-def _metrics(summary: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
-    """group -> metric -> the other columns of the summary."""
-    nested: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in summary.to_dict("records"):
-        if pd.notna(row["mean"]):  # a group that nobody annotated has nothing to record
-            nested.setdefault(row.pop("group"), {})[row.pop("metric")] = row
-    return nested
