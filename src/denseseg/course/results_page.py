@@ -99,9 +99,6 @@ def groups_of_runs(records: Iterable[Record]) -> list[list[Record]]:
     return sorted(groups.values(), key=lambda runs: min((numbers.mean for numbers in _numbers(runs, "tre")), default=math.inf))
 
 
-# ---- sections -------------------------------------------------------------------------------------------------------
-
-
 def _public(dataset: PublicDataset, records: list[Record]) -> str:
     parts = [f"## {dataset.title}", dataset.remarks]
     if not records:
@@ -142,11 +139,9 @@ def published_table(dataset: str, key: str) -> pd.DataFrame:
 
 def published_rows(table: pd.DataFrame, groups: Sequence[str], digits: int) -> list[list[str]]:
     """Method, "published" and a cell per group, as printed in the papers."""
-    rows = []
-    for method, part in table.groupby("method", sort=False):
-        cells = {row.group: format_mean_sd(row.mean, row.sd, digits) for row in part.itertuples()}
-        rows.append([str(method), "published", *(cells.get(group, "–") for group in groups)])
-    return rows
+    cells = table.assign(cell=[format_mean_sd(row.mean, row.sd, digits) for row in table.itertuples()])
+    wide = cells.pivot(index="method", columns="group", values="cell").reindex(table["method"].unique(), columns=groups)
+    return [[method, "published", *row] for method, *row in wide.fillna("–").itertuples()]
 
 
 def _study(record: StudyRecord) -> str:
@@ -194,9 +189,6 @@ def _runs(records: list[Record]) -> str:
         for run in sorted(records, key=lambda run: (run.toy, run.spec.dataset, run.spec.method, run.spec.recipe, run.spec.seed))
     ]
     return pipe_table(list(rows[0]), [list(row.values()) for row in rows])
-
-
-# ---- cells ----------------------------------------------------------------------------------------------------------
 
 
 def _label(runs: list[Record]) -> str:

@@ -60,19 +60,14 @@ def stage(root: Path, profile: str, partial: bool = False, folder: Path | None =
     shutil.copytree(root / "book", target / "book", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     (target / "notebooks").mkdir()
     toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
-    statuses, missing = [], []
-    for document in toc_files(toc):
-        name = Path(document).name
-        if document.startswith("notebooks/"):
-            status = read_status(executed, name)
-            statuses.append(status or Status(name, profile, "", "not run"))
-            if status is None or status.status != "passed":
-                missing.append(document)
-            else:
-                notebook = dressed(nbformat.read(executed / f"{name}.ipynb", as_version=4), profile)
-                nbformat.write(notebook, target / "notebooks" / f"{name}.ipynb")
-        elif not (root / f"{document}.md").is_file():
-            missing.append(document)
+    documents = toc_files(toc)
+    names = [Path(document).name for document in documents if document.startswith("notebooks/")]
+    statuses = [read_status(executed, name) or Status(name, profile, "", "not run") for name in names]
+    missing = [f"notebooks/{status.notebook}" for status in statuses if status.status != "passed"]
+    missing += [page for page in documents if not page.startswith("notebooks/") and not (root / f"{page}.md").is_file()]
+    for name in (status.notebook for status in statuses if status.status == "passed"):
+        notebook = dressed(nbformat.read(executed / f"{name}.ipynb", as_version=4), profile)
+        nbformat.write(notebook, target / "notebooks" / f"{name}.ipynb")
     if missing and not partial:
         run = f"python -m denseseg.course.notebooks --profile {profile}"
         raise StagingError(f"not there, or not run in profile {profile}: {', '.join(missing)}; notebooks are run by: {run}")

@@ -88,18 +88,16 @@ def per_landmark(predictions: Sequence[Any], cases: Sequence[Case], radii: Seque
         distances = landmark_distances(points, case.landmarks, case)
         raw.append(np.where(inside_image(case.landmarks, case.size), distances, np.nan))
         cut.append(metrics.clipped(raw[-1], case.size, case.spacing or 1.0))
-    each, pooled = (len(raw), -1), (-1, 1)
-    parts = [_statistics(np.reshape(raw, shape), np.reshape(cut, shape), radii) for shape in (each, pooled)]
+    shapes = (len(raw), -1), (-1, 1)  # each landmark, and all of them
+    parts = [_statistics(np.reshape(raw, shape), np.reshape(cut, shape), units[0], radii) for shape in shapes]
     table = pd.DataFrame([*names, ("all", None, "")], columns=["structure", "index", "label"]).astype({"index": "Int64"})
-    numbers = pd.concat(parts, ignore_index=True)
-    numbers.insert(3, "unit", units[0])
-    return table.join(numbers)
+    return table.join(pd.concat(parts, ignore_index=True))
 
 
-def _statistics(raw: np.ndarray, cut: np.ndarray, radii: Sequence[float]) -> pd.DataFrame:
+def _statistics(raw: np.ndarray, cut: np.ndarray, unit: str, radii: Sequence[float]) -> pd.DataFrame:
     """A row for each column of (M, K) distances, as they are and clipped."""
     values = pd.DataFrame(cut)
-    columns = {"mean": values.mean(), "sd": values.std(), "median": values.median(), "n": values.count()}
+    columns = {"mean": values.mean(), "sd": values.std(), "median": values.median(), "unit": unit, "n": values.count()}
     hits = {f"sdr_{r:g}": [100 * metrics.success_rate(column, r) for column in raw.T] for r in radii}
     return pd.DataFrame(columns | {"failures": np.isinf(raw).sum(0)} | hits)
 

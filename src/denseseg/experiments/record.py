@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 
 import pandas as pd
 import torch
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, StringConstraints, model_validator
 
 from denseseg.anatomy import Name
 from denseseg.cases.case_set import CaseSet, Split
@@ -29,10 +29,7 @@ from denseseg.experiments.provenance import current_commit, describe_device, ins
 from denseseg.files import plain
 
 TOY_PROFILES = ("smoke", "course")
-Count = Annotated[int, Field(ge=0)]
-Seconds = Annotated[float, Field(ge=0)]
 Hash = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
-Pixels = Annotated[int, Field(gt=0)]
 
 
 class Spec(BaseModel):
@@ -45,7 +42,7 @@ class Spec(BaseModel):
     model_config = ConfigDict(**STRICT, frozen=True)
 
     dataset: Name
-    size: tuple[Pixels, Pixels] | None = None
+    size: tuple[PositiveInt, PositiveInt] | None = None
     method: Name
     recipe: Name = "default"
     profile: Name
@@ -85,9 +82,9 @@ class Numbers(BaseModel):
     low: float | None
     high: float | None
     unit: Literal["mm", "px", "%"]
-    n: Count | None = None
-    missing: Count | None = None
-    failures: Count | None = None
+    n: NonNegativeInt | None = None
+    missing: NonNegativeInt | None = None
+    failures: NonNegativeInt | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Numbers:
@@ -123,15 +120,15 @@ class Record(Origin):
 
     spec: Spec
     data_sha256: Hash
-    size: tuple[Pixels, Pixels]
-    n_train: Count
-    n_validation: Count | None
-    n_test: Count
-    failures: Count
+    size: tuple[PositiveInt, PositiveInt]
+    n_train: NonNegativeInt
+    n_validation: NonNegativeInt | None
+    n_test: NonNegativeInt
+    failures: NonNegativeInt
     precision: str
-    parameters: Count
-    seconds_train: Seconds
-    seconds_per_case: Seconds
+    parameters: NonNegativeInt
+    seconds_train: NonNegativeFloat
+    seconds_per_case: NonNegativeFloat
     recipe_settings: dict[str, Any]
     metrics: dict[str, dict[str, Numbers]]
     history: list[dict[str, Any]] = []
@@ -159,7 +156,7 @@ class StudyRecord(Origin):
     dataset: Name
     profile: Name
     seed: int
-    n: Annotated[dict[str, Count], Field(min_length=1)]
+    n: Annotated[dict[str, NonNegativeInt], Field(min_length=1)]
     data_sha256: Hash | None
     settings: dict[str, Any] = {}
     results: Annotated[dict[str, Any], Field(min_length=1)]
