@@ -60,7 +60,7 @@ def explained(problem: str, fix: str, kinds: type[Exception] | tuple[type[Except
         raise DataError(f"{problem} ({type(error).__name__}: {first}); {fix}") from None
 
 
-def exit_status(prepare: Callable[[], None]) -> int:
+def exit_status(prepare: Callable[[], object]) -> int:
     """Run a script's work: 0, or 1 after an error told in one line, or 130 where the user stopped it."""
     try:
         prepare()

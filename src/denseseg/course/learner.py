@@ -15,6 +15,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from denseseg.course.folders import find_root
+from denseseg.errors import exit_status
 
 BLANK = "# YOUR SOLUTION HERE\nraise NotImplementedError"
 
@@ -35,19 +36,16 @@ def write_learner_edition(root: Path) -> list[Path]:
     """Write the learner edition of every notebook of the book, and return the files."""
     folder = root / "build" / "learner"
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for path in sorted((root / "notebooks").glob("*.ipynb")):
+    paths = sorted((root / "notebooks").glob("*.ipynb"))
+    for path in paths:
         nbformat.write(learner_edition(nbformat.read(path, as_version=4)), folder / path.name)
-        written.append(folder / path.name)
-    return written
+    return [folder / path.name for path in paths]
 
 
-def main() -> int:
-    root = find_root()
-    files = write_learner_edition(root)
-    print(f"{len(files)} notebooks without solutions: {(root / 'build' / 'learner').resolve()}")
-    return 0
+def main() -> None:
+    files = write_learner_edition(find_root())
+    print(f"{len(files)} notebooks without solutions: {find_root() / 'build' / 'learner'}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status(main))

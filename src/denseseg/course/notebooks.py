@@ -14,6 +14,7 @@ import ast
 import hashlib
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -72,18 +73,10 @@ def read_notebook(path: Path) -> Notebook:
     cell = next((c for c in content.cells if "parameters" in c.metadata.get("tags", [])), None)
     if cell is None:
         raise NotebookError(f"{path} has no cell tagged `parameters`; give it one that sets at least `profile`")
+    nodes = ast.walk(ast.parse(cell.source))
+    assigned = tuple(node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
     source = json.dumps([(c.cell_type, c.source, c.metadata.get("tags", [])) for c in content.cells])
-    needs = content.metadata.get("denseseg", {}).get("needs", [])
-    return Notebook(path, tuple(assigned_names(cell.source)), tuple(needs), source)
-
-
-def assigned_names(source: str) -> list[str]:
-    """The names that the top level of a piece of Python assigns, in order."""
-    targets: list[ast.expr] = []
-    for statement in ast.parse(source).body:
-        targets += statement.targets if isinstance(statement, ast.Assign) else []
-        targets += [statement.target] if isinstance(statement, ast.AnnAssign) else []
-    return [target.id for target in targets if isinstance(target, ast.Name)]
+    return Notebook(path, assigned, tuple(content.metadata.get("denseseg", {}).get("needs", [])), source)
 
 
 def find_notebooks(root: Path) -> dict[str, Notebook]:
@@ -98,26 +91,20 @@ def find_notebooks(root: Path) -> dict[str, Notebook]:
 
 def select(notebooks: dict[str, Notebook], only: Iterable[str]) -> list[str]:
     """Names of the notebooks that `only` asks for by number ("03"), name or file; all where it is empty."""
-    only = [Path(wish).stem for wish in only]
-    for wish in only:
-        if not any(matches(name, wish) for name in notebooks):
+    chosen: set[str] = set()
+    for wish in (Path(text).stem for text in only):
+        found = {name for name in notebooks if wish in (name, name.split("_")[0])}
+        if not found:
             raise NotebookError(f"there is no notebook {wish!r}; there are: {', '.join(notebooks)}")
-    return [name for name in notebooks if not only or any(matches(name, wish) for wish in only)]
-
-
-def matches(name: str, wish: str) -> bool:
-    return name == wish or name.split("_")[0] == wish
+        chosen |= found
+    return [name for name in notebooks if name in chosen or not chosen]
 
 
 def with_needs(notebooks: dict[str, Notebook], names: Iterable[str]) -> dict[str, Notebook]:
     """The named notebooks and all that they need, directly or not, in the book's order."""
-    wanted: set[str] = set()
-    stack = list(names)
-    while stack:
-        name = stack.pop()
-        if name not in wanted:
-            wanted.add(name)
-            stack += notebooks[name].needs
+    wanted = list(names)
+    for name in wanted:  # the list grows as it is read
+        wanted += [need for need in notebooks[name].needs if need not in wanted]
     return {name: notebook for name, notebook in notebooks.items() if name in wanted}
 
 
@@ -156,40 +143,27 @@ def read_status(folder: Path, name: str) -> Status | None:
         return None
 
 
-def is_fresh(folder: Path, name: str, fingerprint: str) -> bool:
-    status = read_status(folder, name)
-    passed = status is not None and status.status == "passed" and status.fingerprint == fingerprint
-    return passed and (folder / f"{name}.ipynb").is_file()
-
-
 def execute(notebook: Notebook, folder: Path, profile: str, parameters: dict[str, Any], fingerprint: str) -> Status:
     """Execute one notebook, in the folder it lies in, and keep its copy and its status in `folder`."""
     print(f"  start  {notebook.name}", flush=True)
-    (folder / f"{notebook.name}.json").unlink(missing_ok=True)  # no status is left where the run is interrupted
+    copy, record = folder / f"{notebook.name}.ipynb", folder / f"{notebook.name}.json"
+    record.unlink(missing_ok=True)  # no status is left where the run is interrupted
     start, status, error = time.perf_counter(), "passed", ""
+    kernel = {"kernel_name": "python3", "language": "python", "cwd": notebook.path.parent}
     try:
-        papermill.execute_notebook(
-            notebook.path,
-            folder / f"{notebook.name}.ipynb",
-            parameters,
-            kernel_name="python3",
-            language="python",
-            progress_bar=False,
-            cwd=notebook.path.parent,
-        )
+        papermill.execute_notebook(notebook.path, copy, parameters, progress_bar=False, **kernel)
     except PapermillExecutionError as failure:
         status, error = "failed", f"In [{failure.exec_count}]: {last_lines(failure.traceback) or failure.evalue}"
     except Exception as failure:  # the kernel died, or the notebook is malformed
         status, error = "failed", f"{type(failure).__name__}: {failure}"
     result = Status(notebook.name, profile, fingerprint, status, round(time.perf_counter() - start, 1), error)
-    (folder / f"{notebook.name}.json").write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
+    record.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
     return result
 
 
 def last_lines(traceback: Sequence[str], count: int = 12) -> str:
     """The end of a kernel's traceback, without colours."""
-    text = "\n".join(traceback)
-    plain = "".join(part.partition("m")[2] if n else part for n, part in enumerate(text.split("\x1b[")))
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(traceback))
     return "\n".join(plain.strip().splitlines()[-count:])
 
 
@@ -200,8 +174,7 @@ def set_environment(kernels: Path, jobs: int) -> None:
     write_kernel_spec(kernels / "kernels" / "python3", extra_arguments=["--log-level=ERROR"])
     os.environ["JUPYTER_PATH"] = os.pathsep.join([str(kernels), os.environ.get("JUPYTER_PATH", "")]).strip(os.pathsep)
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = threads
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads))
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
 
 
@@ -227,11 +200,12 @@ def run_all(
             waiting += sorter.get_ready()
             while waiting and len(running) < jobs:
                 name = waiting.pop(0)
+                kept = read_status(folder, name)
                 broken = [need for need in notebooks[name].needs if ended[need].status != "passed"]
                 if broken:
                     end(Status(name, profile, prints[name], "not run", error=f"needs {', '.join(broken)}"), "not run")
-                elif is_fresh(folder, name, prints[name]) and (status := read_status(folder, name)):
-                    end(status, "kept ")
+                elif kept and (kept.status, kept.fingerprint) == ("passed", prints[name]) and (folder / f"{name}.ipynb").is_file():
+                    end(kept, "kept ")
                 else:
                     running.add(pool.submit(execute, notebooks[name], folder, profile, parameters[name], prints[name]))
             if running:

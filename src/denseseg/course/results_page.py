@@ -18,11 +18,11 @@ from statistics import fmean
 
 import pandas as pd
 
-from denseseg.errors import DataError
+from denseseg.errors import DataError, exit_status
 from denseseg.evaluation.metrics import METRICS, metric
 from denseseg.evaluation.tables import format_mean_sd, pipe_table
 from denseseg.experiments.published import published
-from denseseg.experiments.record import Record, StudyRecord
+from denseseg.experiments.record import Numbers, Record, StudyRecord
 from denseseg.experiments.store import read_records, read_studies
 from denseseg.experiments.tables import method_title
 from denseseg.studies import bone_age, lung_points
@@ -31,19 +31,21 @@ COMPARED = ("tre", "asd_one_way_published", "dsc")
 FURTHER = ("asd_one_way", "assd", "hd95", "sdr_2", "sdr_4", "sdr_10")
 STUDIES = {"new landmarks": lung_points.table, "bone age": bone_age.table}  # name in the record -> its results as markdown
 TOY = "TOY"
+TOY_WARNING = """```{warning}
+Toy runs: a phantom, or a small network trained for minutes. They show that the code runs and how methods behave. Never compare \
+them with a row above.
+```"""
+EVERY_RUN = "One line a record; the file holds the rest, library versions included."
 
 
 @dataclass(frozen=True)
 class PublicDataset:
-    """A public data set with published results: `name` as its reader gives it, and what to know beside its tables.
+    """A public data set with published results, and what to know beside its tables."""
 
-    digits: of the published numbers, as printed.
-    """
-
-    name: str
+    name: str  # as its reader gives it
     title: str
     remarks: str
-    digits: int = 1
+    digits: int = 1  # of the published numbers, as printed
 
 
 PUBLIC_DATASETS = (
@@ -76,13 +78,15 @@ def render_results(folder: str | Path) -> str:
 
     Raises DataError that names the file where a record is broken.
     """
-    records = read_records(folder)
-    known = {dataset.name for dataset in PUBLIC_DATASETS}
-    real = [record for record in records if not record.toy]
-    parts = [_public(dataset, [r for r in real if r.spec.dataset == dataset.name]) for dataset in PUBLIC_DATASETS]
-    parts += [_others([r for r in real if r.spec.dataset not in known]), render_studies(read_studies(folder))]
-    parts += [_toys([record for record in records if record.toy]), _runs(records)]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    records, studies, known = read_records(folder), read_studies(folder), {dataset.name for dataset in PUBLIC_DATASETS}
+    real, toys = [run for run in records if not run.toy], [run for run in records if run.toy]
+    others = [run for run in real if run.spec.dataset not in known]
+    parts = [_public(dataset, [run for run in real if run.spec.dataset == dataset.name]) for dataset in PUBLIC_DATASETS]
+    parts += ["## Other data sets", _own_table(others, METRICS)] if others else []
+    parts += ["## Studies", *(_study(record) for record in studies)] if studies else []
+    parts += [f"## {TOY} runs", TOY_WARNING, _own_table(toys, METRICS, mark=f"{TOY}: ")] if toys else []
+    parts += ["## Every run", EVERY_RUN, _runs(records)] if records else []
+    return "\n\n".join(parts) + "\n"
 
 
 def groups_of_runs(records: Iterable[Record]) -> list[list[Record]]:
@@ -92,10 +96,7 @@ def groups_of_runs(records: Iterable[Record]) -> list[list[Record]]:
         same = record.model_dump(mode="json", include={"spec", "size", "n_train", "data_sha256", "recipe_settings"})
         del same["spec"]["seed"]
         groups.setdefault(json.dumps(same, sort_keys=True), []).append(record)
-    return sorted(groups.values(), key=lambda runs: min(_values(runs, "average", "tre"), default=math.inf))
-
-
-# ---- sections -------------------------------------------------------------------------------------------------------
+    return sorted(groups.values(), key=lambda runs: min((numbers.mean for numbers in _numbers(runs, "tre")), default=math.inf))
 
 
 def _public(dataset: PublicDataset, records: list[Record]) -> str:
@@ -112,19 +113,19 @@ def _public(dataset: PublicDataset, records: list[Record]) -> str:
 
 def _compared(key: str, dataset: PublicDataset, records: list[Record]) -> str:
     """One metric: our runs, then the published rows; empty where neither has it."""
-    ours = [runs for runs in groups_of_runs(records) if _values(runs, "average", key)]
+    ours = [runs for runs in groups_of_runs(records) if _numbers(runs, key)]
     theirs = published_table(dataset.name, key)
     groups = [*theirs["group"].unique(), *(group for runs in ours for group in runs[0].metrics)]
     groups = sorted(dict.fromkeys(groups), key=lambda group: group == "average")
     if not groups:
         return ""
-    measure, unit = metric(key), theirs["unit"].iloc[0] if len(theirs) else _unit(ours[0], key)
+    measure, unit = metric(key), theirs["unit"].iloc[0] if len(theirs) else _numbers(ours[0], key)[0].unit
     rows = [
-        [_label(runs), f"ours: {_setting(runs)}", *(_cell(runs, group, key, unit=_unit(runs, key) != unit) for group in groups)]
-        for runs in ours
+        [_label(runs), f"ours: {_setting(runs)}", *(_cell(_numbers(runs, key, group), unit) for group in groups)] for runs in ours
     ]
     rows += published_rows(theirs, groups, dataset.digits)
-    source = f" Published rows: {_cited(theirs['source'].unique())}." if len(theirs) else ""
+    cited = ", and ".join("{{cite:t}}`{}`, {}".format(*source.split(", ")) for source in theirs["source"].unique())
+    source = f" Published rows: {cited}." if cited else ""
     caption = f"**{measure.title}, {unit}; {measure.better} is better.** {measure.words}.{source}"
     return f"{caption}\n\n" + pipe_table(["method", "source", *groups], rows)
 
@@ -138,55 +139,29 @@ def published_table(dataset: str, key: str) -> pd.DataFrame:
 
 def published_rows(table: pd.DataFrame, groups: Sequence[str], digits: int) -> list[list[str]]:
     """Method, "published" and a cell per group, as printed in the papers."""
-    rows = []
-    for method, part in table.groupby("method", sort=False):
-        cells = {row.group: format_mean_sd(row.mean, row.sd, digits) for row in part.itertuples()}
-        rows.append([str(method), "published", *(cells.get(group, "–") for group in groups)])
-    return rows
-
-
-def _cited(sources: Iterable[str]) -> str:
-    return ", and ".join("{{cite:t}}`{}`, {}".format(*source.split(", ")) for source in sources)
-
-
-def _others(records: list[Record]) -> str:
-    return "## Other data sets\n\n" + _own_table(records, METRICS) if records else ""
-
-
-def render_studies(records: Iterable[StudyRecord]) -> str:
-    """The section "Studies" as MyST markdown; empty where nothing is recorded. Raises DataError where a study is not known."""
-    parts = [_study(record) for record in records]
-    return "\n\n".join(["## Studies", *parts]) if parts else ""
+    cells = table.assign(cell=[format_mean_sd(row.mean, row.sd, digits) for row in table.itertuples()])
+    wide = cells.pivot(index="method", columns="group", values="cell").reindex(table["method"].unique(), columns=groups)
+    return [[method, "published", *row] for method, *row in wide.fillna("–").itertuples()]
 
 
 def _study(record: StudyRecord) -> str:
+    """One study's section. Raises DataError where the study is not known."""
     try:
         body = STUDIES[record.study](record.results)
     except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{record.path()} holds no study that this page knows ({error!r}); run the study again or remove it"
-        ) from None
+        name = record.path()
+        raise DataError(f"{name} holds no study that this page knows ({error!r}); run the study again or remove it") from None
     n = ", ".join(f"{count} {part.replace('_', ' ')}" for part, count in record.n.items())
     source = f"{record.source}; {record.profile} profile, seed {record.seed}, {n}; commit `{record.commit[:10]}`"
-    toy = "TOY: " if record.toy else ""
+    toy = f"{TOY}: " if record.toy else ""
     return f"### {toy}{record.study.capitalize()} ({record.dataset})\n\n{body}\n\n{source}. {record.notes}".rstrip()
-
-
-def _toys(records: list[Record]) -> str:
-    if not records:
-        return ""
-    warning = (
-        "```{warning}\nToy runs: a phantom, or a small network trained for minutes. They show that the code runs and how "
-        "methods behave. Never compare them with a row above.\n```"
-    )
-    return f"## {TOY} runs\n\n{warning}\n\n{_own_table(records, METRICS, mark=f'{TOY}: ')}"
 
 
 def _own_table(records: list[Record], keys: Collection[str], mark: str = "") -> str:
     """Averages of our runs, without published rows; only metrics that one of them has."""
-    keys = [key for key in keys if _values(records, "average", key)]
+    keys = [key for key in keys if _numbers(records, key)]
     rows = [
-        [mark + _label(runs), runs[0].spec.dataset, _setting(runs), *(_cell(runs, "average", key, unit=True) for key in keys)]
+        [mark + _label(runs), runs[0].spec.dataset, _setting(runs), *(_cell(_numbers(runs, key)) for key in keys)]
         for runs in groups_of_runs(records)
     ]
     return pipe_table(["method", "data", "setting", *(metric(key).title for key in keys)], rows)
@@ -194,33 +169,26 @@ def _own_table(records: list[Record], keys: Collection[str], mark: str = "") -> 
 
 def _runs(records: list[Record]) -> str:
     """Every run with what is needed to make it again."""
-    if not records:
-        return ""
     rows = [
-        [
-            ("" if not r.toy else f"{TOY}: ") + _label([r]),
-            r.spec.profile,
-            str(r.spec.seed),
-            _interval(r),
-            f"{r.n_train} + {r.n_test}",
-            str(r.failures),
-            _count(r.parameters),
-            _duration(r.seconds_train),
-            f"{1000 * r.seconds_per_case:.0f} ms",
-            r.device,
-            f"`{r.commit[:10]}`" + (" + changes" if r.commit.endswith("+changes") else ""),
-            f"{r.source} (`{r.data_sha256[:10]}`)",
-            f"`{r.spec.path().as_posix()}`",
-            " ".join(text for text in (r.notes, r.migrated and f"Migrated {r.migrated}.") if text),
-        ]
-        for r in sorted(records, key=lambda r: (r.toy, r.spec.dataset, r.spec.method, r.spec.recipe, r.spec.seed))
+        {
+            "method": (f"{TOY}: " if run.toy else "") + _label([run]),
+            "profile": run.spec.profile,
+            "seed": str(run.spec.seed),
+            "average TRE [95 % interval]": _interval(run),
+            "training + test cases": f"{run.n_train} + {run.n_test}",
+            "failed structures": str(run.failures),
+            "parameters": f"{run.parameters / 1e6:.2f} M" if run.parameters >= 1e5 else f"{run.parameters:,.0f}",
+            "training": f"{run.seconds_train:.0f} s" if run.seconds_train < 120 else f"{run.seconds_train / 60:.0f} min",
+            "a case": f"{1000 * run.seconds_per_case:.0f} ms",
+            "device": run.device,
+            "commit": f"`{run.commit[:10]}`" + (" + changes" if run.commit.endswith("+changes") else ""),
+            "data": f"{run.source} (`{run.data_sha256[:10]}`)",
+            "record": f"`{run.spec.path().as_posix()}`",
+            "notes": " ".join(text for text in (run.notes, run.migrated and f"Migrated {run.migrated}.") if text),
+        }
+        for run in sorted(records, key=lambda run: (run.toy, run.spec.dataset, run.spec.method, run.spec.recipe, run.spec.seed))
     ]
-    header = ["method", "profile", "seed", "average TRE [95 % interval]", "training + test cases", "failed structures"]
-    header += ["parameters", "training", "a case", "device", "commit", "data", "record", "notes"]
-    return "## Every run\n\nOne line a record; the file holds the rest, library versions included.\n\n" + pipe_table(header, rows)
-
-
-# ---- cells ----------------------------------------------------------------------------------------------------------
+    return pipe_table(list(rows[0]), [list(row.values()) for row in rows])
 
 
 def _label(runs: list[Record]) -> str:
@@ -228,53 +196,37 @@ def _label(runs: list[Record]) -> str:
 
 
 def _setting(runs: list[Record]) -> str:
-    run = runs[0]
-    height, width = run.size
+    spec, (height, width) = runs[0].spec, runs[0].size
+    options = {"fold": spec.fold, "draw": spec.draw}
+    further = "".join(f", {name} {value}" for name, value in options.items() if value is not None)
+    further += "".join(f", {name} = {value}" for name, value in spec.options.items())
     seeds = "1 seed" if len(runs) == 1 else f"{len(runs)} seeds"
-    further = f", fold {run.spec.fold}" if run.spec.fold is not None else ""
-    further += f", draw {run.spec.draw}" if run.spec.draw is not None else ""
-    further += "".join(f", {name} = {value}" for name, value in run.spec.options.items())
-    return f"{run.spec.profile} profile, {height} × {width} px, {run.spec.split} split{further}, {seeds}"
+    return f"{spec.profile} profile, {height} × {width} px, {spec.split} split{further}, {seeds}"
 
 
-def _values(runs: list[Record], group: str, key: str, statistic: str = "mean") -> list[float]:
-    """The statistic of each run that has it."""
-    numbers = [run.metrics[group][key] for run in runs if key in run.metrics.get(group, {})]
-    return [value for value in (getattr(n, statistic) for n in numbers) if value is not None]
+def _numbers(runs: Iterable[Record], key: str, group: str = "average") -> list[Numbers]:
+    """A metric of a group, of each run that has it."""
+    return [run.metrics[group][key] for run in runs if key in run.metrics.get(group, {})]
 
 
-def _unit(runs: list[Record], key: str) -> str:
-    return next((run.metrics["average"][key].unit for run in runs if key in run.metrics["average"]), "")
-
-
-def _cell(runs: list[Record], group: str, key: str, unit: bool = False) -> str:
-    """`mean ± SD over images (lowest..highest seed)`, or a dash."""
-    means, deviations = _values(runs, group, key), _values(runs, group, key, "sd")
-    if not means:
+def _cell(seeds: list[Numbers], unit: str = "") -> str:
+    """`mean ± SD over images (lowest..highest seed)`, with the unit where it is not the given one; or a dash."""
+    if not seeds:
         return "–"
-    digits = 1 if _unit(runs, key) == "%" else 2
-    text = f"{fmean(means):.{digits}f}"
-    if deviations:
-        text += f" ± {fmean(deviations):.{digits}f}"
+    own, digits = seeds[0].unit, 1 if seeds[0].unit == "%" else 2
+    means, deviations = [one.mean for one in seeds], [one.sd for one in seeds if one.sd is not None]
+    text = format_mean_sd(fmean(means), fmean(deviations) if deviations else None, digits)
     if len(means) > 1:
         text += f" ({min(means):.{digits}f}..{max(means):.{digits}f})"
-    return f"{text} {_unit(runs, key)}".rstrip() if unit else text
+    return text if own == unit else f"{text} {own}"
 
 
 def _interval(run: Record) -> str:
-    values = [_values([run], "average", "tre", statistic) for statistic in ("mean", "low", "high")]
-    if not values[0]:
+    tre = run.metrics["average"].get("tre")
+    if tre is None:
         return "–"
-    low_high = f" [{values[1][0]:.2f}, {values[2][0]:.2f}]" if values[1] and values[2] else ""
-    return f"{values[0][0]:.2f}{low_high} {_unit([run], 'tre')}".rstrip()
-
-
-def _count(number: int) -> str:
-    return f"{number / 1e6:.2f} M" if number >= 1e5 else f"{number:,.0f}"
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    interval = f" [{tre.low:.2f}, {tre.high:.2f}]" if tre.low is not None and tre.high is not None else ""
+    return f"{tre.mean:.2f}{interval} {tre.unit}"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -282,12 +234,8 @@ def main(arguments: Sequence[str]) -> int:
     if len(arguments) != 2:
         print("usage: python -m denseseg.course.results_page RESULTS_FOLDER OUT.md", file=sys.stderr)
         return 2
-    Path(arguments[1]).write_text(render_results(arguments[0]), encoding="utf-8")
-    return 0
+    return exit_status(lambda: Path(arguments[1]).write_text(render_results(arguments[0]), encoding="utf-8"))
 
 
 if __name__ == "__main__":
-    try:
-        raise SystemExit(main(sys.argv[1:]))
-    except DataError as error:
-        raise SystemExit(f"error: {error}") from None
+    sys.exit(main(sys.argv[1:]))

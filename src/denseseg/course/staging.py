@@ -25,6 +25,7 @@ from denseseg.course.folders import find_root
 from denseseg.course.notebooks import Status, read_status
 from denseseg.course.results_page import render_results
 from denseseg.course.vendor import vendor
+from denseseg.errors import DataError, exit_status
 
 BANNERS = {
     "smoke": """:::{warning}
@@ -38,7 +39,7 @@ page teach; they are not results. Those are in {doc}`/book/results`.
 }
 
 
-class StagingError(RuntimeError):
+class StagingError(DataError):
     """The book cannot be built. The message says what is missing and which command makes it."""
 
 
@@ -59,19 +60,14 @@ def stage(root: Path, profile: str, partial: bool = False, folder: Path | None =
     shutil.copytree(root / "book", target / "book", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     (target / "notebooks").mkdir()
     toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
-    statuses, missing = [], []
-    for document in toc_files(toc):
-        name = Path(document).name
-        if document.startswith("notebooks/"):
-            status = read_status(executed, name)
-            statuses.append(status or Status(name, profile, "", "not run"))
-            if status is None or status.status != "passed":
-                missing.append(document)
-            else:
-                notebook = dressed(nbformat.read(executed / f"{name}.ipynb", as_version=4), profile)
-                nbformat.write(notebook, target / "notebooks" / f"{name}.ipynb")
-        elif not (root / f"{document}.md").is_file():
-            missing.append(document)
+    documents = toc_files(toc)
+    names = [Path(document).name for document in documents if document.startswith("notebooks/")]
+    statuses = [read_status(executed, name) or Status(name, profile, "", "not run") for name in names]
+    missing = [f"notebooks/{status.notebook}" for status in statuses if status.status != "passed"]
+    missing += [page for page in documents if not page.startswith("notebooks/") and not (root / f"{page}.md").is_file()]
+    for name in (status.notebook for status in statuses if status.status == "passed"):
+        notebook = dressed(nbformat.read(executed / f"{name}.ipynb", as_version=4), profile)
+        nbformat.write(notebook, target / "notebooks" / f"{name}.ipynb")
     if missing and not partial:
         run = f"python -m denseseg.course.notebooks --profile {profile}"
         raise StagingError(f"not there, or not run in profile {profile}: {', '.join(missing)}; notebooks are run by: {run}")
@@ -158,13 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--profile", default="course", help="course is the default")
     parser.add_argument("--partial", action="store_true", help="leave out what has not been run, and let warnings pass")
     options = parser.parse_args(arguments)
-    try:
-        index = build(find_root(), options.profile, options.partial)
-    except (StagingError, FileNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"\nThe book: {index}")
-    return 0
+    return exit_status(lambda: print(f"\nThe book: {build(find_root(), options.profile, options.partial)}"))
 
 
 if __name__ == "__main__":

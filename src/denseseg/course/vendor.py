@@ -66,7 +66,5 @@ def anywidget_module() -> Path:
 
 def copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    if source.is_dir():
-        shutil.copytree(source, target)
-    else:
-        shutil.copy2(source, target)
+    duplicate = shutil.copytree if source.is_dir() else shutil.copy2
+    duplicate(source, target)

@@ -16,15 +16,10 @@ class KnowsCorrespondence(Protocol):
 
     def material(self, structure_index: int, points: np.ndarray) -> np.ndarray:
         """(P, 2) image pixels -> (P, 2) canonical pixels."""
-        ...
 
 
 def dense_correspondence_error(
-    phantom: KnowsCorrespondence,
-    template: Template,
-    uv: Any,
-    mask: Any,
-    to_template: Callable[[int, np.ndarray], np.ndarray] | None = None,
+    phantom: KnowsCorrespondence, template: Template, uv: Any, mask: Any, to_template: Callable | None = None
 ) -> pd.DataFrame:
     """Distance between the place in the template that a map gives to each pixel, and the true place.
 

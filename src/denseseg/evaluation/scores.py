@@ -88,23 +88,18 @@ def per_landmark(predictions: Sequence[Any], cases: Sequence[Case], radii: Seque
         distances = landmark_distances(points, case.landmarks, case)
         raw.append(np.where(inside_image(case.landmarks, case.size), distances, np.nan))
         cut.append(metrics.clipped(raw[-1], case.size, case.spacing or 1.0))
-    each, pooled = (len(raw), -1), (-1, 1)
-    parts = [_statistics(np.reshape(raw, shape), np.reshape(cut, shape), radii) for shape in (each, pooled)]
+    shapes = (len(raw), -1), (-1, 1)  # each landmark, and all of them
+    parts = [_statistics(np.reshape(raw, shape), np.reshape(cut, shape), units[0], radii) for shape in shapes]
     table = pd.DataFrame([*names, ("all", None, "")], columns=["structure", "index", "label"]).astype({"index": "Int64"})
-    numbers = pd.concat(parts, ignore_index=True)
-    numbers.insert(3, "unit", units[0])
-    return table.join(numbers)
+    return table.join(pd.concat(parts, ignore_index=True))
 
 
-def _statistics(raw: np.ndarray, cut: np.ndarray, radii: Sequence[float]) -> pd.DataFrame:
+def _statistics(raw: np.ndarray, cut: np.ndarray, unit: str, radii: Sequence[float]) -> pd.DataFrame:
     """A row for each column of (M, K) distances, as they are and clipped."""
     values = pd.DataFrame(cut)
-    columns = {"mean": values.mean(), "sd": values.std(), "median": values.median(), "n": values.count()}
+    columns = {"mean": values.mean(), "sd": values.std(), "median": values.median(), "unit": unit, "n": values.count()}
     hits = {f"sdr_{r:g}": [100 * metrics.success_rate(column, r) for column in raw.T] for r in radii}
     return pd.DataFrame(columns | {"failures": np.isinf(raw).sum(0)} | hits)
-
-
-# ---- what fits, what is there ---------------------------------------------------------------------------------------
 
 
 def _check(predictions: Sequence[Any], cases: Sequence[Case]) -> None:
@@ -113,19 +108,14 @@ def _check(predictions: Sequence[Any], cases: Sequence[Case]) -> None:
     if len({prediction.landmarks is None for prediction in predictions}) > 1:
         raise DataError("some predictions have landmarks and some None; mark failed landmarks with NaN, not with None")
     for prediction, case in zip(predictions, cases, strict=True):
-        _check_shape("landmarks", prediction.landmarks, case.landmarks.shape, case)
-        _check_shape("masks", prediction.masks, (len(case.anatomy), *case.size), case)
-        _check_shape("presence", getattr(prediction, "presence", None), (len(case.anatomy),), case)
+        n = len(case.anatomy)
+        for what, expected in {"landmarks": case.landmarks.shape, "masks": (n, *case.size), "presence": (n,)}.items():
+            array = getattr(prediction, what, None)
+            if array is not None and np.shape(array) != expected:
+                wrong = f"predicted {what} have shape {np.shape(array)}, the case needs {expected}"
+                raise DataError(f"case {case.id}: {wrong}; predict in the case's own pixels and anatomy")
         if prediction.landmarks is None and prediction.masks is None:
             raise DataError(f"case {case.id}: the prediction has neither landmarks nor masks; give one of them")
-
-
-def _check_shape(what: str, array: np.ndarray | None, expected: tuple[int, ...], case: Case) -> None:
-    if array is not None and np.shape(array) != expected:
-        raise DataError(
-            f"case {case.id}: predicted {what} have shape {np.shape(array)}, the case needs {expected}; "
-            "predict in the case's own pixels and anatomy"
-        )
 
 
 def _unit(case: Case) -> str:
@@ -150,9 +140,6 @@ def _answer(prediction: Any, case: Case) -> tuple[np.ndarray | None, np.ndarray,
     if landmarks is not None:
         landmarks = np.where(absent[case.anatomy.membership, None], np.nan, landmarks)
     return landmarks, masks & ~absent[:, None, None], absent
-
-
-# ---- scores ---------------------------------------------------------------------------------------------------------
 
 
 def _case_rows(prediction: Any, case: Case, lacking: bool, radii: Sequence[float]) -> Iterator[tuple]:
@@ -222,11 +209,8 @@ def outline_scores(
     if points is None:
         points = metrics.sample_outline(predicted_outline, step=1.0) if predicted_outline else np.full((1, 2), np.nan)
     known, spacing = bool(true_outline) and true_mask.any(), case.spacing or 1.0
-    distances = {
-        "asd_one_way": metrics.distance_to_outline(points, true_outline),
-        "asd_one_way_published": metrics.distance_map_values(points, true_mask),
-    }
-    for metric, values in distances.items():
+    exact, by_pixels = metrics.distance_to_outline(points, true_outline), metrics.distance_map_values(points, true_mask)
+    for metric, values in (("asd_one_way", exact), ("asd_one_way_published", by_pixels)):
         yield _mean_score(metric, np.nan_to_num(values, nan=np.inf) * spacing if known else np.empty(0), case)
 
 

@@ -87,10 +87,8 @@ def compare_methods(
         raise DataError(f"unknown reference {reference!r}; there are: {', '.join(tables)}")
     base = per_case(tables[reference], metric, group)
     rows = []
-    for name, table in tables.items():
-        if name == reference:
-            continue
-        values = per_case(table, metric, group)
+    for name in (name for name in tables if name != reference):
+        values = per_case(tables[name], metric, group)
         if set(values.index) != set(base.index):
             raise DataError(f"{name} and {reference} were evaluated on different cases; paired tests need the same ones")
         rows.append((name, *paired_difference(values[base.index].to_numpy(), base.to_numpy(), seed=seed)))

@@ -10,6 +10,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "published": ["published"],
         "record": ["Record", "Spec", "StudyRecord", "make_record", "study_record"],
         "store": ["read_records", "read_studies", "write_record", "write_study"],
-        "tables": ["comparison_table", "is_toy", "results_table", "run_title"],
+        "tables": ["comparison_table", "results_table", "run_title"],
     },
 )

@@ -72,20 +72,10 @@ def run_experiment(
         save_method(method, own / "weights.safetensors")
     table, seconds_per_case = evaluate_method(method, parts.test)
     record = make_record(
-        spec,
-        data=cases,
-        data_sha256=data,
-        parts=parts,
-        table=table,
-        parameters=method.parameters,
-        seconds_train=seconds,
-        seconds_per_case=seconds_per_case,
-        device=run.resolved_device,
-        precision=run.resolved_precision,
-        recipe=asdict(recipe),  # type: ignore[call-overload]
-        history=history,
-        notes=notes,
-    )
+        spec, data=cases, data_sha256=data, parts=parts, table=table, parameters=method.parameters, history=history,
+        seconds_train=seconds, seconds_per_case=seconds_per_case, device=run.resolved_device, precision=run.resolved_precision,
+        recipe=asdict(recipe), notes=notes,  # type: ignore[call-overload]
+    )  # fmt: skip
     return Experiment(method, parts, history, table, record)
 
 

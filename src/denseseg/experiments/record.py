@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 
 import pandas as pd
 import torch
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, StringConstraints, model_validator
 
 from denseseg.anatomy import Name
 from denseseg.cases.case_set import CaseSet, Split
@@ -29,10 +29,7 @@ from denseseg.experiments.provenance import current_commit, describe_device, ins
 from denseseg.files import plain
 
 TOY_PROFILES = ("smoke", "course")
-Count = Annotated[int, Field(ge=0)]
-Seconds = Annotated[float, Field(ge=0)]
 Hash = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
-Pixels = Annotated[int, Field(gt=0)]
 
 
 class Spec(BaseModel):
@@ -45,7 +42,7 @@ class Spec(BaseModel):
     model_config = ConfigDict(**STRICT, frozen=True)
 
     dataset: Name
-    size: tuple[Pixels, Pixels] | None = None
+    size: tuple[PositiveInt, PositiveInt] | None = None
     method: Name
     recipe: Name = "default"
     profile: Name
@@ -85,9 +82,9 @@ class Numbers(BaseModel):
     low: float | None
     high: float | None
     unit: Literal["mm", "px", "%"]
-    n: Count | None = None
-    missing: Count | None = None
-    failures: Count | None = None
+    n: NonNegativeInt | None = None
+    missing: NonNegativeInt | None = None
+    failures: NonNegativeInt | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Numbers:
@@ -123,15 +120,15 @@ class Record(Origin):
 
     spec: Spec
     data_sha256: Hash
-    size: tuple[Pixels, Pixels]
-    n_train: Count
-    n_validation: Count | None
-    n_test: Count
-    failures: Count
+    size: tuple[PositiveInt, PositiveInt]
+    n_train: NonNegativeInt
+    n_validation: NonNegativeInt | None
+    n_test: NonNegativeInt
+    failures: NonNegativeInt
     precision: str
-    parameters: Count
-    seconds_train: Seconds
-    seconds_per_case: Seconds
+    parameters: NonNegativeInt
+    seconds_train: NonNegativeFloat
+    seconds_per_case: NonNegativeFloat
     recipe_settings: dict[str, Any]
     metrics: dict[str, dict[str, Numbers]]
     history: list[dict[str, Any]] = []
@@ -159,7 +156,7 @@ class StudyRecord(Origin):
     dataset: Name
     profile: Name
     seed: int
-    n: Annotated[dict[str, Count], Field(min_length=1)]
+    n: Annotated[dict[str, NonNegativeInt], Field(min_length=1)]
     data_sha256: Hash | None
     settings: dict[str, Any] = {}
     results: Annotated[dict[str, Any], Field(min_length=1)]
@@ -175,53 +172,36 @@ class StudyRecord(Origin):
 
 
 def make_record(
-    spec: Spec,
-    *,
-    data: CaseSet,
-    parts: Split,
-    table: pd.DataFrame,
-    recipe: Mapping[str, Any],
-    device: torch.device | str = "cpu",
-    history: pd.DataFrame | None = None,
-    **more: Any,
+    spec: Spec, *, data: CaseSet, parts: Split, table: pd.DataFrame, recipe: Mapping[str, Any], history: pd.DataFrame, **more: Any
 ) -> Record:
     """The record of one run, checked.
 
     data: all cases, at the size they were used; parts: how they were divided. table: of `evaluate` over `parts.test`.
-    recipe: every option of the method and its training. more: what `Record` has besides: parameters, seconds_train,
-    seconds_per_case, precision, notes, and data_sha256 where it is known already.
+    recipe: every option of the method and its training. history: a row per epoch. more: what `Record` has besides: parameters,
+    seconds_train, seconds_per_case, precision, notes, device (a torch device), and data_sha256 where it is known already.
     Raises DataError where the result is no valid record.
     """
     failures = table.groupby(["case", "structure"])["failed"].any().sum()
+    groups = summarise(table).dropna(subset="mean").groupby("group", sort=False)  # what nobody annotated is not recorded
+    metrics = {group: part.drop(columns="group").set_index("metric").to_dict("index") for group, part in groups}
     more |= {"n_train": len(parts.train), "n_validation": len(parts.validation), "n_test": len(parts.test), "failures": failures}
-    more |= {"history": [] if history is None else history.to_dict("records"), "metrics": _metrics(summarise(table))}
-    return _made(Record, data, device, spec=spec.model_dump(), size=data[0].size, recipe_settings=recipe, **more)
+    more |= {"spec": spec.model_dump(), "size": data[0].size, "recipe_settings": recipe, "metrics": metrics}
+    return _made(Record, data, history=history.to_dict("records"), **more)
 
 
-def study_record(
-    study: str, data: CaseSet, results: Mapping[str, Any], *, device: torch.device | str = "cpu", **more: Any
-) -> StudyRecord:
+def study_record(study: str, data: CaseSet, results: Mapping[str, Any], **more: Any) -> StudyRecord:
     """The record of one study.
 
     study: its short name, such as "bone age". data: the cases with images. results: give units in the names, as in `mae_months`;
-    NaN becomes null. more: what `StudyRecord` has besides: n, profile, seed, settings, notes, and source, which files in words, by
-    default the data set's own description.
+    NaN becomes null. more: what `StudyRecord` has besides: n, profile, seed, settings, notes, device (a torch device), and source,
+    which files in words, by default the data set's own description.
     Raises DataError where a name or the results are empty.
     """
-    return _made(StudyRecord, data, device, study=study, dataset=data.name, results=results, **more)
+    return _made(StudyRecord, data, study=study, dataset=data.name, results=results, **more)
 
 
-def _made(kind: type[Origin], data: CaseSet, device: torch.device | str, **fields: Any) -> Any:
+def _made(kind: type[Origin], data: CaseSet, device: torch.device | str = "cpu", **fields: Any) -> Any:
     source = data.info.get("copy") or data.info.get("source") or data.name
     origin = {"source": source, "synthetic": data.info.get("kind") == "phantom", "device": describe_device(device)}
     fields["data_sha256"] = fields.get("data_sha256") or data.fingerprint()
     return validated(kind, plain(origin | fields), "record")
-
-
-def _metrics(summary: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
-    """group -> metric -> the other columns of the summary."""
-    nested: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in summary.to_dict("records"):
-        if pd.notna(row["mean"]):  # a group that nobody annotated has nothing to record
-            nested.setdefault(row.pop("group"), {})[row.pop("metric")] = row
-    return nested

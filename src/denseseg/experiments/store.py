@@ -42,13 +42,11 @@ def read_studies(folder: str | Path = "results") -> list[StudyRecord]:
 def _write(record: Record | StudyRecord, path: Path, identity: tuple[str, ...]) -> Path:
     if path.exists():
         older = _read(path, type(record))
-        differing = [name for name in identity if getattr(older, name) != getattr(record, name)]
-        if differing:
-            name = differing[0]
-            raise DataError(
-                f"{path} holds another run: its {name} is {getattr(older, name)}, the new one's {getattr(record, name)}; "
-                "move that file away, or write to another folder"
-            )
+        for name in identity:
+            old, new = getattr(older, name), getattr(record, name)
+            if old != new:
+                fix = "move that file away, or write to another folder"
+                raise DataError(f"{path} holds another run: its {name} is {old}, the new one's {new}; {fix}")
     return write_json(path, record.model_dump(mode="json"))
 
 
@@ -60,9 +58,6 @@ def _read(path: Path, kind: type[Record] | type[StudyRecord]) -> Any:
     if not isinstance(content, dict):
         raise DataError(f"{path} holds no record; remove it from the results")
     return validated(kind, upgraded(content, str(path)), str(path))
-
-
-# ---- older versions -------------------------------------------------------------------------------------------------
 
 
 def upgraded(content: Content, source: str) -> Content:

@@ -9,7 +9,7 @@ import pandas as pd
 from denseseg.evaluation.metrics import metric
 from denseseg.evaluation.tables import format_mean_sd
 from denseseg.experiments.published import published
-from denseseg.experiments.record import Record, StudyRecord
+from denseseg.experiments.record import Record
 from denseseg.methods import METHODS
 
 
@@ -50,27 +50,16 @@ def comparison_table(
         theirs = theirs[theirs["dataset"] == dataset].drop(columns=["dataset", "source"])
         table = pd.concat([table, theirs.assign(method=theirs["method"] + " (paper)")], ignore_index=True)
     table = table[table["metric"].isin(metrics)]
-    names = table["metric"].map(lambda key: metric(key).title)
+    order = [*(name for name in table["group"].unique() if name != "average"), "average"]
     cells = table.assign(
-        metric_unit=names + " [" + table["unit"] + "]",
+        metric_unit=table["metric"].map(lambda key: metric(key).title) + " [" + table["unit"] + "]",
         text=[format_mean_sd(mean, sd, digits) for mean, sd in zip(table["mean"], table["sd"], strict=True)],
         place=table["metric"].map(metrics.index),
-        block=table["group"].map(_group_order(table["group"])),
+        block=table["group"].map(order.index),
     ).sort_values(["block", "place"], kind="stable")
     rows = pd.MultiIndex.from_frame(cells[["group", "metric_unit"]].drop_duplicates(), names=["group", "metric"])
     wide = cells.pivot(index=["group", "metric_unit"], columns="method", values="text").rename_axis(rows.names)
     return wide.reindex(index=rows, columns=table["method"].unique()).fillna("-").rename_axis(None, axis=1)
-
-
-def _group_order(groups: pd.Series) -> dict[str, int]:
-    """Groups in order of appearance, "average" last."""
-    names = [name for name in groups.unique() if name != "average"]
-    return {name: i for i, name in enumerate([*names, "average"])}
-
-
-def is_toy(record: Record | StudyRecord) -> bool:
-    """True for a phantom and for the small profiles: such a number teaches, it is no evidence. For runs and studies."""
-    return record.toy
 
 
 def method_title(name: str) -> str:
