@@ -24,8 +24,8 @@ class Decoded:
     covariance: (B, n, 2, 2) pixels squared: J^-1 S J^-T with J the fitted Jacobian and S the residual covariance of the fit.
     jacobian: (B, n, 2, 2), d(u, v) / d(x, y).
     reach: (B, n) pixels from the masked pixel that the last fit is centred on to where the fit sees the landmark, before the limit
-        of `radius`: at most about 1 inside the mask and on its outline, where the map was looked up; larger where it was
-        extrapolated, as for a landmark beyond the image border. Infinite where no fit was possible, NaN where the mask is empty.
+        of `radius`: about 1 at most inside the mask and on its outline; larger where the map was extrapolated, as for a landmark
+        beyond the image border. Infinite where no fit was possible, NaN where the mask is empty.
     """
 
     points: Tensor
@@ -206,28 +206,18 @@ def uv_targets(template: Template, like: Tensor) -> Tensor:
     return torch.as_tensor(template.uv, dtype=like.dtype, device=like.device)
 
 
-def decode_published(uv: Tensor, mask: Tensor, template: Template, k: int = 5, targets: Tensor | None = None) -> Tensor:
-    """Equation 3 for all landmarks of an anatomy.
+def decode_published(uv: Tensor, mask: Tensor, template: Template, k: int = 5) -> Tensor:
+    """Equation 3 for all landmarks of an anatomy: (B, N, 2) pixels, NaN where a mask is empty.
 
-    uv: (B, C, 2, H, W); mask: (B, C, H, W) bool; targets: (N, 2) uv where they are not the template's own.
-    Returns (B, N, 2) pixels, NaN where a mask is empty.
+    uv: (B, C, 2, H, W); mask: (B, C, H, W) bool.
     """
-    targets = uv_targets(template, uv) if targets is None else targets
-    slices = template.anatomy.slices.values()
+    targets, slices = uv_targets(template, uv), template.anatomy.slices.values()
     return torch.cat([published_inversion(uv[:, c], mask[:, c], targets[where], k) for c, where in enumerate(slices)], 1)
 
 
 def decode_affine(
-    uv: Tensor,
-    mask: Tensor,
-    template: Template,
-    radius: int = 3,
-    sigma: float = 1.5,
-    iterations: int = 3,
-    targets: Tensor | None = None,
+    uv: Tensor, mask: Tensor, template: Template, radius: int = 3, sigma: float = 1.5, iterations: int = 3
 ) -> Decoded:
-    """Affine inversion for all landmarks of an anatomy; arguments as in `decode_published` and `affine_inversion`."""
-    targets = uv_targets(template, uv) if targets is None else targets
-    member = torch.as_tensor(template.anatomy.membership, device=uv.device)
-    extent = torch.as_tensor(template.half_extent).to(uv)
-    return _invert(uv, mask, member, targets, extent, radius, sigma, iterations)
+    """`affine_inversion` for all landmarks of an anatomy; uv and mask as in `decode_published`."""
+    member, extent = torch.as_tensor(template.anatomy.membership, device=uv.device), torch.as_tensor(template.half_extent).to(uv)
+    return _invert(uv, mask, member, uv_targets(template, uv), extent, radius, sigma, iterations)

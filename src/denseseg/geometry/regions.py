@@ -132,16 +132,9 @@ def find_regions(landmarks: Tensor, anatomy: Anatomy, size: Size, margin: int = 
         first = np.minimum(low[group], limit - [width, height]).astype(np.float32)
         inner = on_device(polygon[group, : count[group].max()] - first[:, None], landmarks)
         used = np.flatnonzero(np.isfinite(points[group]).any((0, 2)))[-1] + 1
-        windows = Windows(
-            rows[group],
-            on_device(first, landmarks),
-            on_device(points[group, :used], landmarks),
-            inner,
-            float(edge[group].max()),
-            int(stride[group].min()),
-            fill_contours(inner, (height, width)),
-        )
-        regions.groups.append(windows)
+        marks, inside = on_device(points[group, :used], landmarks), fill_contours(inner, (height, width))
+        longest, least = float(edge[group].max()), int(stride[group].min())
+        regions.groups.append(Windows(rows[group], on_device(first, landmarks), marks, inner, longest, least, inside))
     return regions
 
 

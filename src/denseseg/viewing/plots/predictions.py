@@ -17,7 +17,6 @@ from denseseg.cases.case import Case
 from denseseg.errors import DataError
 from denseseg.prediction import Prediction
 from denseseg.viewing.plots.style import (
-    BRIGHT,
     TRUTH,
     draw_landmarks,
     draw_masks,
@@ -59,9 +58,8 @@ def show_prediction(
         _draw_ellipses(ax, points, prediction.covariance, anatomy)
     if points is not None:
         draw_landmarks(ax, points, anatomy, size=10, line=prediction.masks is None)
-    if len(anatomy) <= len(BRIGHT):
-        truth = Line2D([], [], color="white", marker="o", markersize=4, markeredgecolor="#666666", label="truth, error")
-        structure_legend(ax, anatomy, [truth] if case else [])
+    truth = Line2D([], [], color="white", marker="o", markersize=4, markeredgecolor="#666666", label="truth, error")
+    structure_legend(ax, anatomy, [truth] if case else [])
     title = "prediction" if case is None else f"prediction and truth, case {case.id}"
     ax.set_title(title + (f"; not found: {', '.join(prediction.failed)}" if prediction.failed else ""))
     return ax

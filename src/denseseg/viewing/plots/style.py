@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MultipleLocator
@@ -20,49 +21,23 @@ from denseseg.anatomy import Anatomy, Kind, Structure
 from denseseg.errors import DataError
 
 STYLE: Any = {
-    "figure.figsize": (6.4, 4.4),
-    "figure.dpi": 110,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
-    "figure.constrained_layout.use": True,
-    "font.size": 10,
-    "axes.titlesize": 11,
-    "axes.titlelocation": "left",
-    "axes.labelsize": 10,
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
-    "legend.fontsize": 9,
-    "legend.frameon": False,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#666666",
-    "axes.labelcolor": "#333333",
-    "xtick.color": "#555555",
-    "ytick.color": "#555555",
-    "text.color": "#222222",
-    "axes.grid": False,
-    "grid.color": "#dddddd",
-    "lines.linewidth": 1.6,
-}
-
+    "figure.figsize": (6.4, 4.4), "figure.dpi": 110, "figure.facecolor": "white", "figure.constrained_layout.use": True,
+    "savefig.facecolor": "white", "font.size": 10, "text.color": "#222222", "lines.linewidth": 1.6,
+    "axes.titlesize": 11, "axes.titlelocation": "left", "axes.labelsize": 10, "axes.labelcolor": "#333333",
+    "axes.edgecolor": "#666666", "axes.spines.top": False, "axes.spines.right": False, "axes.grid": False, "grid.color": "#dddddd",
+    "xtick.labelsize": 9, "xtick.color": "#555555", "ytick.labelsize": 9, "ytick.color": "#555555",
+    "legend.fontsize": 9, "legend.frameon": False,
+}  # fmt: skip
 
 # Paul Tol's "bright" scheme, told apart with every common colour-vision deficiency, on white and on a radiograph.
 BRIGHT = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#AA3377", "#66CCEE", "#EE7733")
-
-
+TRUTH = "#ffffff"
 ISOLINES = np.arange(-1, 1.01, 0.25)
-
 
 # CIELAB corners of the uv square: u runs from blue to orange, v from light to dark. Both survive colour blindness.
 UV_CORNERS = np.array([[[86, -8, -22], [90, 4, 48]], [[36, 22, -52], [46, 42, 44]]], dtype=float)
 
-
-TRUTH = "#ffffff"
-
-
 P = ParamSpec("P")
-
-
 R = TypeVar("R")
 
 
@@ -111,6 +86,17 @@ def uv_colours(uv: Any, valid: Any = None) -> np.ndarray:
 
 def new_axes(ax: Axes | None, width: float = 6.4, height: float = 4.4) -> Axes:
     return plt.subplots(figsize=(width, height))[1] if ax is None else ax
+
+
+def contact_sheet(count: int, columns: int, size: tuple[int, int], title: float, below: float = 0.0) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` panels for images of `size` = (H, W); title, below: inches above each panel and below all."""
+    columns = min(columns, count)
+    rows, side = -(-count // columns), 6.6 / columns
+    height = rows * (side * size[0] / size[1] + title) + below
+    figure, axes = plt.subplots(rows, columns, figsize=(6.6, height), squeeze=False)
+    for ax in axes.flat[count:]:
+        ax.set_axis_off()
+    return figure, list(axes.flat[:count])
 
 
 def image_axes(ax: Axes | None, size: tuple[int, int], spacing: float | None) -> Axes:
@@ -176,10 +162,11 @@ def draw_landmarks(
 
 
 def structure_legend(ax: Axes, anatomy: Anatomy, extra: Sequence[Line2D] = ()) -> None:
-    """The structures below the panel, where they hide nothing."""
-    handles = [
-        Line2D([], [], color=c, marker="o", markersize=5, linewidth=1.2, label=n) for n, c in structure_colours(anatomy).items()
-    ]
+    """The structures below the panel, where they hide nothing; no legend where they are more than the named colours."""
+    if len(anatomy) > len(BRIGHT):
+        return
+    colours = structure_colours(anatomy).items()
+    handles = [Line2D([], [], color=c, marker="o", markersize=5, linewidth=1.2, label=name) for name, c in colours]
     ax.legend(handles=[*handles, *extra], loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, columnspacing=1.2)
 
 
