@@ -162,15 +162,19 @@ def _local_affine(uv: Tensor, mask: Tensor, member: Tensor, centre: Tensor, offs
 
 def _neighbours(uv: Tensor, mask: Tensor, member: Tensor, centre: Tensor, delta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """u, v and mask (B, N, K) of each landmark's structure at its centre pixel (B, N, 2) + delta (K, 2); False off the image."""
-    height, width = uv.shape[-2:]
-    dx, dy = delta.long().unbind(-1)
-    column, row = centre[..., :1].long() + dx, centre[..., 1:].long() + dy
+    place, taken = _looked_up(mask, member, centre[..., None, :].long() + delta.long())
+    area = uv.shape[-2] * uv.shape[-1]
+    place = place + member[:, None] * area  # uv has two planes where the mask has one
+    return _gather(uv, place), _gather(uv, place + area), taken
+
+
+def _looked_up(mask: Tensor, member: Tensor, pixel: Tensor) -> tuple[Tensor, Tensor]:
+    """Flat indices (B, N, K) of pixels (B, N, K, 2) of each landmark's structure, and its mask there; False off the image."""
+    height, width = mask.shape[-2:]
+    column, row = pixel.unbind(-1)
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    place = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)  # within one plane
-    plane = member[:, None] * (height * width)
-    taken = _gather(mask, plane + place) & inside
-    place = place + 2 * plane
-    return _gather(uv, place), _gather(uv, place + height * width), taken
+    place = (member[:, None] * height + row.clamp(0, height - 1)) * width + column.clamp(0, width - 1)
+    return place, _gather(mask, place) & inside
 
 
 def _symmetric(xx: Tensor, xy: Tensor, yy: Tensor) -> Tensor:
@@ -192,13 +196,8 @@ def _inverse2(matrix: Tensor) -> Tensor:
 
 def _recentred(points: Tensor, centre: Tensor, mask: Tensor, member: Tensor) -> Tensor:
     """The pixel nearest each point where it is in its structure's mask; else the old centre, which is."""
-    batch, _, height, width = mask.shape
     pixel = points.nan_to_num(0.0).round()
-    limit = torch.tensor([width, height], device=mask.device)
-    inside = ((pixel >= 0) & (pixel < limit)).all(-1)
-    column, row = pixel.long().clamp_min(0).minimum(limit - 1).unbind(-1)
-    taken = mask[torch.arange(batch, device=mask.device)[:, None], member, row, column] & inside
-    return torch.where(taken[..., None], pixel, centre)
+    return torch.where(_looked_up(mask, member, pixel[..., None, :].long())[1], pixel, centre)
 
 
 def uv_targets(template: Template, like: Tensor) -> Tensor:

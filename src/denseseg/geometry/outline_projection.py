@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from scipy.spatial.distance import cdist
 
-from denseseg.anatomy import Anatomy
 from denseseg.geometry.contour import mask_contours, perimeter, resample
 from denseseg.geometry.template import Template
 from denseseg.geometry.warp import sample
@@ -137,11 +136,9 @@ def project_onto_outlines(
 
     points: (N, 2); uv: (C, 2, H, W); probability: (C, H, W). uv_weight: as there.
     """
-    anatomy: Anatomy = template.anatomy
-    whole = _unmoved(points)
-    for c, structure in enumerate(anatomy.structures):
+    whole, anatomy = _unmoved(points), template.anatomy
+    for c, (structure, where) in enumerate(zip(anatomy.structures, anatomy.slices.values(), strict=True)):
         if structure.outlined:
-            where = anatomy.slices[structure.name]
             targets, extent = template.uv[where], template.half_extent[c]
             part = project_onto_outline(points[where], uv[c], probability[c], targets, extent, uv_weight)
             whole.points[where], whole.jacobian[where], whole.own[where] = part.points, part.jacobian, part.own

@@ -115,7 +115,7 @@ def plot_intervals(
 ) -> Axes:
     """A forest plot: one row each with its value and interval, from the columns `label`, `value`, `low` and `high`.
 
-    table: rows of `results_table` or `summarise` for one metric, or all of `compare_methods` (value="difference", a unit, reference=0).
+    table: rows of `results_table` or `summarise` for one metric, or all of `compare_methods` with value="difference" and a unit.
     unit: by default what the column `unit` says. reference: where to draw a line to compare with, such as 0 for a difference.
     """
     ax = new_axes(ax, 6.4, 1.3 + 0.34 * len(table))

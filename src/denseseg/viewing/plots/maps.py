@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from denseseg.anatomy import Anatomy
-from denseseg.viewing.plots.style import ISOLINES, contact_sheet, image_axes, new_axes, radiograph, scale_bar, styled, uv_colours
+from denseseg.viewing.plots.style import ISOLINES, contact_sheet, new_axes, radiograph, styled, uv_colours
 
 
 @styled
@@ -46,8 +46,7 @@ def show_uv(
         ax, key = plt.subplots(1, 2, figsize=(6.4, 4.7 * size[0] / size[1]), width_ratios=(4, 1))[1]
         uv_key(key)
         key.set_anchor("N")
-    ax = image_axes(ax, size, spacing)
-    radiograph(ax, image, dim=0.8)
+    ax = radiograph(ax, np.asarray(image), spacing, dim=0.8)
     chosen = [anatomy.index(name) for name in (anatomy.names if structures is None else structures)]
     free = np.ones(size, dtype=bool)
     for index in sorted(chosen, key=lambda i: valid[i].sum()):
@@ -75,17 +74,13 @@ def show_heatmaps(
     """Some of the heatmaps (N, H, W) over their image, four by default, each with its landmark (of (N, 2)) as a cross."""
     image, heatmaps = np.asarray(image), np.asarray(heatmaps)
     chosen = list(np.linspace(0, len(heatmaps) - 1, min(4, len(heatmaps))).astype(int) if indices is None else indices)
-    figure, axes = contact_sheet(len(chosen), 4, image.shape, title=0.3, below=0.6)
+    figure, axes = contact_sheet([(image, spacing, f"landmark {index}") for index in chosen], 4, gap=0.3, below=0.6)
     for ax, index in zip(axes, chosen, strict=True):
-        image_axes(ax, image.shape, spacing)
-        radiograph(ax, image)
         peak = max(float(heatmaps[index].max()), 1e-12)
         share = np.clip(heatmaps[index] / peak, 0, 1)
         ax.imshow(share, cmap="inferno", vmin=0, vmax=1, alpha=0.85 * share**0.5)
         if landmarks is not None:
             ax.plot(*np.asarray(landmarks)[index], "+", color="#66CCEE", markersize=9, markeredgewidth=1.5)
-        scale_bar(ax, image.shape, spacing)
-        ax.set_title(f"landmark {index}", fontsize=9)
     shown = plt.cm.ScalarMappable(plt.Normalize(0, 1), "inferno")
     figure.colorbar(shown, ax=axes, orientation="horizontal", label="heatmap / its peak (no unit)", shrink=0.6, aspect=40)
     return figure

@@ -23,7 +23,6 @@ from denseseg.viewing.plots.style import (
     image_axes,
     line_through,
     radiograph,
-    scale_bar,
     structure_colours,
     structure_legend,
     styled,
@@ -33,8 +32,7 @@ from denseseg.viewing.plots.style import (
 @styled
 def show_case(case: Case, landmarks: bool = True, masks: bool = False, ax: Axes | None = None, labels: bool = False) -> Axes:
     """One radiograph with its landmarks, coloured by structure, and on request its masks and the landmarks' labels."""
-    ax = image_axes(ax, case.size, case.spacing)
-    radiograph(ax, case.image)
+    ax = radiograph(ax, case.image, case.spacing)
     if masks:
         draw_masks(ax, true_masks(case), case.anatomy)
     if landmarks:
@@ -48,14 +46,9 @@ def show_case(case: Case, landmarks: bool = True, masks: bool = False, ax: Axes 
 @styled
 def show_cases(cases: Sequence[Case], columns: int = 4, landmarks: bool = True) -> Figure:
     """A contact sheet: every case with its outlines and a scale bar."""
-    figure, axes = contact_sheet(len(cases), columns, cases[0].size, title=0.25)
-    for ax, case in zip(axes, cases, strict=True):
-        image_axes(ax, case.size, case.spacing)
-        radiograph(ax, case.image)
-        if landmarks:
-            draw_landmarks(ax, case.landmarks, case.anatomy, size=0.0)
-        scale_bar(ax, case.size, case.spacing)
-        ax.set_title(case.id, fontsize=9)
+    figure, axes = contact_sheet([(case.image, case.spacing, case.id) for case in cases], columns, gap=0.25)
+    for ax, case in zip(axes, cases if landmarks else [], strict=False):
+        draw_landmarks(ax, case.landmarks, case.anatomy, size=0.0)
     return figure
 
 

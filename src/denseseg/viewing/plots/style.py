@@ -88,17 +88,6 @@ def new_axes(ax: Axes | None, width: float = 6.4, height: float = 4.4) -> Axes:
     return plt.subplots(figsize=(width, height))[1] if ax is None else ax
 
 
-def contact_sheet(count: int, columns: int, size: tuple[int, int], title: float, below: float = 0.0) -> tuple[Figure, list[Axes]]:
-    """A figure with `count` panels for images of `size` = (H, W); title, below: inches above each panel and below all."""
-    columns = min(columns, count)
-    rows, side = -(-count // columns), 6.6 / columns
-    height = rows * (side * size[0] / size[1] + title) + below
-    figure, axes = plt.subplots(rows, columns, figsize=(6.6, height), squeeze=False)
-    for ax in axes.flat[count:]:
-        ax.set_axis_off()
-    return figure, list(axes.flat[:count])
-
-
 def image_axes(ax: Axes | None, size: tuple[int, int], spacing: float | None) -> Axes:
     """A panel for points in pixels of an image of `size` = (H, W): y down, equal aspect, ticks in mm where they are known."""
     height, width = size
@@ -119,9 +108,11 @@ def round_step(length: float) -> float:
     return float(max(step for step in (1, 2, 5) if step * power <= length) * power)
 
 
-def radiograph(ax: Axes, image: Any, dim: float = 1.0) -> None:
-    """Grey image under whatever follows; dim < 1 leaves room for colours on top."""
-    ax.imshow(np.asarray(image), cmap="gray", vmin=0, vmax=1 / dim, interpolation="bilinear", zorder=0)
+def radiograph(ax: Axes | None, image: np.ndarray, spacing: float | None, dim: float = 1.0) -> Axes:
+    """A panel of `image_axes` with its grey image (H, W); dim < 1 leaves room for colours on top."""
+    ax = image_axes(ax, image.shape, spacing)
+    ax.imshow(image, cmap="gray", vmin=0, vmax=1 / dim, interpolation="bilinear", zorder=0)
+    return ax
 
 
 def scale_bar(ax: Axes, size: tuple[int, int], spacing: float | None) -> None:
@@ -130,11 +121,30 @@ def scale_bar(ax: Axes, size: tuple[int, int], spacing: float | None) -> None:
     scale, unit = (1.0, "px") if spacing is None else (spacing, "mm")
     length = round_step(width * scale / 3)
     x, y = 0.05 * width, 0.94 * height
-    outline = [withStroke(linewidth=3, foreground="black")]
-    ax.plot([x, x + length / scale], [y, y], color="white", linewidth=2, solid_capstyle="butt", path_effects=outline)
-    ax.text(x, y - 0.02 * height, f"{length:g} {unit}", color="white", fontsize=9, va="bottom", path_effects=outline)
+    look: dict[str, Any] = {"color": "white", "path_effects": [withStroke(linewidth=3, foreground="black")], "zorder": 5}
+    ax.plot([x, x + length / scale], [y, y], linewidth=2, solid_capstyle="butt", **look)
+    ax.text(x, y - 0.02 * height, f"{length:g} {unit}", fontsize=9, va="bottom", **look)
     ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
     ax.spines[:].set_visible(False)
+
+
+def contact_sheet(
+    panels: Sequence[tuple[np.ndarray, float | None, str]], columns: int, gap: float, below: float = 0.0
+) -> tuple[Figure, list[Axes]]:
+    """A figure of many images with a scale bar each, and their panels.
+
+    panels: (image (H, W), spacing, title). gap, below: inches above each image, and below all of them.
+    """
+    columns = min(columns, len(panels))
+    rows, (height, width) = -(-len(panels) // columns), panels[0][0].shape
+    size = (6.6, rows * (6.6 / columns * height / width + gap) + below)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    for ax in axes.flat[len(panels) :]:
+        ax.set_axis_off()
+    for ax, (image, spacing, title) in zip(axes.flat, panels, strict=False):
+        scale_bar(radiograph(ax, image, spacing), image.shape, spacing)
+        ax.set_title(title, fontsize=9)
+    return figure, list(axes.flat[: len(panels)])
 
 
 def line_through(points: np.ndarray, structure: Structure) -> np.ndarray:
