@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from denseseg.anatomy import Anatomy, Structure
-from denseseg.geometry.contour import contour_masks
 from denseseg.geometry.decode import Decoded, decode_affine
+from denseseg.geometry.regions import contour_masks
 from denseseg.geometry.template import Template
 from denseseg.geometry.uvmap import uv_maps
 

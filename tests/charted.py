@@ -20,7 +20,7 @@ def error_table(seed: int = 0) -> pd.DataFrame:
 
 def history() -> pd.DataFrame:
     epoch = np.arange(1, 6)
-    return pd.DataFrame({"epoch": epoch, "loss": 2 / epoch, "uv": 0.5 / epoch, "validation_tre": [9, None, 5, None, 4.0]})
+    return pd.DataFrame({"epoch": epoch, "loss": 2 / epoch, "uv": 0.5 / epoch, "validation_error": [9, None, 5, None, 4.0]})
 
 
 INTERVALS = pd.DataFrame({"method": ["a", "b"], "mean": [2.0, 4.0], "low": [1.0, 3.5], "high": [3.0, 5.0], "unit": "mm"})

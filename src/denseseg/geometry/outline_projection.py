@@ -126,7 +126,7 @@ def _signed_area(polygon: np.ndarray) -> float:
 def _read(maps: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Values (P, K) of (K, H, W) maps at (P, 2) positions (x, y), clamped to the border."""
     where = torch.as_tensor(np.ascontiguousarray(points), dtype=torch.float32)[None, None]
-    return sample(torch.as_tensor(maps, dtype=torch.float32)[None], where, padding="border")[0, :, 0].T.numpy()
+    return sample(torch.as_tensor(maps, dtype=torch.float32)[None], where, padding="border")[0, :, 0].T.double().numpy()
 
 
 def project_onto_outlines(

@@ -21,13 +21,13 @@ from denseseg.viewing.plots.style import BRIGHT, new_axes, one_unit, styled
 def plot_history(table: pd.DataFrame, unit: str = "pixels") -> Figure:
     """Loss terms (log scale) and the validation error against epochs.
 
-    table: the history of `training.fit`: a column `epoch`, the validation error in columns whose name contains "tre" (NaN where
+    table: the history of `Method.fit`: a column `epoch`, errors in columns whose name contains "error" (NaN where
         not measured), and one column for each loss term.
     Raises DataError where the history is empty.
     """
     if not len(table):
         raise DataError("the history is empty: this method has nothing to train, so there is nothing to plot")
-    errors = [name for name in table if "tre" in str(name)]
+    errors = [name for name in table if "error" in str(name)]
     skipped = {"epoch", "learning_rate", "seconds", *errors}
     terms = [name for name in table.select_dtypes("number") if name not in skipped]
     figure, axes = plt.subplots(2, 1, figsize=(6.4, 5.4), sharex=True, height_ratios=(3, 2))
