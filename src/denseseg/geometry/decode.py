@@ -179,7 +179,7 @@ def _looked_up(mask: Tensor, member: Tensor, pixel: Tensor) -> tuple[Tensor, Ten
 
 def _symmetric(xx: Tensor, xy: Tensor, yy: Tensor) -> Tensor:
     """(..., 2, 2) matrices from their three entries."""
-    return torch.stack([torch.stack([xx, xy], -1), torch.stack([xy, yy], -1)], -2)
+    return torch.stack([xx, xy, xy, yy], -1).unflatten(-1, (2, 2))
 
 
 def _gather(maps: Tensor, index: Tensor) -> Tensor:
@@ -189,9 +189,8 @@ def _gather(maps: Tensor, index: Tensor) -> Tensor:
 
 def _inverse2(matrix: Tensor) -> Tensor:
     """Inverse of (..., 2, 2) matrices by Cramer's rule; not finite where singular."""
-    (a, b), (c, d) = (row.unbind(-1) for row in matrix.unbind(-2))
-    adjugate = torch.stack([torch.stack([d, -b], -1), torch.stack([-c, a], -1)], -2)
-    return adjugate / (a * d - b * c)[..., None, None]
+    a, b, c, d = matrix.flatten(-2).unbind(-1)
+    return torch.stack([d, -b, -c, a], -1).unflatten(-1, (2, 2)) / (a * d - b * c)[..., None, None]
 
 
 def _recentred(points: Tensor, centre: Tensor, mask: Tensor, member: Tensor) -> Tensor:

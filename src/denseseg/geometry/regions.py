@@ -88,12 +88,10 @@ class Regions:
 
 
 def contour_masks(landmarks: Tensor, anatomy: Anatomy, size: Size, soft: bool = False) -> Tensor:
-    """Masks of the regions that landmarks enclose; see `find_regions`.
+    """(B, C, H, W) float32 masks of the regions that landmarks (B, N, 2) enclose; see `find_regions`.
 
-    landmarks: (B, N, 2) pixels, NaN where missing.
     soft: False gives 1 where the pixel's centre is inside; True gives the share of the pixel that is covered, to the accuracy
         of a straight edge (signed distance + 0.5, clipped), so that the 0.5 level set is the outline itself.
-    Returns (B, C, H, W) float32.
     """
     return find_regions(landmarks, anatomy, size).masks(soft)
 

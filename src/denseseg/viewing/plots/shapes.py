@@ -72,9 +72,9 @@ def show_shapes(landmarks: Any, template: Template, ax: Axes | None = None) -> A
     landmarks, anatomy = np.asarray(landmarks), template.anatomy
     for structure, (name, colour) in zip(anatomy.structures, structure_colours(anatomy).items(), strict=True):
         own = landmarks[:, anatomy.slices[name]]
-        lines = list(line_through(own, structure))
         joined = structure.kind is not Kind.POINTS
         if joined:
+            lines = list(line_through(own, structure))
             ax.add_collection(LineCollection(lines, colors=[colour], linewidths=0.6, alpha=max(0.08, min(0.5, 8 / len(lines)))))
         else:
             ax.scatter(own[..., 0], own[..., 1], s=2, color=colour, alpha=0.3, linewidths=0)

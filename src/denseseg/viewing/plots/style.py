@@ -68,11 +68,10 @@ def structure_colours(anatomy: Anatomy) -> dict[str, tuple[float, float, float]]
 def uv_colours(uv: Any, valid: Any = None) -> np.ndarray:
     """A colour for every uv: u from blue to orange, v from light (top) to dark.
 
-    uv: (2, H, W), or (..., 2) with any number of leading axes; values beyond [-1, 1] are clipped.
+    uv: (2, H, W), or (..., 2) with any number of leading axes but not (2, H, 2); values beyond [-1, 1] are clipped.
     valid: bool of the same shape without the channel axis, or None for everywhere.
     Returns RGBA in [0, 1] of shape (H, W, 4), or (..., 4); alpha is 1 where valid and 0 elsewhere.
     The four corner colours are interpolated bilinearly in CIELAB, so that equal steps of uv look about equal.
-    A uv of shape (2, H, 2) is read as an image.
     """
     uv = np.asarray(uv, dtype=float)
     uv = np.moveaxis(uv, 0, -1) if uv.ndim == 3 and uv.shape[0] == 2 else uv
