@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from blob import SIZE as BLOB_SIZE
+from blob import blob
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.path import Path
 from scipy.ndimage import binary_dilation
 from skimage.measure import find_contours
 
 from denseseg.anatomy import Anatomy, Structure
 from denseseg.geometry.contour import (
     dilate,
+    distance_to_contour,
     distance_to_outline,
     fill_contours,
     mask_contours,
     perimeter,
+    polygon_mask,
     resample,
     sample_outline,
+    signed_distance,
 )
 from denseseg.geometry.regions import contour_masks
 
@@ -78,3 +84,20 @@ def test_an_empty_mask_has_no_outline_and_a_full_one_the_image_border():
     assert mask_contours(np.zeros(SIZE)) == []
     (outline,) = mask_contours(np.ones(SIZE))
     np.testing.assert_allclose([outline.min(0), outline.max(0)], [[-0.5, -0.5], [39.5, 49.5]])
+
+
+@given(st.floats(5, 12), st.floats(15, 25), st.floats(15, 25))
+def test_distance_to_a_square(half, x, y):
+    square = torch.tensor([[[-half, -half], [half, -half], [half, half], [-half, half]]]) + torch.tensor([x, y])
+    points = torch.tensor([[[x, y], [x + half + 3, y], [x + half + 3, y + half + 4], [x + half - 1, y]]])
+    np.testing.assert_allclose(distance_to_contour(points, square)[0], [half, 3, 5, 1], atol=1e-3)
+    np.testing.assert_allclose(signed_distance(points, square)[0], [half, -3, -5, 1], atol=1e-3)
+
+
+@settings(deadline=None, max_examples=25)
+@given(seeds, st.tuples(st.floats(-60, 60), st.floats(-50, 50)))
+def test_polygon_masks_agree_with_matplotlib_also_when_cut_by_the_border(seed, shift):
+    contour = blob(seed, wobble=1.0) + shift
+    rows, columns = np.mgrid[: BLOB_SIZE[0], : BLOB_SIZE[1]]
+    inside = Path(contour).contains_points(np.stack([columns.ravel(), rows.ravel()], -1)).reshape(BLOB_SIZE)
+    np.testing.assert_array_equal(polygon_mask(contour, BLOB_SIZE), inside)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from blob import ONE, blob
+from blob import SIZE as BLOB_SIZE
 from bones import BONES, PIXELS, SIZE, TEMPLATE, as_batch, bones, inside, read_back
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from denseseg.anatomy import WRIST
-from denseseg.geometry.decode import affine_inversion, decode_affine
+from denseseg.anatomy import CHEST, WRIST
+from denseseg.geometry.decode import affine_inversion, decode_affine, decode_published, published_inversion
 from denseseg.geometry.regions import contour_masks
 from denseseg.geometry.template import Template
 from denseseg.geometry.uvmap import uv_maps
 from denseseg.phantom import wrist_phantom
+from denseseg.phantom.chest.phantom import chest_phantom
 
 seeds = st.integers(0, 10_000)
 
@@ -103,3 +106,69 @@ def test_tiny_masks_give_finite_landmarks_near_them(seed, count):
     kept = np.stack([columns[keep], rows[keep]], -1)
     gap = np.linalg.norm(points[:, None] - kept, axis=-1).min(1)
     assert (gap < 5).all()  # False for NaN
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.floats(-0.5, 0.5), st.floats(0.6, 1.6), seeds)
+def test_affine_inversion_is_exact_on_an_affine_map_also_beyond_the_mask(angle, scale, seed):
+    rng = np.random.default_rng(seed)
+    matrix = scale / 20 * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix[0, 1] += 0.01
+    y, x = np.mgrid[:64, :80]
+    uv = torch.as_tensor(np.einsum("ij,jhw->ihw", matrix, np.stack([x - 40.0, y - 32.0])), dtype=torch.float32)[None]
+    mask = torch.as_tensor((x - 40) ** 2 + (y - 32) ** 2 < 20**2)[None]
+    direction = rng.normal(size=(10, 2))
+    points = np.array([40, 32]) + direction / np.linalg.norm(direction, axis=1, keepdims=True) * rng.uniform(0, 21, (10, 1))
+    targets = torch.as_tensor((points - [40, 32]) @ matrix.T, dtype=torch.float32)
+    found = affine_inversion(uv, mask, targets)
+    np.testing.assert_allclose(found.points[0], points, atol=0.02)
+    np.testing.assert_allclose(found.jacobian[0, 0], matrix, atol=1e-3)
+    assert (torch.linalg.eigvalsh(found.covariance[0]) >= -1e-6).all()
+
+
+def test_covariance_grows_with_the_noise_of_the_map():
+    y, x = np.mgrid[:64, :80]
+    clean = torch.as_tensor(np.stack([x - 40.0, y - 32.0]) / 20, dtype=torch.float32)[None]
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    mask = torch.ones(1, 64, 80, dtype=torch.bool)
+    target = torch.tensor([[0.3, 0.1]])
+    spreads = [affine_inversion(clean + s * noise, mask, target).covariance[0, 0].trace() for s in (0.0, 0.01, 0.02)]
+    assert spreads[0] < 1e-4 < spreads[1] < spreads[2]
+
+
+def test_equation_3_agrees_with_its_formula():
+    """Equation 3 written out over all pixels, against the function, to 1e-4 px."""
+    rng = np.random.default_rng(0)
+    contour = blob(1)
+    template = Template(ONE, blob(0), BLOB_SIZE)
+    maps = uv_maps(as_batch(contour), template)
+    mask = contour_masks(as_batch(contour), ONE, BLOB_SIZE).bool()
+    uv = maps.uv + 0.02 * torch.as_tensor(rng.normal(size=maps.uv.shape), dtype=torch.float32)
+    found = published_inversion(uv[:, 0], mask[:, 0], torch.as_tensor(template.uv, dtype=torch.float32))[0].numpy()
+    rows, columns = np.nonzero(mask[0, 0].numpy())
+    values = uv[0, 0].numpy()[:, rows, columns].T.astype(np.float64)
+    for target, point in zip(template.uv, found, strict=True):
+        distance = np.linalg.norm(values - target, axis=1)
+        nearest = np.argsort(distance)[:5]
+        weight = np.exp(-distance[nearest]) / np.exp(-distance[nearest]).sum()
+        by_hand = (weight[:, None] * np.stack([columns, rows], -1)[nearest]).sum(0)
+        np.testing.assert_allclose(point, by_hand, atol=1e-4)
+
+
+def test_round_trip_of_phantoms_is_within_a_tenth_of_a_pixel():
+    cases = chest_phantom(6, (256, 256), seed=3)
+    template = Template.from_landmarks(cases.landmarks, CHEST, (256, 256))
+    landmarks = torch.as_tensor(cases.landmarks, dtype=torch.float32)
+    maps, masks = uv_maps(landmarks, template), contour_masks(landmarks, CHEST, (256, 256)).bool()
+    inside = ((landmarks >= 0) & (landmarks <= 255)).all(-1)
+    affine = (decode_affine(maps.uv, masks, template).points - landmarks).norm(dim=-1)[inside].mean()
+    published = (decode_published(maps.uv, masks, template) - landmarks).norm(dim=-1)[inside].mean()
+    assert affine <= 0.1
+    assert published > 5 * affine  # the centroid of the nearest pixels is drawn inwards
+
+
+def test_an_empty_mask_gives_no_landmarks():
+    uv, empty = torch.zeros(1, 2, 16, 16), torch.zeros(1, 16, 16, dtype=torch.bool)
+    targets = torch.zeros(3, 2)
+    assert torch.isnan(affine_inversion(uv, empty, targets).points).all()
+    assert torch.isnan(published_inversion(uv, empty, targets)).all()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from blob import ONE, blob
+from blob import SIZE as BLOB_SIZE
 from bones import BONES, PIXELS, SIZE, TEMPLATE, as_batch, bones, inside, read_back
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from scipy.stats import norm
 
 from denseseg.geometry.outline_projection import Projection, project_onto_outline, project_onto_outlines
 from denseseg.geometry.regions import contour_masks
+from denseseg.geometry.template import Template
 from denseseg.geometry.uvmap import uv_maps
 
 seeds = st.integers(0, 10_000)
@@ -174,3 +177,16 @@ def test_where_a_landmark_stays_its_covariance_stays():
     assert moved[~stays].mean() > 0.9
     np.testing.assert_array_equal(step.jacobian[~moved], np.broadcast_to(np.eye(2), (int((~moved).sum()), 2, 2)))
     np.testing.assert_allclose(np.linalg.eigvalsh(step.jacobian[moved]), np.broadcast_to([0.0, 1.0], (moved.sum(), 2)), atol=1e-9)
+
+
+def test_projection_moves_a_point_along_the_normal_back_to_the_outline():
+    template, contour = Template(ONE, blob(0), BLOB_SIZE), blob(2)
+    maps = uv_maps(as_batch(contour), template)
+    soft = contour_masks(as_batch(contour), ONE, BLOB_SIZE, soft=True)[0, 0].numpy()
+    centre = contour.mean(0)
+    inward = contour + 1.5 * (centre - contour) / np.linalg.norm(centre - contour, axis=1, keepdims=True)
+    found = project_onto_outline(inward, maps.uv[0, 0].numpy(), soft, template.uv, template.half_extent[0]).points
+    before, after = (np.linalg.norm(p - contour, axis=1).mean() for p in (inward, found))
+    assert after < 0.5 < before
+    unchanged = project_onto_outline(inward, maps.uv[0, 0].numpy(), np.zeros(BLOB_SIZE), template.uv, template.half_extent[0])
+    np.testing.assert_array_equal(unchanged.points, inward)

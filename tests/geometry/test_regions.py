@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from blob import ONE, blob
+from blob import SIZE as BLOB_SIZE
+from bones import as_batch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import Delaunay
@@ -12,7 +15,7 @@ from scipy.spatial import Delaunay
 from denseseg.anatomy import Anatomy, Kind, Structure
 from denseseg.batch import Batch
 from denseseg.geometry import regions as module
-from denseseg.geometry.contour import distance_to_contour, distance_to_outline, fill_contours
+from denseseg.geometry.contour import distance_to_contour, distance_to_outline, fill_contours, mask_contours, polygon_mask
 from denseseg.geometry.regions import contour_masks, find_regions, grown_hull, padded_landmarks
 from denseseg.geometry.template import Template
 from denseseg.geometry.uvmap import uv_maps
@@ -140,3 +143,44 @@ def test_padded_landmarks_are_each_structures_own():
     for c, (structure, where) in enumerate(zip(MIXED.structures, MIXED.slices.values(), strict=True)):
         assert torch.equal(padded[0, c, : structure.count], landmarks[0, where])
         assert torch.isnan(padded[0, c, structure.count :]).all()
+
+
+@settings(deadline=None, max_examples=25)
+@given(seeds)
+def test_soft_masks_hold_the_area_and_hard_masks_the_pixel_centres(seed):
+    contour = blob(seed)
+    x, y = contour.T
+    area = 0.5 * abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))
+    soft = contour_masks(as_batch(contour), ONE, BLOB_SIZE, soft=True)
+    hard = contour_masks(as_batch(contour), ONE, BLOB_SIZE)
+    assert float(soft.sum()) == pytest.approx(area, rel=0.01)
+    np.testing.assert_array_equal(hard[0, 0].bool().numpy(), polygon_mask(contour, BLOB_SIZE))
+    assert torch.equal(hard.bool(), soft > 0.5)
+
+
+def test_contours_of_a_soft_mask_are_the_outline():
+    contour = blob(3)
+    outline = mask_contours(contour_masks(as_batch(contour), ONE, BLOB_SIZE, soft=True)[0, 0].numpy())[0]
+    distance = distance_to_contour(torch.as_tensor(outline.copy())[None].float(), as_batch(contour))
+    assert distance.mean() < 0.05
+    assert distance.max() < 0.4  # at corners a straight edge is only an approximation
+
+
+def test_missing_landmarks_are_skipped_by_the_polygon():
+    contour = blob(1)
+    gap = contour.copy()
+    gap[[0, 7, 8]] = np.nan
+    skipped = polygon_mask(np.delete(contour, [0, 7, 8], axis=0), BLOB_SIZE)
+    np.testing.assert_array_equal(contour_masks(as_batch(gap), ONE, BLOB_SIZE)[0, 0].bool().numpy(), skipped)
+    gap[2:] = np.nan
+    assert contour_masks(as_batch(gap), ONE, BLOB_SIZE).sum() == 0
+
+
+def test_contour_masks_outside_the_image_are_cut_or_empty():
+    cut, gone = blob(0) - [40, 0], blob(0) + [200, 0]
+    masks = contour_masks(as_batch(cut, gone), ONE, BLOB_SIZE)
+    assert masks[0].sum() > 0
+    assert masks[1].sum() == 0
+    for mask in masks[:, 0].numpy():
+        for outline in mask_contours(mask):
+            np.testing.assert_allclose(outline[0], outline[-1])

@@ -24,8 +24,8 @@ class Decoded:
     covariance: (B, n, 2, 2) pixels squared: J^-1 S J^-T with J the fitted Jacobian and S the residual covariance of the fit.
     jacobian: (B, n, 2, 2), d(u, v) / d(x, y).
     reach: (B, n) pixels from the masked pixel that the last fit is centred on to where the fit sees the landmark, before the limit
-        of `radius`: at most about 1 inside the mask and on its outline, where the map was looked up; larger where it was
-        extrapolated, as for a landmark beyond the image border. Infinite where no fit was possible, NaN where the mask is empty.
+        of `radius`: about 1 at most inside the mask and on its outline; larger where the map was extrapolated, as for a landmark
+        beyond the image border. Infinite where no fit was possible, NaN where the mask is empty.
     """
 
     points: Tensor
@@ -162,20 +162,24 @@ def _local_affine(uv: Tensor, mask: Tensor, member: Tensor, centre: Tensor, offs
 
 def _neighbours(uv: Tensor, mask: Tensor, member: Tensor, centre: Tensor, delta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """u, v and mask (B, N, K) of each landmark's structure at its centre pixel (B, N, 2) + delta (K, 2); False off the image."""
-    height, width = uv.shape[-2:]
-    dx, dy = delta.long().unbind(-1)
-    column, row = centre[..., :1].long() + dx, centre[..., 1:].long() + dy
+    place, taken = _looked_up(mask, member, centre[..., None, :].long() + delta.long())
+    area = uv.shape[-2] * uv.shape[-1]
+    place = place + member[:, None] * area  # uv has two planes where the mask has one
+    return _gather(uv, place), _gather(uv, place + area), taken
+
+
+def _looked_up(mask: Tensor, member: Tensor, pixel: Tensor) -> tuple[Tensor, Tensor]:
+    """Flat indices (B, N, K) of pixels (B, N, K, 2) of each landmark's structure, and its mask there; False off the image."""
+    height, width = mask.shape[-2:]
+    column, row = pixel.unbind(-1)
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    place = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)  # within one plane
-    plane = member[:, None] * (height * width)
-    taken = _gather(mask, plane + place) & inside
-    place = place + 2 * plane
-    return _gather(uv, place), _gather(uv, place + height * width), taken
+    place = (member[:, None] * height + row.clamp(0, height - 1)) * width + column.clamp(0, width - 1)
+    return place, _gather(mask, place) & inside
 
 
 def _symmetric(xx: Tensor, xy: Tensor, yy: Tensor) -> Tensor:
     """(..., 2, 2) matrices from their three entries."""
-    return torch.stack([torch.stack([xx, xy], -1), torch.stack([xy, yy], -1)], -2)
+    return torch.stack([xx, xy, xy, yy], -1).unflatten(-1, (2, 2))
 
 
 def _gather(maps: Tensor, index: Tensor) -> Tensor:
@@ -185,20 +189,14 @@ def _gather(maps: Tensor, index: Tensor) -> Tensor:
 
 def _inverse2(matrix: Tensor) -> Tensor:
     """Inverse of (..., 2, 2) matrices by Cramer's rule; not finite where singular."""
-    (a, b), (c, d) = (row.unbind(-1) for row in matrix.unbind(-2))
-    adjugate = torch.stack([torch.stack([d, -b], -1), torch.stack([-c, a], -1)], -2)
-    return adjugate / (a * d - b * c)[..., None, None]
+    a, b, c, d = matrix.flatten(-2).unbind(-1)
+    return torch.stack([d, -b, -c, a], -1).unflatten(-1, (2, 2)) / (a * d - b * c)[..., None, None]
 
 
 def _recentred(points: Tensor, centre: Tensor, mask: Tensor, member: Tensor) -> Tensor:
     """The pixel nearest each point where it is in its structure's mask; else the old centre, which is."""
-    batch, _, height, width = mask.shape
     pixel = points.nan_to_num(0.0).round()
-    limit = torch.tensor([width, height], device=mask.device)
-    inside = ((pixel >= 0) & (pixel < limit)).all(-1)
-    column, row = pixel.long().clamp_min(0).minimum(limit - 1).unbind(-1)
-    taken = mask[torch.arange(batch, device=mask.device)[:, None], member, row, column] & inside
-    return torch.where(taken[..., None], pixel, centre)
+    return torch.where(_looked_up(mask, member, pixel[..., None, :].long())[1], pixel, centre)
 
 
 def uv_targets(template: Template, like: Tensor) -> Tensor:
@@ -206,28 +204,18 @@ def uv_targets(template: Template, like: Tensor) -> Tensor:
     return torch.as_tensor(template.uv, dtype=like.dtype, device=like.device)
 
 
-def decode_published(uv: Tensor, mask: Tensor, template: Template, k: int = 5, targets: Tensor | None = None) -> Tensor:
-    """Equation 3 for all landmarks of an anatomy.
+def decode_published(uv: Tensor, mask: Tensor, template: Template, k: int = 5) -> Tensor:
+    """Equation 3 for all landmarks of an anatomy: (B, N, 2) pixels, NaN where a mask is empty.
 
-    uv: (B, C, 2, H, W); mask: (B, C, H, W) bool; targets: (N, 2) uv where they are not the template's own.
-    Returns (B, N, 2) pixels, NaN where a mask is empty.
+    uv: (B, C, 2, H, W); mask: (B, C, H, W) bool.
     """
-    targets = uv_targets(template, uv) if targets is None else targets
-    slices = template.anatomy.slices.values()
+    targets, slices = uv_targets(template, uv), template.anatomy.slices.values()
     return torch.cat([published_inversion(uv[:, c], mask[:, c], targets[where], k) for c, where in enumerate(slices)], 1)
 
 
 def decode_affine(
-    uv: Tensor,
-    mask: Tensor,
-    template: Template,
-    radius: int = 3,
-    sigma: float = 1.5,
-    iterations: int = 3,
-    targets: Tensor | None = None,
+    uv: Tensor, mask: Tensor, template: Template, radius: int = 3, sigma: float = 1.5, iterations: int = 3
 ) -> Decoded:
-    """Affine inversion for all landmarks of an anatomy; arguments as in `decode_published` and `affine_inversion`."""
-    targets = uv_targets(template, uv) if targets is None else targets
-    member = torch.as_tensor(template.anatomy.membership, device=uv.device)
-    extent = torch.as_tensor(template.half_extent).to(uv)
-    return _invert(uv, mask, member, targets, extent, radius, sigma, iterations)
+    """`affine_inversion` for all landmarks of an anatomy; uv and mask as in `decode_published`."""
+    member, extent = torch.as_tensor(template.anatomy.membership, device=uv.device), torch.as_tensor(template.half_extent).to(uv)
+    return _invert(uv, mask, member, uv_targets(template, uv), extent, radius, sigma, iterations)

@@ -12,9 +12,12 @@ from scipy.ndimage import gaussian_filter
 Size = tuple[int, int]
 
 
-def inside_image(points: np.ndarray, size: Size) -> np.ndarray:
-    """Which of (..., 2) points (x, y) lie on the pixels of an (H, W) image: (...,) bool, False for a missing one."""
-    return np.all((points >= -0.5) & (points <= np.array([size[1], size[0]]) - 0.5), axis=-1)
+def inside_image(points: np.ndarray, size: Size, margin: float = 0.5) -> np.ndarray:
+    """Which of (..., 2) points (x, y) lie on the pixels of an (H, W) image: (...,) bool, False for a missing one.
+
+    margin: pixels by which the image reaches beyond the centres of its border pixels.
+    """
+    return np.all((points >= -margin) & (points <= np.array([size[1], size[0]]) - 1 + margin), axis=-1)
 
 
 def scale_points(points: np.ndarray, old: Size, new: Size) -> np.ndarray:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from scipy.spatial.distance import cdist
 
-from denseseg.anatomy import Anatomy
 from denseseg.geometry.contour import mask_contours, perimeter, resample
+from denseseg.geometry.frame import inside_image
 from denseseg.geometry.template import Template
 from denseseg.geometry.warp import sample
 
@@ -54,7 +54,7 @@ def project_onto_outline(
     points: (n, 2) decoded pixels; uv: (2, H, W); probability: (H, W) in [0, 1]; targets: (n, 2) uv; half_extent: (2,) template
     pixels per unit uv. Nothing moves where the mask has no outline.
     """
-    seen = _within(points, probability.shape)
+    seen = inside_image(points, probability.shape, margin=0)  # beyond the border's centres `mask_contours` closes the outline
     curves = mask_contours(probability)
     if not curves or not seen.any():
         return _unmoved(points)
@@ -66,7 +66,7 @@ def project_onto_outline(
         cost += uv_weight * cdist(targets[seen] * half_extent, _read(uv, outline) * half_extent, "sqeuclidean")
     place = _cyclic_assignment(cost)
     moved = seen.copy()
-    moved[seen] = _within(outline, probability.shape)[place]
+    moved[seen] = inside_image(outline, probability.shape, margin=0)[place]
     projection = _unmoved(points)
     projection.points[seen] = np.where(moved[seen, None], outline[place], points[seen])
     normal, variance = _across(probability, projection.points[moved])
@@ -91,12 +91,6 @@ def _across(probability: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np
     gradient = np.stack([right - left, below - above], -1)
     slope = np.linalg.norm(gradient, axis=1)
     return gradient / np.maximum(slope, 1e-12)[:, None], 1 / (2 * np.pi * np.maximum(slope, FLATTEST) ** 2)
-
-
-def _within(points: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """(n,) bool: between the centres of the border pixels, where an outline is seen; beyond them `mask_contours` closes it."""
-    limit = np.array([size[1] - 1, size[0] - 1])
-    return np.all((points >= 0) & (points <= limit), axis=-1)  # False for NaN
 
 
 def _cyclic_assignment(cost: np.ndarray) -> np.ndarray:
@@ -137,11 +131,9 @@ def project_onto_outlines(
 
     points: (N, 2); uv: (C, 2, H, W); probability: (C, H, W). uv_weight: as there.
     """
-    anatomy: Anatomy = template.anatomy
-    whole = _unmoved(points)
-    for c, structure in enumerate(anatomy.structures):
+    whole, anatomy = _unmoved(points), template.anatomy
+    for c, (structure, where) in enumerate(zip(anatomy.structures, anatomy.slices.values(), strict=True)):
         if structure.outlined:
-            where = anatomy.slices[structure.name]
             targets, extent = template.uv[where], template.half_extent[c]
             part = project_onto_outline(points[where], uv[c], probability[c], targets, extent, uv_weight)
             whole.points[where], whole.jacobian[where], whole.own[where] = part.points, part.jacobian, part.own

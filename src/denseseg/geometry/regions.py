@@ -88,12 +88,10 @@ class Regions:
 
 
 def contour_masks(landmarks: Tensor, anatomy: Anatomy, size: Size, soft: bool = False) -> Tensor:
-    """Masks of the regions that landmarks enclose; see `find_regions`.
+    """(B, C, H, W) float32 masks of the regions that landmarks (B, N, 2) enclose; see `find_regions`.
 
-    landmarks: (B, N, 2) pixels, NaN where missing.
     soft: False gives 1 where the pixel's centre is inside; True gives the share of the pixel that is covered, to the accuracy
         of a straight edge (signed distance + 0.5, clipped), so that the 0.5 level set is the outline itself.
-    Returns (B, C, H, W) float32.
     """
     return find_regions(landmarks, anatomy, size).masks(soft)
 
@@ -132,16 +130,9 @@ def find_regions(landmarks: Tensor, anatomy: Anatomy, size: Size, margin: int = 
         first = np.minimum(low[group], limit - [width, height]).astype(np.float32)
         inner = on_device(polygon[group, : count[group].max()] - first[:, None], landmarks)
         used = np.flatnonzero(np.isfinite(points[group]).any((0, 2)))[-1] + 1
-        windows = Windows(
-            rows[group],
-            on_device(first, landmarks),
-            on_device(points[group, :used], landmarks),
-            inner,
-            float(edge[group].max()),
-            int(stride[group].min()),
-            fill_contours(inner, (height, width)),
-        )
-        regions.groups.append(windows)
+        marks, inside = on_device(points[group, :used], landmarks), fill_contours(inner, (height, width))
+        longest, least = float(edge[group].max()), int(stride[group].min())
+        regions.groups.append(Windows(rows[group], on_device(first, landmarks), marks, inner, longest, least, inside))
     return regions
 
 

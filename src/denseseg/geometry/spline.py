@@ -25,15 +25,12 @@ class ThinPlateSpline:
         x = (points - self.origin) / self.scale
         # a processor works in portions that stay in its cache, a device in portions that fit its memory
         portion = (2**18 if x.device.type == "cpu" else 2**27) // (len(x) * self.centres.shape[1])
-        # squared distances by a matrix product
-        bent = [_kernel(_squared_distances(part, self.centres)) @ self.weights for part in x.split(max(portion, 64), dim=1)]
+        bent = [self._bent(part) for part in x.split(max(portion, 64), dim=1)]
         return torch.cat(bent, dim=1) + self.affine[:, :1] + x @ self.affine[:, 1:]
 
-
-def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
-    """(B, P, n) from (B, P, 2) and (B, n, 2)."""
-    squares = x.square().sum(-1)[:, :, None] + y.square().sum(-1)[:, None]
-    return torch.baddbmm(squares, x, y.mT, alpha=-2)
+    def _bent(self, x: Tensor) -> Tensor:
+        squares = x.square().sum(-1)[:, :, None] + self.centres.square().sum(-1)[:, None]
+        return _kernel(torch.baddbmm(squares, x, self.centres.mT, alpha=-2)) @ self.weights  # |x - y|^2 by a matrix product
 
 
 def _kernel(squared: Tensor) -> Tensor:

@@ -57,11 +57,10 @@ class Template:
     @cached_property
     def uv(self) -> np.ndarray:
         """(N, 2) chart coordinates of every landmark, each in its own structure's chart."""
-        member = self.anatomy.membership
-        return (self.points - self.lower[member]) / self.half_extent[member] - 1
+        return self.to_uv(self.anatomy.membership, self.points)
 
-    def to_uv(self, structure: int, points: np.ndarray) -> np.ndarray:
-        """(..., 2) template pixels -> chart coordinates of the structure with this index."""
+    def to_uv(self, structure: int | np.ndarray, points: np.ndarray) -> np.ndarray:
+        """(..., 2) template pixels -> chart coordinates of the structure with this index, or of one (...) for each point."""
         return (np.asarray(points) - self.lower[structure]) / self.half_extent[structure] - 1
 
     def from_uv(self, structure: int, uv: np.ndarray) -> np.ndarray:

@@ -1,8 +1,7 @@
 """uv maps: for each pixel of a structure, its place in the template.
 
-`uv_maps` is the one entry. Its default generator is the thin-plate spline that carries a case's landmarks to their template uv,
-evaluated directly at pixel centres: exact at the landmarks, smooth, and defined beyond the mask, so that no pixel of the mask
-lacks supervision. The other generators exist to be compared with.
+The default of `uv_maps` is the thin-plate spline that carries a case's landmarks to their template uv, evaluated at pixel centres:
+exact at the landmarks, smooth, and defined at every pixel of the mask and beyond. The other generators are there for comparison.
 """
 
 from __future__ import annotations

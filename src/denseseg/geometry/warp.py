@@ -12,9 +12,8 @@ from denseseg.geometry.contour import on_device, pixel_grid
 
 def warp(images: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
     """Every (B, K, H, W) image under x -> matrix (x - centre) + centre + shift, bilinear; zero where nothing is known."""
-    size = (images.shape[-2], images.shape[-1])
-    batch = len(images)
-    return sample(images, source_points(matrix.expand(batch, 2, 2), shift.expand(batch, 2), None, size))
+    batch, _, *size = images.shape
+    return sample(images, source_points(matrix.expand(batch, 2, 2), shift.expand(batch, 2), None, (size[0], size[1])))
 
 
 def unwarp(images: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ class Explorer(anywidget.AnyWidget):
     def html(self) -> str:
         """The explorer as a piece of HTML that needs no kernel and no network. Each call gives it a new element id."""
         name = f"uvx-{uuid4().hex}"
-        style, module = (FOLDER / "explorer.css").read_text("utf-8"), (FOLDER / "explorer.js").read_text("utf-8")
+        style, module = ((FOLDER / f"explorer.{kind}").read_text("utf-8") for kind in ("css", "js"))
         data = json.dumps(self.data, separators=(",", ":")).replace("</", "<\\/")
         return (
             f'<style>\n{style}</style>\n<div id="{name}">This figure is interactive: it needs JavaScript.</div>\n'
@@ -63,9 +63,7 @@ class Explorer(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
         bundle = super()._repr_mimebundle_(**kwargs)
-        if bundle is None:
-            return None
-        return {**bundle[0], "text/html": self.html()}, bundle[1]
+        return bundle and ({**bundle[0], "text/html": self.html()}, bundle[1])
 
 
 class UVExplorer(Explorer):
@@ -100,9 +98,6 @@ class PairExplorer(Explorer):
         cases = zip((first, second), titles, spacings, strict=True)
         sides = [image_side(*arrays, template, title, spacing) for arrays, title, spacing in cases]
         super().__init__(data=explorer_data(sides, template))
-
-
-# ---- what the module draws --------------------------------------------------------------------------------------------
 
 
 def explorer_data(sides: list[dict[str, Any]], template: Template) -> dict[str, Any]:
@@ -158,17 +153,8 @@ def pack_chart(uv: np.ndarray, valid: np.ndarray) -> dict[str, Any] | None:
     inside, values = valid[box], uv[:, *box]
     limit = max(1.0, float(np.abs(values[:, inside]).max()))
     steps = np.where(inside, np.round(values / limit * 32767), INVALID).astype("<i2")
-    height, width = inside.shape
-    return {
-        "x": int(columns[0]), "y": int(rows[0]), "width": width, "height": height, "limit": limit, "uv": _base64(steps),
-    }  # fmt: skip
-
-
-def unpack_chart(chart: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """What the module reads from a packed chart: uv (2, h, w), zero where not valid, and valid (h, w), both within the box."""
-    steps = np.frombuffer(base64.b64decode(chart["uv"]), "<i2").reshape(2, chart["height"], chart["width"])
-    valid = steps[0] != INVALID
-    return np.where(valid, steps * chart["limit"] / 32767, 0.0), valid
+    place = {"x": int(columns[0]), "y": int(rows[0]), "width": inside.shape[1], "height": inside.shape[0]}
+    return {**place, "limit": limit, "uv": _base64(steps)}
 
 
 def _base64(array: np.ndarray) -> str:

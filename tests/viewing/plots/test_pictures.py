@@ -21,7 +21,6 @@ PICTURES = {
     "shapes": lambda t: plots.show_shapes(np.stack([t.case.landmarks, t.template.points]), t.template),
     "key": lambda t: plots.uv_key(),
     "uv": lambda t: plots.show_uv(t.case.image, t.uv, t.valid, TOY, spacing=0.5),
-    "channels": lambda t: plots.show_uv_channels(t.uv[0], t.valid[0], "disc", 0.5),
     "prediction": lambda t: plots.show_prediction(t.case.image, t.prediction, t.case, ellipses=True),
     "history": lambda t: plots.plot_history(history()),
     "cumulative": lambda t: plots.plot_cumulative_error({"a": np.arange(10.0), "b": np.arange(5.0)}),

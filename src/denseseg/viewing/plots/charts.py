@@ -50,8 +50,7 @@ def plot_cumulative_error(
 ) -> Axes:
     """Share of landmarks (%) whose error is at most x: one curve a method, ticks at the usual limits.
 
-    errors: method name -> errors of any shape, in `unit`. NaN (missing or failed) stays in the
-        denominator: it never counts as found.
+    errors: method name -> errors of any shape, in `unit`. NaN (missing or failed) counts as not found.
     """
     ax = new_axes(ax)
     right = max([*limits, *(float(np.nanquantile(np.asarray(own), 0.99)) for own in errors.values())])
@@ -86,18 +85,9 @@ def plot_error_by_structure(
     for m, ((name, table), colour) in enumerate(zip(rows.items(), BRIGHT * 3, strict=False)):
         values = [table.loc[table[by] == group, "value"].dropna().to_numpy() for group in groups]
         places = np.arange(len(groups)) + (m - (len(rows) - 1) / 2) * step
-        line = {"color": colour}
-        ax.boxplot(
-            values,
-            positions=places,
-            widths=0.7 * step,
-            showfliers=False,
-            patch_artist=True,
-            boxprops={"facecolor": (*to_rgb(colour), 0.25), "edgecolor": colour},
-            medianprops={"color": colour, "linewidth": 2},
-            whiskerprops=line,
-            capprops=line,
-        )
+        box, line = {"facecolor": (*to_rgb(colour), 0.25), "edgecolor": colour}, {"color": colour}
+        look: dict[str, Any] = {"boxprops": box, "medianprops": line | {"linewidth": 2}, "whiskerprops": line, "capprops": line}
+        ax.boxplot(values, positions=places, widths=0.7 * step, showfliers=False, patch_artist=True, **look)
         for place, own in zip(places, values, strict=True):
             ax.scatter(place + rng.uniform(-0.18, 0.18, len(own)) * step, own, s=5, color=colour, alpha=0.5, linewidths=0)
         ax.plot([], [], "s", color=colour, label=name)
@@ -106,14 +96,10 @@ def plot_error_by_structure(
     title, dot = metric_of(metric).title, "case" if by == "structure" else "structure of a case"
     if "landmark" in together and together["landmark"].notna().all():
         dot = "landmark of a case"
-    ax.set(
-        ylabel=f"{title} ({unit})",
-        ylim=(0, None),
-        title=f"{title} by {by}, each dot a {dot}",
-    )
+    ax.set(ylabel=f"{title} ({unit})", ylim=(0, None), title=f"{title} by {by}, each dot a {dot}")
     ax.grid(axis="y")
     if len(rows) > 1:
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1 if not turn else -0.3), ncols=3)
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.3 if turn else -0.1), ncols=3)
     return ax
 
 
@@ -129,8 +115,7 @@ def plot_intervals(
 ) -> Axes:
     """A forest plot: one row each with its value and interval, from the columns `label`, `value`, `low` and `high`.
 
-    table: rows of `results_table` or `summarise` for one metric, or all of
-        `compare_methods` (then value="difference", a unit, and reference=0).
+    table: rows of `results_table` or `summarise` for one metric, or all of `compare_methods` with value="difference" and a unit.
     unit: by default what the column `unit` says. reference: where to draw a line to compare with, such as 0 for a difference.
     """
     ax = new_axes(ax, 6.4, 1.3 + 0.34 * len(table))

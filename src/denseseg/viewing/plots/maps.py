@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from denseseg.anatomy import Anatomy
-from denseseg.viewing.plots.style import ISOLINES, image_axes, new_axes, radiograph, scale_bar, styled, uv_colours
+from denseseg.viewing.plots.style import ISOLINES, contact_sheet, new_axes, radiograph, styled, uv_colours
 
 
 @styled
@@ -38,19 +38,17 @@ def show_uv(
     """uv maps over their radiograph: colour, and lines of equal u (solid) and v (dashed) every 0.25 from -1 to 1.
 
     A figure of its own gets a `uv_key` beside it; draw one yourself where you pass `ax`.
-
-    image: (H, W). uv: (C, 2, H, W). valid: (C, H, W) bool. structures: names to draw, all by default;
-    where two overlap, the smaller one is shown.
+    image: (H, W). uv: (C, 2, H, W). valid: (C, H, W) bool. structures: names to draw, all by default; the smaller ones on top.
     """
     uv, valid = np.asarray(uv), np.asarray(valid, dtype=bool)
+    size = valid.shape[1:]
     if ax is None:
-        ax, key = plt.subplots(1, 2, figsize=(6.4, 4.7 * valid.shape[1] / valid.shape[2]), width_ratios=(4, 1))[1]
+        ax, key = plt.subplots(1, 2, figsize=(6.4, 4.7 * size[0] / size[1]), width_ratios=(4, 1))[1]
         uv_key(key)
         key.set_anchor("N")
-    ax = image_axes(ax, (valid.shape[1], valid.shape[2]), spacing)
-    radiograph(ax, image, dim=0.8)
+    ax = radiograph(ax, np.asarray(image), spacing, dim=0.8)
     chosen = [anatomy.index(name) for name in (anatomy.names if structures is None else structures)]
-    free = np.ones(valid.shape[1:], dtype=bool)
+    free = np.ones(size, dtype=bool)
     for index in sorted(chosen, key=lambda i: valid[i].sum()):
         visible = valid[index] & free
         colours = uv_colours(uv[index], visible)
@@ -62,26 +60,11 @@ def show_uv(
     return ax
 
 
-def _isolines(ax: Axes, uv: np.ndarray, valid: np.ndarray, colour: str = "#1a1a1a") -> None:
+def _isolines(ax: Axes, uv: np.ndarray, valid: np.ndarray) -> None:
     if valid.sum() < 4:
         return
     for channel, style in zip(uv, ("solid", "dashed"), strict=True):
-        ax.contour(np.where(valid, channel, np.nan), levels=ISOLINES, colors=colour, linewidths=0.6, linestyles=style, zorder=2)
-
-
-@styled
-def show_uv_channels(uv: Any, valid: Any, title: str = "", spacing: float | None = None) -> Figure:
-    """The two channels of one structure's map side by side. uv: (2, H, W); valid: (H, W) bool."""
-    uv, valid = np.asarray(uv), np.asarray(valid, dtype=bool)
-    figure, axes = plt.subplots(1, 2, figsize=(6.6, 6.6 / 2 * valid.shape[0] / valid.shape[1] + 0.9), sharey=True)
-    for ax, channel, name in zip(axes, uv, "uv", strict=True):
-        image_axes(ax, valid.shape, spacing)
-        shown = ax.imshow(np.where(valid, channel, np.nan), cmap="PuOr_r", vmin=-1, vmax=1, interpolation="nearest")
-        ax.contour(np.where(valid, channel, np.nan), levels=ISOLINES, colors="#1a1a1a", linewidths=0.5)
-        ax.set_title(f"{title}: {name}" if title else name)
-    axes[1].set_ylabel("")
-    figure.colorbar(shown, ax=axes, orientation="horizontal", label="u or v (no unit)", shrink=0.6, aspect=40)
-    return figure
+        ax.contour(np.where(valid, channel, np.nan), levels=ISOLINES, colors="#1a1a1a", linewidths=0.6, linestyles=style, zorder=2)
 
 
 @styled
@@ -91,23 +74,13 @@ def show_heatmaps(
     """Some of the heatmaps (N, H, W) over their image, four by default, each with its landmark (of (N, 2)) as a cross."""
     image, heatmaps = np.asarray(image), np.asarray(heatmaps)
     chosen = list(np.linspace(0, len(heatmaps) - 1, min(4, len(heatmaps))).astype(int) if indices is None else indices)
-    columns = min(4, len(chosen))
-    rows = -(-len(chosen) // columns)
-    side = 6.6 / columns
-    height = rows * (side * image.shape[0] / image.shape[1] + 0.3) + 0.6
-    figure, axes = plt.subplots(rows, columns, figsize=(6.6, height), squeeze=False)
-    for ax in axes.flat[len(chosen) :]:
-        ax.set_axis_off()
-    for ax, index in zip(axes.flat, chosen, strict=False):
-        image_axes(ax, image.shape, spacing)
-        radiograph(ax, image)
+    figure, axes = contact_sheet([(image, spacing, f"landmark {index}") for index in chosen], 4, gap=0.3, below=0.6)
+    for ax, index in zip(axes, chosen, strict=True):
         peak = max(float(heatmaps[index].max()), 1e-12)
         share = np.clip(heatmaps[index] / peak, 0, 1)
-        shown = ax.imshow(share, cmap="inferno", vmin=0, vmax=1, alpha=0.85 * share**0.5)
+        ax.imshow(share, cmap="inferno", vmin=0, vmax=1, alpha=0.85 * share**0.5)
         if landmarks is not None:
             ax.plot(*np.asarray(landmarks)[index], "+", color="#66CCEE", markersize=9, markeredgewidth=1.5)
-        scale_bar(ax, (image.shape[0], image.shape[1]), spacing)
-        ax.set_title(f"landmark {index}", fontsize=9)
     shown = plt.cm.ScalarMappable(plt.Normalize(0, 1), "inferno")
     figure.colorbar(shown, ax=axes, orientation="horizontal", label="heatmap / its peak (no unit)", shrink=0.6, aspect=40)
     return figure

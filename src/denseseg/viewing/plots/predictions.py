@@ -16,17 +16,7 @@ from denseseg.anatomy import Anatomy
 from denseseg.cases.case import Case
 from denseseg.errors import DataError
 from denseseg.prediction import Prediction
-from denseseg.viewing.plots.style import (
-    BRIGHT,
-    TRUTH,
-    draw_landmarks,
-    draw_masks,
-    image_axes,
-    radiograph,
-    structure_colours,
-    structure_legend,
-    styled,
-)
+from denseseg.viewing.plots.style import TRUTH, draw_landmarks, draw_masks, radiograph, structure_colours, structure_legend, styled
 
 
 @styled
@@ -46,8 +36,7 @@ def show_prediction(
     """
     image, points, anatomy = np.asarray(image), prediction.landmarks, prediction.anatomy
     spacing = spacing or (case.spacing if case else None)
-    ax = image_axes(ax, image.shape, spacing)
-    radiograph(ax, image, dim=0.9)
+    ax = radiograph(ax, image, spacing, dim=0.9)
     if prediction.masks is not None:
         draw_masks(ax, prediction.masks, anatomy, alpha=0.25)
     if case is not None:
@@ -59,9 +48,8 @@ def show_prediction(
         _draw_ellipses(ax, points, prediction.covariance, anatomy)
     if points is not None:
         draw_landmarks(ax, points, anatomy, size=10, line=prediction.masks is None)
-    if len(anatomy) <= len(BRIGHT):
-        truth = Line2D([], [], color="white", marker="o", markersize=4, markeredgecolor="#666666", label="truth, error")
-        structure_legend(ax, anatomy, [truth] if case else [])
+    truth = Line2D([], [], color="white", marker="o", markersize=4, markeredgecolor="#666666", label="truth, error")
+    structure_legend(ax, anatomy, [truth] if case else [])
     title = "prediction" if case is None else f"prediction and truth, case {case.id}"
     ax.set_title(title + (f"; not found: {', '.join(prediction.failed)}" if prediction.failed else ""))
     return ax

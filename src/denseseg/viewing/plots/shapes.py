@@ -17,13 +17,12 @@ from denseseg.cases.case import Case
 from denseseg.cases.masks import true_masks
 from denseseg.geometry.template import Template
 from denseseg.viewing.plots.style import (
-    BRIGHT,
+    contact_sheet,
     draw_landmarks,
     draw_masks,
     image_axes,
     line_through,
     radiograph,
-    scale_bar,
     structure_colours,
     structure_legend,
     styled,
@@ -32,17 +31,13 @@ from denseseg.viewing.plots.style import (
 
 @styled
 def show_case(case: Case, landmarks: bool = True, masks: bool = False, ax: Axes | None = None, labels: bool = False) -> Axes:
-    """One radiograph with its landmarks, coloured by structure, and on request its masks and the landmarks' labels.
-
-    Axes in mm, or in pixels.
-    """
-    ax = image_axes(ax, case.size, case.spacing)
-    radiograph(ax, case.image)
+    """One radiograph with its landmarks, coloured by structure, and on request its masks and the landmarks' labels."""
+    ax = radiograph(ax, case.image, case.spacing)
     if masks:
         draw_masks(ax, true_masks(case), case.anatomy)
     if landmarks:
         draw_landmarks(ax, case.landmarks, case.anatomy, line=not masks, labels=labels)
-    if len(case.anatomy) <= len(BRIGHT) and (landmarks or masks):
+    if landmarks or masks:
         structure_legend(ax, case.anatomy)
     ax.set_title(f"case {case.id}")
     return ax
@@ -51,20 +46,9 @@ def show_case(case: Case, landmarks: bool = True, masks: bool = False, ax: Axes 
 @styled
 def show_cases(cases: Sequence[Case], columns: int = 4, landmarks: bool = True) -> Figure:
     """A contact sheet: every case with its outlines and a scale bar."""
-    columns = min(columns, len(cases))
-    rows = -(-len(cases) // columns)
-    height, width = cases[0].size
-    side = 6.6 / columns
-    figure, axes = plt.subplots(rows, columns, figsize=(6.6, rows * (side * height / width + 0.25)), squeeze=False)
-    for ax in axes.flat[len(cases) :]:
-        ax.set_axis_off()
-    for ax, case in zip(axes.flat, cases, strict=False):
-        image_axes(ax, case.size, case.spacing)
-        radiograph(ax, case.image)
-        if landmarks:
-            draw_landmarks(ax, case.landmarks, case.anatomy, size=0.0)
-        scale_bar(ax, case.size, case.spacing)
-        ax.set_title(case.id, fontsize=9)
+    figure, axes = contact_sheet([(case.image, case.spacing, case.id) for case in cases], columns, gap=0.25)
+    for ax, case in zip(axes, cases if landmarks else [], strict=False):
+        draw_landmarks(ax, case.landmarks, case.anatomy, size=0.0)
     return figure
 
 
@@ -73,18 +57,12 @@ def show_template(template: Template, ax: Axes | None = None, boxes: bool = True
     """The mean shape, and round each structure the box that its uv square covers. Axes in pixels."""
     ax = image_axes(ax, template.size, None)
     if boxes:
-        for lower, upper, colour in zip(*_boxes(template), structure_colours(template.anatomy).values(), strict=True):
+        for lower, upper, colour in zip(template.lower, template.upper, structure_colours(template.anatomy).values(), strict=True):
             ax.add_patch(plt.Rectangle(lower, *(upper - lower), fill=False, edgecolor=colour, linestyle=":", linewidth=1))
-    draw_landmarks(ax, np.asarray(template.points), template.anatomy)
-    if len(template.anatomy) <= len(BRIGHT):
-        structure_legend(ax, template.anatomy)
+    draw_landmarks(ax, template.points, template.anatomy)
+    structure_legend(ax, template.anatomy)
     ax.set_title("template: mean shape" + (" and uv boxes" if boxes else ""))
     return ax
-
-
-def _boxes(template: Template) -> tuple[np.ndarray, np.ndarray]:
-    """(C, 2) lower and upper corners, pixels."""
-    return np.asarray(template.lower, dtype=float), np.asarray(template.upper, dtype=float)
 
 
 @styled
@@ -94,16 +72,15 @@ def show_shapes(landmarks: Any, template: Template, ax: Axes | None = None) -> A
     landmarks, anatomy = np.asarray(landmarks), template.anatomy
     for structure, (name, colour) in zip(anatomy.structures, structure_colours(anatomy).items(), strict=True):
         own = landmarks[:, anatomy.slices[name]]
-        lines = list(line_through(own, structure))
         joined = structure.kind is not Kind.POINTS
         if joined:
+            lines = list(line_through(own, structure))
             ax.add_collection(LineCollection(lines, colors=[colour], linewidths=0.6, alpha=max(0.08, min(0.5, 8 / len(lines)))))
         else:
             ax.scatter(own[..., 0], own[..., 1], s=2, color=colour, alpha=0.3, linewidths=0)
-        mean = np.asarray(template.points)[anatomy.slices[name]]
+        mean = template.points[anatomy.slices[name]]
         ax.plot(*(line_through(mean, structure) if joined else mean).T, "-" if joined else "o", color="black", linewidth=1.2)
-    if len(anatomy) <= len(BRIGHT):
-        structure_legend(ax, anatomy, [Line2D([], [], color="black", label="mean shape")])
+    structure_legend(ax, anatomy, [Line2D([], [], color="black", label="mean shape")])
     ax.set_title(f"{len(landmarks)} shapes and their mean")
     return ax
 
@@ -114,7 +91,7 @@ def plot_error_map(template: Template, errors: Any, unit: str = "mm", ax: Axes |
     errors = np.asarray(errors, dtype=float)
     errors = np.nanmean(errors, axis=0) if errors.ndim == 2 else errors
     ax = image_axes(ax, template.size, None)
-    points, anatomy = np.asarray(template.points), template.anatomy
+    points, anatomy = template.points, template.anatomy
     for structure in anatomy.structures:
         ax.plot(*line_through(points[anatomy.slices[structure.name]], structure).T, color="#cccccc", linewidth=1, zorder=1)
     top = float(np.nanmax(errors)) if highest is None else highest

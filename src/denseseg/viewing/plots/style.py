@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MultipleLocator
@@ -20,49 +21,23 @@ from denseseg.anatomy import Anatomy, Kind, Structure
 from denseseg.errors import DataError
 
 STYLE: Any = {
-    "figure.figsize": (6.4, 4.4),
-    "figure.dpi": 110,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
-    "figure.constrained_layout.use": True,
-    "font.size": 10,
-    "axes.titlesize": 11,
-    "axes.titlelocation": "left",
-    "axes.labelsize": 10,
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
-    "legend.fontsize": 9,
-    "legend.frameon": False,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#666666",
-    "axes.labelcolor": "#333333",
-    "xtick.color": "#555555",
-    "ytick.color": "#555555",
-    "text.color": "#222222",
-    "axes.grid": False,
-    "grid.color": "#dddddd",
-    "lines.linewidth": 1.6,
-}
-
+    "figure.figsize": (6.4, 4.4), "figure.dpi": 110, "figure.facecolor": "white", "figure.constrained_layout.use": True,
+    "savefig.facecolor": "white", "font.size": 10, "text.color": "#222222", "lines.linewidth": 1.6,
+    "axes.titlesize": 11, "axes.titlelocation": "left", "axes.labelsize": 10, "axes.labelcolor": "#333333",
+    "axes.edgecolor": "#666666", "axes.spines.top": False, "axes.spines.right": False, "axes.grid": False, "grid.color": "#dddddd",
+    "xtick.labelsize": 9, "xtick.color": "#555555", "ytick.labelsize": 9, "ytick.color": "#555555",
+    "legend.fontsize": 9, "legend.frameon": False,
+}  # fmt: skip
 
 # Paul Tol's "bright" scheme, told apart with every common colour-vision deficiency, on white and on a radiograph.
 BRIGHT = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#AA3377", "#66CCEE", "#EE7733")
-
-
+TRUTH = "#ffffff"
 ISOLINES = np.arange(-1, 1.01, 0.25)
-
 
 # CIELAB corners of the uv square: u runs from blue to orange, v from light to dark. Both survive colour blindness.
 UV_CORNERS = np.array([[[86, -8, -22], [90, 4, 48]], [[36, 22, -52], [46, 42, 44]]], dtype=float)
 
-
-TRUTH = "#ffffff"
-
-
 P = ParamSpec("P")
-
-
 R = TypeVar("R")
 
 
@@ -93,11 +68,10 @@ def structure_colours(anatomy: Anatomy) -> dict[str, tuple[float, float, float]]
 def uv_colours(uv: Any, valid: Any = None) -> np.ndarray:
     """A colour for every uv: u from blue to orange, v from light (top) to dark.
 
-    uv: (2, H, W), or (..., 2) with any number of leading axes; values beyond [-1, 1] are clipped.
+    uv: (2, H, W), or (..., 2) with any number of leading axes but not (2, H, 2); values beyond [-1, 1] are clipped.
     valid: bool of the same shape without the channel axis, or None for everywhere.
     Returns RGBA in [0, 1] of shape (H, W, 4), or (..., 4); alpha is 1 where valid and 0 elsewhere.
     The four corner colours are interpolated bilinearly in CIELAB, so that equal steps of uv look about equal.
-    A uv of shape (2, H, 2) is read as an image.
     """
     uv = np.asarray(uv, dtype=float)
     uv = np.moveaxis(uv, 0, -1) if uv.ndim == 3 and uv.shape[0] == 2 else uv
@@ -133,9 +107,11 @@ def round_step(length: float) -> float:
     return float(max(step for step in (1, 2, 5) if step * power <= length) * power)
 
 
-def radiograph(ax: Axes, image: Any, dim: float = 1.0) -> None:
-    """Grey image under whatever follows; dim < 1 leaves room for colours on top."""
-    ax.imshow(np.asarray(image), cmap="gray", vmin=0, vmax=1 / dim, interpolation="bilinear", zorder=0)
+def radiograph(ax: Axes | None, image: np.ndarray, spacing: float | None, dim: float = 1.0) -> Axes:
+    """A panel of `image_axes` with its grey image (H, W); dim < 1 leaves room for colours on top."""
+    ax = image_axes(ax, image.shape, spacing)
+    ax.imshow(image, cmap="gray", vmin=0, vmax=1 / dim, interpolation="bilinear", zorder=0)
+    return ax
 
 
 def scale_bar(ax: Axes, size: tuple[int, int], spacing: float | None) -> None:
@@ -144,11 +120,30 @@ def scale_bar(ax: Axes, size: tuple[int, int], spacing: float | None) -> None:
     scale, unit = (1.0, "px") if spacing is None else (spacing, "mm")
     length = round_step(width * scale / 3)
     x, y = 0.05 * width, 0.94 * height
-    outline = [withStroke(linewidth=3, foreground="black")]
-    ax.plot([x, x + length / scale], [y, y], color="white", linewidth=2, solid_capstyle="butt", path_effects=outline)
-    ax.text(x, y - 0.02 * height, f"{length:g} {unit}", color="white", fontsize=9, va="bottom", path_effects=outline)
+    look: dict[str, Any] = {"color": "white", "path_effects": [withStroke(linewidth=3, foreground="black")], "zorder": 5}
+    ax.plot([x, x + length / scale], [y, y], linewidth=2, solid_capstyle="butt", **look)
+    ax.text(x, y - 0.02 * height, f"{length:g} {unit}", fontsize=9, va="bottom", **look)
     ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
     ax.spines[:].set_visible(False)
+
+
+def contact_sheet(
+    panels: Sequence[tuple[np.ndarray, float | None, str]], columns: int, gap: float, below: float = 0.0
+) -> tuple[Figure, list[Axes]]:
+    """A figure of many images with a scale bar each, and their panels.
+
+    panels: (image (H, W), spacing, title). gap, below: inches above each image, and below all of them.
+    """
+    columns = min(columns, len(panels))
+    rows, (height, width) = -(-len(panels) // columns), panels[0][0].shape
+    size = (6.6, rows * (6.6 / columns * height / width + gap) + below)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    for ax in axes.flat[len(panels) :]:
+        ax.set_axis_off()
+    for ax, (image, spacing, title) in zip(axes.flat, panels, strict=False):
+        scale_bar(radiograph(ax, image, spacing), image.shape, spacing)
+        ax.set_title(title, fontsize=9)
+    return figure, list(axes.flat[: len(panels)])
 
 
 def line_through(points: np.ndarray, structure: Structure) -> np.ndarray:
@@ -176,10 +171,11 @@ def draw_landmarks(
 
 
 def structure_legend(ax: Axes, anatomy: Anatomy, extra: Sequence[Line2D] = ()) -> None:
-    """The structures below the panel, where they hide nothing."""
-    handles = [
-        Line2D([], [], color=c, marker="o", markersize=5, linewidth=1.2, label=n) for n, c in structure_colours(anatomy).items()
-    ]
+    """The structures below the panel, where they hide nothing; no legend where they are more than the named colours."""
+    if len(anatomy) > len(BRIGHT):
+        return
+    colours = structure_colours(anatomy).items()
+    handles = [Line2D([], [], color=c, marker="o", markersize=5, linewidth=1.2, label=name) for name, c in colours]
     ax.legend(handles=[*handles, *extra], loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, columnspacing=1.2)
 
 
