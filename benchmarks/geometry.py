@@ -39,7 +39,7 @@ from denseseg.files import plain, write_json
 from denseseg.geometry.decode import affine_inversion, decode_affine, decode_published
 from denseseg.geometry.regions import contour_masks
 from denseseg.geometry.template import Template
-from denseseg.geometry.uvmap import Generator, UVMaps, fold_share, uv_maps
+from denseseg.geometry.uvmap import Generator, UVMaps, fold_over_share, uv_maps
 from denseseg.geometry.uvmap_alternatives import chart_uv, polar_to_template, polar_uv
 from denseseg.phantom import ChestPhantom, chest_phantom
 
@@ -106,7 +106,7 @@ def measure_generator(name: str, generate: Maker, template: Template, cases: np.
         maps = generate(batch, template)
         masks = contour_masks(batch, anatomy, template.size).bool()
         coverage.append(((maps.valid & masks).sum((2, 3)) / masks.sum((2, 3)))[0].numpy())
-        folds.append(maps.folds[0].numpy())
+        folds.append(maps.fold_over[0].numpy())
         held_out.append(held_out_error(name, generate, template, landmarks))
     return {
         "ms_per_case": round(float(np.median(times)), 2),
@@ -222,7 +222,7 @@ class AuthorsGenerator:
         uv = self.prepare(landmarks, template)().flip(2)
         valid = torch.isfinite(uv).all(2)
         uv = torch.where(valid[:, :, None], uv, 0)
-        folds = torch.stack([fold_share(uv[:, c], valid[:, c]) for c in range(len(template.anatomy))], 1)
+        folds = torch.stack([fold_over_share(uv[:, c], valid[:, c]) for c in range(len(template.anatomy))], 1)
         return UVMaps(uv, valid, folds)
 
 

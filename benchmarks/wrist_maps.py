@@ -82,7 +82,7 @@ def measure_bones(phantom: Any, method: str) -> pd.DataFrame:
                 "cut": bool(((own < -0.5) | (own > np.array(size[::-1]) - 0.5)).any()),
                 "pixels": int(masks[c].sum()),
                 "covered": float((maps.valid[0, c] & masks[c]).sum() / masks[c].sum()),
-                "folded": float(maps.folds[0, c]),
+                "folded": float(maps.fold_over[0, c]),
                 "star_shaped": is_star_shaped(own) and is_star_shaped(points[c]),
                 "error": error["mean"],
                 "error_p95": error["p95"],

@@ -21,13 +21,13 @@ from pathlib import Path
 from denseseg.anatomy import WRIST
 from denseseg.cases.folder import write_cases
 from denseseg.errors import exit_status
-from denseseg.readers.files import Report, claim
+from denseseg.readers.files import Report, write_manifest
 from denseseg.readers.graz import FRAME, INFO, NAME, find_images, graz_cases
 
 
 def prepare(arguments: argparse.Namespace) -> None:
     files = [arguments.table, *find_images(arguments.images).values()]  # the table says which images are mirrored
-    claim(arguments.out, f"size {FRAME[0]} x {FRAME[1]}", files)
+    write_manifest(arguments.out, f"size {FRAME[0]} x {FRAME[1]}", files)
     report = Report()
     cases = graz_cases(
         arguments.images,

@@ -20,12 +20,12 @@ from pathlib import Path
 
 from denseseg.cases.folder import write_cases
 from denseseg.errors import exit_status
-from denseseg.readers.files import claim
+from denseseg.readers.files import write_manifest
 from denseseg.readers.jsrt import find_images, read_jsrt
 
 
 def prepare(arguments: argparse.Namespace) -> None:
-    claim(arguments.out, f"size {arguments.size}", find_images(arguments.images).values())
+    write_manifest(arguments.out, f"size {arguments.size}", find_images(arguments.images).values())
     cases, report = read_jsrt(
         arguments.images,
         arguments.landmarks,

@@ -16,18 +16,18 @@ from safetensors.torch import save_file
 from skimage.io import imsave
 
 from denseseg.errors import DataError
-from denseseg.files import atomically, read_png, read_tensors, staged, write_json, write_png, write_tensors
+from denseseg.files import atomic_file, atomic_folder, read_png, read_tensors, write_json, write_png, write_tensors
 
 
 def test_staged_moves_files_only_when_the_block_ends_well(tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "a.txt").write_text("old")
-    with pytest.raises(KeyboardInterrupt), staged(tmp_path) as staging:
+    with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path) as staging:
         (staging / "sub").mkdir()
         (staging / "sub" / "a.txt").write_text("half")
         raise KeyboardInterrupt
     assert (tmp_path / "sub" / "a.txt").read_text() == "old"
-    with staged(tmp_path) as staging:
+    with atomic_folder(tmp_path) as staging:
         (staging / "sub").mkdir()
         (staging / "sub" / "a.txt").write_text("new")
     assert (tmp_path / "sub" / "a.txt").read_text() == "new"
@@ -72,7 +72,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def test_a_file_takes_its_place_when_it_is_whole_and_makes_its_folder(tmp_path):
     path = tmp_path / "new" / "a.txt"
-    with atomically(path) as temporary:
+    with atomic_file(path) as temporary:
         temporary.write_text("first")
         assert not path.exists() and temporary.parent == path.parent
     assert content(path.parent) == {"a.txt": b"first"} and path.stat().st_mode & 0o777 == 0o644
@@ -81,7 +81,7 @@ def test_a_file_takes_its_place_when_it_is_whole_and_makes_its_folder(tmp_path):
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("bad")])
 def test_an_error_leaves_the_older_file_whole_and_nothing_beside_it(tmp_path, error):
     (tmp_path / "a.txt").write_text("old")
-    with pytest.raises(type(error)), atomically(tmp_path / "a.txt") as temporary:
+    with pytest.raises(type(error)), atomic_file(tmp_path / "a.txt") as temporary:
         temporary.write_text("half")
         raise error
     assert content(tmp_path) == {"a.txt": b"old"}

@@ -26,7 +26,7 @@ CHECKSUM = "sha256"  # the header's key
 
 
 @contextmanager
-def staged(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path) -> Iterator[Path]:
     """A folder to write into; its files move to `folder` when the block ends without an error, dataset.toml last.
 
     So a full disk or a stopped run leaves what was in `folder` as it was. Raises DataError where it cannot be written.
@@ -81,7 +81,7 @@ def plain(value: Any) -> Any:
 
 
 @contextmanager
-def atomically(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` to write to, which takes its place when the block ends without an error.
 
     So a full disk or a stopped run leaves an older file whole. Raises DataError where the file cannot be written.
@@ -102,7 +102,7 @@ def write_json(path: Path, record: Mapping[str, Any]) -> Path:
     """Write a record to this file in one step. Raises DataError."""
     with explained(f"{path.name}: the record holds something that JSON has not", "use null for unknown"):
         text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    with atomically(path) as temporary:
+    with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
 
@@ -120,7 +120,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
         raise DataError(f"{path}: the tensor {spoilt} holds NaN, so nothing was written; train again with a lower learning rate")
     with explained(f"{path}: the header holds something that JSON has not", "use null for unknown"):
         text = json.dumps({**header, CHECKSUM: _checksum(whole)}, allow_nan=False)
-    with atomically(path) as temporary:
+    with atomic_file(path) as temporary:
         temporary.write_bytes(save(whole, {"denseseg": text}))
     return path
 

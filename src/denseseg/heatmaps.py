@@ -8,8 +8,8 @@ from torch import Tensor
 from denseseg.geometry.frame import Size
 
 
-def gaussian_heatmaps(landmarks: Tensor, size: Size, sigma: float, height: float = 1.0) -> Tensor:
-    """height * exp(-d^2 / (2 sigma^2)) round each landmark (paper, Eq. 5).
+def gaussian_heatmaps(landmarks: Tensor, size: Size, sigma: float, amplitude: float = 1.0) -> Tensor:
+    """amplitude * exp(-d^2 / (2 sigma^2)) round each landmark (paper, Eq. 5).
 
     landmarks: (B, N, 2) pixels; sigma in pixels. Returns (B, N, H, W); all zero for a missing landmark.
     """
@@ -17,7 +17,7 @@ def gaussian_heatmaps(landmarks: Tensor, size: Size, sigma: float, height: float
     y = torch.arange(size[0], device=landmarks.device, dtype=landmarks.dtype)
     across = torch.exp(-((x - landmarks[..., :1]) ** 2) / (2 * sigma**2))  # a Gaussian is separable
     down = torch.exp(-((y - landmarks[..., 1:]) ** 2) / (2 * sigma**2))
-    return height * torch.nan_to_num(down[..., :, None] * across[..., None, :], nan=0.0)
+    return amplitude * torch.nan_to_num(down[..., :, None] * across[..., None, :], nan=0.0)
 
 
 def argmax_landmarks(heatmaps: Tensor) -> Tensor:

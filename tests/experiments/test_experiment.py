@@ -31,15 +31,15 @@ def test_a_run_leaves_a_method_a_table_and_a_record(cases, tmp_path, monkeypatch
     record = found.record
     assert record.spec.seed == 3 and record.toy and record.precision == "32-true"
     assert record.data_sha256 == cases.fingerprint()
-    assert (record.n_train, record.n_validation, record.n_test) == tuple(map(len, vars(found.parts).values()))
+    assert (record.n_train, record.n_validation, record.n_test) == tuple(map(len, vars(found.split).values()))
     assert record.parameters == found.method.parameters
     assert record.recipe_settings["training"]["length"] == {"epochs": 2}
     assert [row["epoch"] for row in record.history] == [0, 1]
-    assert set(found.table["case"]) == set(found.parts.test.ids)
+    assert set(found.table["case"]) == set(found.split.test.ids)
     (folder,) = (tmp_path / "runs").iterdir()
     assert {path.name for path in folder.iterdir()} == {"checkpoint.safetensors", "history.csv", "weights.safetensors"}
     again = load_method(folder / "weights.safetensors")
-    image = found.parts.test[0].image
+    image = found.split.test[0].image
     np.testing.assert_allclose(again.predict_image(image).landmarks, found.method.predict_image(image).landmarks, atol=1e-4)
     assert read_records(write_record(record, tmp_path / "results").parents[1]) == [record]
 

@@ -57,7 +57,7 @@ def test_wrists_are_read_back_within_a_tenth_of_a_pixel_a_bone():
 def test_reach_is_small_where_the_map_was_seen_and_the_distance_beyond_the_border_elsewhere(seed):
     landmarks = bones(seed)
     decoded = read_back(landmarks)
-    points, reach, within = decoded.points[0].numpy(), decoded.reach[0].numpy(), inside(landmarks)
+    points, reach, within = decoded.points[0].numpy(), decoded.extrapolation[0].numpy(), inside(landmarks)
     assert np.isfinite(points).all()
     assert reach[within].max() < 1.5
     beyond = (landmarks - PIXELS)[:, 1]
@@ -72,10 +72,10 @@ def test_reach_of_what_cannot_be_fitted():
     uv = torch.as_tensor(np.stack([x, y]))[None] / 8 - 1
     targets = torch.tensor([[0.0, 0.0]])
     single = torch.zeros(1, 16, 16, dtype=torch.bool)
-    assert torch.isnan(affine_inversion(uv, single, targets).reach).all()
+    assert torch.isnan(affine_inversion(uv, single, targets).extrapolation).all()
     single[0, 5, 6] = True
     found = affine_inversion(uv, single, targets)
-    assert torch.isinf(found.reach).all()
+    assert torch.isinf(found.extrapolation).all()
     assert found.points[0, 0].tolist() == [6, 5]
 
 

@@ -86,7 +86,7 @@ def test_an_absent_bone_is_left_alone():
     decoded = read_back(landmarks)
     lost = torch.isnan(decoded.points[0]).all(-1).numpy()
     np.testing.assert_array_equal(lost, np.isnan(landmarks).all(-1))
-    assert torch.isnan(decoded.reach[0]).numpy()[lost].all()
+    assert torch.isnan(decoded.extrapolation[0]).numpy()[lost].all()
     after = projected(decoded.points[0].double().numpy(), landmarks, 1.0)
     np.testing.assert_array_equal(np.isnan(after), np.isnan(landmarks))
 

@@ -15,7 +15,7 @@ from denseseg.anatomy import CHEST
 from denseseg.geometry.contour import pixel_grid, polygon_mask
 from denseseg.geometry.spline import fit_spline
 from denseseg.geometry.template import Template
-from denseseg.geometry.uvmap import fold_share, uv_maps
+from denseseg.geometry.uvmap import fold_over_share, uv_maps
 from denseseg.phantom.chest.phantom import ChestPhantom, chest_phantom
 
 seeds = st.integers(0, 10_000)
@@ -32,7 +32,7 @@ def test_spline_maps_undo_a_similarity_of_the_template(angle, scale, seed):
     y, x = maps.valid[0, 0].nonzero(as_tuple=True)
     back = (np.stack([x, y], -1) - centre) @ rotation / scale + centre
     np.testing.assert_allclose(maps.uv[0, 0, :, y, x].T, template.to_uv(0, back), atol=5e-3)
-    assert maps.folds.max() == 0
+    assert maps.fold_over.max() == 0
 
 
 def test_spline_maps_cover_the_mask_and_the_band_only():
@@ -57,8 +57,8 @@ def test_folds_are_counted():
     y, x = torch.meshgrid(torch.arange(10.0), torch.arange(10.0), indexing="ij")
     identity = torch.stack([x, y])[None]
     everywhere = torch.ones(1, 10, 10, dtype=torch.bool)
-    assert fold_share(identity, everywhere) == 0
-    assert fold_share(identity.flip(1), everywhere) == 1
+    assert fold_over_share(identity, everywhere) == 0
+    assert fold_over_share(identity.flip(1), everywhere) == 1
 
 
 def test_an_unknown_generator_is_refused():
@@ -75,10 +75,10 @@ def test_folded_maps_are_smoothed_until_they_do_not_fold():
     batch = as_batch(crossed, sound, bent)
     maps = uv_maps(batch, template)
     goal, taken = torch.as_tensor(template.uv, dtype=torch.float32), []
-    for landmarks, uv, valid, share in zip(batch, maps.uv[:, 0], maps.valid[:, 0], maps.folds[:, 0], strict=True):
+    for landmarks, uv, valid, share in zip(batch, maps.uv[:, 0], maps.valid[:, 0], maps.fold_over[:, 0], strict=True):
         splines = [fit_spline(landmarks[None], goal, 1e-4 * 10.0**k) for k in range(5)]
         tries = [spline(pixel_grid(SIZE)[None]).mT.unflatten(2, SIZE) for spline in splines]
-        shares = [float(fold_share(each, valid[None])) for each in tries]
+        shares = [float(fold_over_share(each, valid[None])) for each in tries]
         taken.append(next((k for k in range(5) if shares[k] == 0), 4))
         torch.testing.assert_close(uv, tries[taken[-1]][0] * valid, atol=1e-4, rtol=0)
         assert float(share) == pytest.approx(shares[taken[-1]])

@@ -10,7 +10,7 @@ from helpers import full_disk
 
 from denseseg.errors import DataError
 from denseseg.files import read_png, write_png
-from denseseg.readers.files import Report, claim, few, kept_image, verify_checksums
+from denseseg.readers.files import Report, cached_image, few, verify_checksums, write_manifest
 
 IMAGE = (np.arange(80).reshape(8, 10) / 79).astype(np.float32)
 
@@ -32,40 +32,40 @@ def never() -> np.ndarray:
 
 def test_an_image_is_converted_once(tmp_path):
     path = tmp_path / "new" / "a.png"
-    assert kept_image(path, (8, 10), lambda: IMAGE) is IMAGE
-    np.testing.assert_allclose(kept_image(path, (8, 10), never), IMAGE, atol=1e-5)
+    assert cached_image(path, (8, 10), lambda: IMAGE) is IMAGE
+    np.testing.assert_allclose(cached_image(path, (8, 10), never), IMAGE, atol=1e-5)
     assert [file.name for file in path.parent.iterdir()] == ["a.png"]
-    assert kept_image(None, (8, 10), lambda: IMAGE) is IMAGE
+    assert cached_image(None, (8, 10), lambda: IMAGE) is IMAGE
 
 
 @pytest.mark.parametrize("spoil", [lambda p: p.write_bytes(b"half"), lambda p: write_png(p, np.zeros((9, 9)))])
 def test_a_damaged_image_or_one_of_another_size_is_converted_again(tmp_path, spoil):
     path = tmp_path / "a.png"
     spoil(path)
-    kept_image(path, (8, 10), lambda: IMAGE)
+    cached_image(path, (8, 10), lambda: IMAGE)
     np.testing.assert_allclose(read_png(path), IMAGE, atol=1e-5)
 
 
 def test_a_full_disk_leaves_no_half_image(tmp_path):
     noise = np.random.default_rng(0).random((60, 60), dtype=np.float32)
     with full_disk(), pytest.raises(DataError, match=r"a\.png could not be written .*; free space or choose another folder"):
-        kept_image(tmp_path / "a.png", (60, 60), lambda: noise)
+        cached_image(tmp_path / "a.png", (60, 60), lambda: noise)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_belongs_to_the_files_and_settings_that_it_was_begun_with(tmp_path):
     source, out = tmp_path / "source.csv", tmp_path / "out"
     source.write_text("1")
-    claim(out, "size 64", [source])
-    claim(out, "size 64", [source])  # goes on
+    write_manifest(out, "size 64", [source])
+    write_manifest(out, "size 64", [source])  # goes on
     before = {path: path.read_bytes() for path in out.iterdir()}
     with pytest.raises(DataError, match="out holds something else"):
-        claim(out, "size 32", [source])
+        write_manifest(out, "size 32", [source])
     source.write_text("22")
     with pytest.raises(DataError, match=r"out holds something else .*give a new folder, or empty this one"):
-        claim(out, "size 64", [source])
+        write_manifest(out, "size 64", [source])
     with pytest.raises(DataError, match=r"none\.csv is not a file"):
-        claim(out, "size 64", [tmp_path / "none.csv"])
+        write_manifest(out, "size 64", [tmp_path / "none.csv"])
     assert {path: path.read_bytes() for path in out.iterdir()} == before
 
 

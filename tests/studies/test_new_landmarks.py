@@ -175,7 +175,7 @@ def test_the_papers_places_are_those_of_the_authors_code() -> None:
     """Their indices count all 166 landmarks: 158..161, all of the left lung (44..93), 54 and 55, 63 and 67."""
     found = [place.indices(CHEST) for place in PLACES]
     assert found == [[[158], [159], [160], [161]], [list(range(44, 94))], [[54, 55]], [[63, 67]]]
-    assert not any("clavicle" in carrier for variant in VARIANTS for carrier in variant.carriers)
+    assert not any("clavicle" in reference for variant in VARIANTS for reference in variant.references)
 
 
 def test_the_study_runs_and_chooses_on_validation_alone() -> None:

@@ -37,7 +37,7 @@ from denseseg.anatomy import ANATOMIES, Anatomy, Name, Structure, get_anatomy
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet, distinct
 from denseseg.errors import DataError, explained, validated
-from denseseg.files import read_png, staged, write_png
+from denseseg.files import atomic_folder, read_png, write_png
 
 LANDMARK, NUMBERS = ["case", "structure", "index"], ["index", "x", "y"]  # columns of landmarks.csv
 # columns that are read as text: 007 is no number, and Python reads a number (the spacing) exactly, pandas not always
@@ -80,7 +80,7 @@ def write_cases(
     if bits not in (8, 16):
         raise DataError(f"bits={bits}: PNG images are written with 8 or 16 bit")
     folder = Path(folder)
-    with staged(folder) as staging:
+    with atomic_folder(folder) as staging:
         rows = [_write_case(staging, case, bits) for case in distinct(name, anatomy, cases)]
         if not rows:
             raise DataError(f"{name} has no cases to write; check how it was selected")

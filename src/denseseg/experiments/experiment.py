@@ -33,7 +33,7 @@ class Experiment:
     """What one run leaves behind; `table` is that of `evaluate` over the test part."""
 
     method: Method
-    parts: Split
+    split: Split
     history: pd.DataFrame
     table: pd.DataFrame
     record: Record
@@ -57,7 +57,7 @@ def run_experiment(
     """
     if cases.name != spec.dataset:
         raise DataError(f"the run is to use {spec.dataset!r}, the cases are {cases.name!r}; give Spec the name of the cases")
-    parts, recipe, data = cases.split(spec.split, seed=0), recipe_of(spec), cases.fingerprint()
+    split, recipe, data = cases.split(spec.split, seed=0), recipe_of(spec), cases.fingerprint()
     method = create(spec.method, cases.anatomy, cases[0].size, recipe)
     own = None
     if folder is not None:
@@ -65,18 +65,18 @@ def run_experiment(
         own = Path(folder) / f"{spec.dataset}_{spec.name}_{digest}".replace(" ", "-")
     run = Run(seed=spec.seed, folder=own, precision=precision, progress=progress)
     began = time.perf_counter()
-    history = method.fit(parts.train, parts.validation, run)
+    history = method.fit(split.train, split.validation, run)
     # a resumed run has its earlier epochs in the history, not on this clock
     seconds = float(history["seconds"].sum()) if len(history) else time.perf_counter() - began
     if own is not None:
         save_method(method, own / "weights.safetensors")
-    table, seconds_per_case = evaluate_method(method, parts.test)
+    table, seconds_per_case = evaluate_method(method, split.test)
     record = make_record(
-        spec, data=cases, data_sha256=data, parts=parts, table=table, parameters=method.parameters, history=history,
+        spec, data=cases, data_sha256=data, split=split, table=table, parameters=method.parameters, history=history,
         seconds_train=seconds, seconds_per_case=seconds_per_case, device=run.resolved_device, precision=run.resolved_precision,
         recipe=asdict(recipe), notes=notes,  # type: ignore[call-overload]
     )  # fmt: skip
-    return Experiment(method, parts, history, table, record)
+    return Experiment(method, split, history, table, record)
 
 
 def evaluate_method(method: Method, cases: Sequence[Case], progress: bool = False) -> tuple[pd.DataFrame, float]:

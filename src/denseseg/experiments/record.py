@@ -172,11 +172,11 @@ class StudyRecord(Origin):
 
 
 def make_record(
-    spec: Spec, *, data: CaseSet, parts: Split, table: pd.DataFrame, recipe: Mapping[str, Any], history: pd.DataFrame, **more: Any
+    spec: Spec, *, data: CaseSet, split: Split, table: pd.DataFrame, recipe: Mapping[str, Any], history: pd.DataFrame, **more: Any
 ) -> Record:
     """The record of one run, checked.
 
-    data: all cases, at the size they were used; parts: how they were divided. table: of `evaluate` over `parts.test`.
+    data: all cases, at the size they were used; split: how they were divided. table: of `evaluate` over `split.test`.
     recipe: every option of the method and its training. history: a row per epoch. more: what `Record` has besides: parameters,
     seconds_train, seconds_per_case, precision, notes, device (a torch device), and data_sha256 where it is known already.
     Raises DataError where the result is no valid record.
@@ -184,7 +184,7 @@ def make_record(
     failures = table.groupby(["case", "structure"])["failed"].any().sum()
     groups = summarise(table).dropna(subset="mean").groupby("group", sort=False)  # what nobody annotated is not recorded
     metrics = {group: part.drop(columns="group").set_index("metric").to_dict("index") for group, part in groups}
-    more |= {"n_train": len(parts.train), "n_validation": len(parts.validation), "n_test": len(parts.test), "failures": failures}
+    more |= {"n_train": len(split.train), "n_validation": len(split.validation), "n_test": len(split.test), "failures": failures}
     more |= {"spec": spec.model_dump(), "size": data[0].size, "recipe_settings": recipe, "metrics": metrics}
     return _made(Record, data, history=history.to_dict("records"), **more)
 

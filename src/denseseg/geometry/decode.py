@@ -23,7 +23,7 @@ class Decoded:
     points: (B, n, 2) pixels (x, y); NaN where the structure's mask is empty.
     covariance: (B, n, 2, 2) pixels squared: J^-1 S J^-T with J the fitted Jacobian and S the residual covariance of the fit.
     jacobian: (B, n, 2, 2), d(u, v) / d(x, y).
-    reach: (B, n) pixels from the masked pixel that the last fit is centred on to where the fit sees the landmark, before the limit
+    extrapolation: (B, n) pixels from the masked pixel that the last fit is centred on to where the fit sees the landmark, before the limit
         of `radius`: about 1 at most inside the mask and on its outline; larger where the map was extrapolated, as for a landmark
         beyond the image border. Infinite where no fit was possible, NaN where the mask is empty.
     """
@@ -31,7 +31,7 @@ class Decoded:
     points: Tensor
     covariance: Tensor
     jacobian: Tensor
-    reach: Tensor
+    extrapolation: Tensor
 
 
 def published_inversion(uv: Tensor, mask: Tensor, targets: Tensor, k: int = 5) -> Tensor:
@@ -84,13 +84,13 @@ def _invert(
     found = torch.isfinite(start[..., 0])
     points, centre = start, start.nan_to_num(0.0)
     slope = residual = uv.new_full((*start.shape, 2), torch.nan)
-    reach = torch.where(found, torch.inf, torch.nan)
+    beyond = torch.where(found, torch.inf, torch.nan)
     for _ in range(iterations):
         fit = _local_affine(uv, mask, member, centre, points.nan_to_num(0.0) - centre, radius, width)
         step = (_inverse2(fit.slope) @ (targets - fit.value)[..., None])[..., 0]
         length = step.norm(dim=-1)
         sound = found & fit.sound
-        reach = torch.where(sound, length.nan_to_num(torch.inf), reach)
+        beyond = torch.where(sound, length.nan_to_num(torch.inf), beyond)
         good = sound & (length <= 2 * radius)  # False where the step is not finite
         step = step * (radius / length.clamp_min(1e-12)).clamp_max(1)[..., None]
         points = torch.where(good[..., None], centre + step, points)
@@ -98,7 +98,7 @@ def _invert(
         residual = torch.where(good[..., None, None], fit.residual, residual)
         centre = _recentred(points, centre, mask, member)
     inverse = _inverse2(slope)
-    return Decoded(points, inverse @ residual @ inverse.mT, slope, reach)
+    return Decoded(points, inverse @ residual @ inverse.mT, slope, beyond)
 
 
 @dataclass(frozen=True)

@@ -29,12 +29,12 @@ class UVMaps:
 
     uv: (B, C, 2, H, W), channel 0 is u and 1 is v; zero, never NaN, outside `valid`.
     valid: (B, C, H, W) bool, where the map is defined.
-    folds: (B, C) share of valid pixels where the map turns orientation (Jacobian determinant <= 0).
+    fold_over: (B, C) share of valid pixels where the map turns orientation (Jacobian determinant <= 0).
     """
 
     uv: Tensor
     valid: Tensor
-    folds: Tensor
+    fold_over: Tensor
 
 
 class Generator(StrEnum):
@@ -100,7 +100,7 @@ def _fitted(group: Windows, valid: Tensor, template: Template, smoothing: float 
     places = template.anatomy.padded[group.rows % len(template.anatomy), : group.landmarks.shape[1]]
     goal = on_device(template.uv.astype(np.float32)[places], valid)
     uv = _on_grid(fit_spline(group.landmarks, goal, smoothing), group.first, group.size, group.stride)
-    return uv, fold_share(uv, valid)
+    return uv, fold_over_share(uv, valid)
 
 
 def _smoothed(members: np.ndarray, group: Windows, valid: Tensor, template: Template, smoothing: float) -> tuple[Tensor, Tensor]:
@@ -136,7 +136,7 @@ def _refinement(n: int, stride: int) -> Tensor:
     return torch.as_tensor(make_interp_spline(coarse, np.eye(len(coarse)), k=3)(np.arange(n)), dtype=torch.float32)
 
 
-def fold_share(uv: Tensor, valid: Tensor) -> Tensor:
+def fold_over_share(uv: Tensor, valid: Tensor) -> Tensor:
     """(B,) share of valid pixels of (B, 2, h, w) maps at which the Jacobian determinant of uv by (x, y) is not positive.
 
     Forward differences; a pixel counts where its right and lower neighbours are valid too.
@@ -167,4 +167,4 @@ def _casewise_maps(landmarks: Tensor, regions: Regions, template: Template, gene
         box = (template.lower[c], template.upper[c])
         uv[b, c], valid[b, c] = makers[generator](points[b, where][present], template.points[where][present], box, masks[b, c])
     maps = on_device(uv, landmarks), on_device(valid, landmarks)
-    return UVMaps(*maps, fold_share(*(part.flatten(0, 1) for part in maps)).view(batch, structures))
+    return UVMaps(*maps, fold_over_share(*(part.flatten(0, 1) for part in maps)).view(batch, structures))

@@ -168,7 +168,7 @@ class DenseSeg(NetworkMethod):
             unseen = torch.zeros_like(points[..., 0], dtype=torch.bool)
         else:
             decoded = decode_affine(uv, masks, template)
-            points, unseen = decoded.points, decoded.reach > EXTRAPOLATED
+            points, unseen = decoded.points, decoded.extrapolation > EXTRAPOLATED
             spreads = list(decoded.covariance.double().cpu().numpy())
         arrays = [t.cpu().numpy() for t in (points.double(), masks, probabilities, uv, unseen)]
         return [

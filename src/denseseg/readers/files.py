@@ -1,4 +1,4 @@
-"""What readers of data sets share: a report in words, checksums, images that were converted already, a claim on a folder."""
+"""What readers of data sets share: a report in words, checksums, images that were converted already, a manifest of a folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from denseseg.errors import DataError, explained
-from denseseg.files import atomically, read_png, write_png
+from denseseg.files import atomic_file, read_png, write_png
 from denseseg.geometry.frame import Size
 
 
@@ -58,7 +58,7 @@ def one_file_each(folder: Path, files: Iterable[tuple[str, Path]], expected: str
     return found
 
 
-def claim(out: Path, settings: str, files: Iterable[Path]) -> None:
+def write_manifest(out: Path, settings: str, files: Iterable[Path]) -> None:
     """Note in OUT/source.txt which files and settings it is made of, so that a rerun resumes only its own work.
 
     Raises DataError where a file is missing, or the folder holds anything else.
@@ -76,7 +76,7 @@ def claim(out: Path, settings: str, files: Iterable[Path]) -> None:
     note.write_text(text, encoding="utf-8")
 
 
-def kept_image(path: Path | None, size: Size, convert: Callable[[], np.ndarray]) -> np.ndarray:
+def cached_image(path: Path | None, size: Size, convert: Callable[[], np.ndarray]) -> np.ndarray:
     """The (H, W) image in the PNG file `path`; where that is missing, damaged or of another size, `convert()`, kept there."""
     if path is None:
         return convert()
@@ -85,7 +85,7 @@ def kept_image(path: Path | None, size: Size, convert: Callable[[], np.ndarray])
         if image.shape == size:
             return image
     image = convert()
-    with atomically(path) as temporary:
+    with atomic_file(path) as temporary:
         write_png(temporary, image)
     return image
 

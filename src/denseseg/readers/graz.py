@@ -36,7 +36,7 @@ from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError, explained
 from denseseg.files import read_png
 from denseseg.geometry.frame import Size
-from denseseg.readers.files import Report, few, kept_image, one_file_each, verify_checksums
+from denseseg.readers.files import Report, cached_image, few, one_file_each, verify_checksums
 
 NAME = "GRAZPEDWRI-DX"
 FRAME: Size = (384, 224)
@@ -161,7 +161,7 @@ class _Source:
 
     def image(self, name: str) -> np.ndarray:
         kept = None if self.converted is None else self.converted / f"{name}.png"
-        return kept_image(kept, FRAME, lambda: read_wrist(self.paths[name], mirror=self.rows[name]["laterality"] == "R"))
+        return cached_image(kept, FRAME, lambda: read_wrist(self.paths[name], mirror=self.rows[name]["laterality"] == "R"))
 
     # An error of the whole set shows in a few cases: look for it there before the work begins.
 

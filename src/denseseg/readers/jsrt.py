@@ -32,7 +32,7 @@ from denseseg.cases.masks import true_masks
 from denseseg.errors import DataError, explained
 from denseseg.files import read_png
 from denseseg.geometry.frame import Size, scale_points
-from denseseg.readers.files import Report, few, kept_image, one_file_each, verify_checksums
+from denseseg.readers.files import Report, cached_image, few, one_file_each, verify_checksums
 
 IMG_SIZE: Size = (2048, 2048)
 IMG_TOP = 4095  # 12 bit
@@ -134,7 +134,7 @@ def _image(path: Path, size: int | None, converted: Path | None) -> np.ndarray:
 
     if size is None or converted is None:
         return convert()
-    return kept_image(converted / f"{path.stem.upper()}.png", (size, size), convert)
+    return cached_image(converted / f"{path.stem.upper()}.png", (size, size), convert)
 
 
 # ---- landmarks --------------------------------------------------------------------------------------------------

@@ -78,14 +78,14 @@ PLACES = (
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to read: the map of the chart, or a spline through the landmarks of the carriers (reference structures)."""
+    """A way to read: the map of the chart, or a spline through the landmarks of the references (reference structures)."""
 
     reader: str = "map"
-    carriers: tuple[str, ...] = (CHART,)
+    references: tuple[str, ...] = (CHART,)
     smoothing: float = SMOOTHING
 
     def read(self, new: Sequence[NewLandmark], predictions: Sequence[Prediction], template: Template) -> np.ndarray:
-        """(M, K, 2) pixels of new landmarks that have this variant's carriers."""
+        """(M, K, 2) pixels of new landmarks that have this variant's references."""
         if self.reader == "spline":
             return read_splines(stacked_landmarks(predictions), template, new, self.smoothing)
         maps, masks = zip(*((p.uv, p.masks) for p in predictions if p.uv is not None and p.masks is not None), strict=True)
@@ -93,12 +93,12 @@ class Variant:
 
     def __str__(self) -> str:
         by = f"spline (smoothing {self.smoothing:g}) of" if self.reader == "spline" else "map of"
-        return f"{by} {' + '.join(self.carriers)}"
+        return f"{by} {' + '.join(self.references)}"
 
 
-# None has the clavicle itself among its carriers: it plays the untrained structure.
-CARRIERS = ((CHART,), ("right lung", CHART), ("right lung", CHART, "heart"))
-VARIANTS = (Variant(), *(Variant("spline", c, s) for c in CARRIERS for s in (0.0, 0.1, 1.0, 10.0)))
+# None has the clavicle itself among its references: it plays the untrained structure.
+REFERENCES = ((CHART,), ("right lung", CHART), ("right lung", CHART, "heart"))
+VARIANTS = (Variant(), *(Variant("spline", c, s) for c in REFERENCES for s in (0.0, 0.1, 1.0, 10.0)))
 
 
 def lung_points_study(method: Method, parts: Split, draws: int = 20, seed: int = 0) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def lung_points_study(method: Method, parts: Split, draws: int = 20, seed: int =
     places = {}
     for place in PLACES:
         examples = place.points(train, template.anatomy)
-        score = transfer_score(examples, train, template, chosen.carriers, smoothing=chosen.smoothing, spacing=spacing)
+        score = transfer_score(examples, train, template, chosen.references, smoothing=chosen.smoothing, spacing=spacing)
         errors = {"ours": on_test[str(chosen)][place.name], "map": on_test[str(VARIANTS[0])][place.name]}
         errors |= _references(place, chosen, test)
         places[place.name] = {
@@ -145,9 +145,9 @@ def summary(values: np.ndarray) -> dict[str, float]:
     return {"mean": float(np.mean(values)), "sd": float(np.std(values, ddof=1)), "low": low, "high": high}
 
 
-def at_mean_shape(points: np.ndarray, carriers: Sequence[str] = (CHART,)) -> list[NewLandmark]:
+def at_mean_shape(points: np.ndarray, references: Sequence[str] = (CHART,)) -> list[NewLandmark]:
     """New landmarks at the mean of their training positions (M, K, 2), which is their place in the template, as in the paper."""
-    return [NewLandmark(f"point {k}", (float(x), float(y)), tuple(carriers)) for k, (x, y) in enumerate(points.mean(0))]
+    return [NewLandmark(f"point {k}", (float(x), float(y)), tuple(references)) for k, (x, y) in enumerate(points.mean(0))]
 
 
 def _spacing(cases: CaseSet) -> float:
@@ -180,7 +180,7 @@ class Readings:
         examples = {place: place.points(self.train, self.template.anatomy) for place in PLACES}
         result: dict[str, dict[str, np.ndarray]] = {}
         for variant in VARIANTS:
-            new = {place: at_mean_shape(points, variant.carriers) for place, points in examples.items()}
+            new = {place: at_mean_shape(points, variant.references) for place, points in examples.items()}
             found = {place: variant.read(landmarks, self.predictions, self.template) for place, landmarks in new.items()}
             result[str(variant)] = {place.name: self.errors(points, place) for place, points in found.items()}
         return result
@@ -201,7 +201,7 @@ def _references(place: Place, chosen: Variant, test: Readings) -> dict[str, np.n
     if place.structure == CHART and len(own) < anatomy.counts[c]:
         others = stacked_landmarks(test.predictions)
         others[:, own] = np.nan
-        new = at_mean_shape(examples, chosen.carriers)
+        new = at_mean_shape(examples, chosen.references)
         found["spline without its neighbours"] = read_splines(others, template, new, chosen.smoothing)
     return {name: test.errors(points, place) for name, points in found.items()}
 
@@ -233,7 +233,9 @@ def _by_examples(place: Place, chosen: Variant, test: Readings, draws: int, seed
         for _ in range(draws if count < len(train) else 1):
             rows = rng.choice(len(train), count, replace=False)
             new = [
-                NewLandmark.from_examples(f"point {k}", examples[rows, k], train[rows], template, chosen.carriers, chosen.smoothing)
+                NewLandmark.from_examples(
+                    f"point {k}", examples[rows, k], train[rows], template, chosen.references, chosen.smoothing
+                )
                 for k in range(examples.shape[1])
             ]
             errors.append(test.errors(chosen.read(new, test.predictions, template), place).mean())

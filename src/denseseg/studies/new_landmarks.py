@@ -1,7 +1,7 @@
 """New landmarks without retraining (paper, Sections 3.3 and 4.1.1).
 
 A trained network knows a whole chart of each structure, not only the landmarks that it was trained on. So a new landmark is a
-place in the template that moves with one or more reference structures, its carriers. It is placed there once, by hand or from
+place in the template that moves with one or more reference structures, its references. It is placed there once, by hand or from
 annotated examples, and found in a new image in one of two ways:
 
 * "map": where the predicted uv map takes the place's uv (affine inversion), as in the paper;
@@ -36,30 +36,30 @@ SMOOTHING = 1.0  # of the spline, since predicted landmarks are noisy; from 0.1 
 class NewLandmark:
     """A landmark that no network was trained on.
 
-    position: (x, y) in template pixels. carriers: names of the structures it moves with; a map is read for each, and their
+    position: (x, y) in template pixels. references: names of the structures it moves with; a map is read for each, and their
     readings averaged, a spline runs through the landmarks of all.
     """
 
     name: str
     position: tuple[float, float]
-    carriers: tuple[str, ...]
+    references: tuple[str, ...]
 
     @classmethod
     def from_examples(
-        cls, name: str, points: np.ndarray, landmarks: np.ndarray, template: Template, carriers: Sequence[str],
+        cls, name: str, points: np.ndarray, landmarks: np.ndarray, template: Template, references: Sequence[str],
         smoothing: float = SMOOTHING,
     ) -> NewLandmark:  # fmt: skip
         """Learn the place from one or more annotated cases: the mean of where each puts it in the template.
 
         points: (m, 2) pixels, its annotation in each case; NaN where it has none. landmarks: (m, N, 2), the cases' known landmarks.
-        Raises ValueError where no case has both the point and its carriers.
+        Raises ValueError where no case has both the point and its references.
         """
-        places = places_in_template(points[:, None], landmarks, template, carriers, smoothing)[:, 0]
+        places = places_in_template(points[:, None], landmarks, template, references, smoothing)[:, 0]
         known = places[np.isfinite(places).all(1)]
         if not len(known):
-            raise ValueError(f"no example shows {name} together with {' and '.join(carriers)}; annotate one")
+            raise ValueError(f"no example shows {name} together with {' and '.join(references)}; annotate one")
         x, y = known.mean(0)
-        return cls(name, (float(x), float(y)), tuple(carriers))
+        return cls(name, (float(x), float(y)), tuple(references))
 
 
 # ---- reading --------------------------------------------------------------------------------------------------------
@@ -68,7 +68,7 @@ class NewLandmark:
 def locate(
     prediction: Prediction, template: Template, new: Sequence[NewLandmark], reader: str = "spline", smoothing: float = SMOOTHING
 ) -> np.ndarray:
-    """The new landmarks in a predicted image: (K, 2) pixels, NaN where a carrier was not found.
+    """The new landmarks in a predicted image: (K, 2) pixels, NaN where a reference was not found.
 
     reader: "map" needs the prediction's uv maps and masks, "spline" its landmarks. Raises ValueError where it has none.
     """
@@ -86,29 +86,29 @@ def locate(
 def read_splines(landmarks: np.ndarray, template: Template, new: Sequence[NewLandmark], smoothing: float = SMOOTHING) -> np.ndarray:
     """New landmarks carried along with known ones, (M, N, 2), true or predicted: (M, K, 2) pixels.
 
-    A known landmark that is NaN takes no part; with fewer than three of the carriers' the result is NaN.
+    A known landmark that is NaN takes no part; with fewer than three of the references' the result is NaN.
     """
     found = np.full((len(landmarks), len(new), 2), np.nan)
-    for carriers in dict.fromkeys(landmark.carriers for landmark in new):
-        own = [k for k, landmark in enumerate(new) if landmark.carriers == carriers]
+    for references in dict.fromkeys(landmark.references for landmark in new):
+        own = [k for k, landmark in enumerate(new) if landmark.references == references]
         places = np.broadcast_to(np.array([new[k].position for k in own]), (len(landmarks), len(own), 2))
-        found[:, own] = _carry(places, template.points, landmarks, template.anatomy, carriers, smoothing)
+        found[:, own] = _carry(places, template.points, landmarks, template.anatomy, references, smoothing)
     return found
 
 
 def read_maps(uv: np.ndarray, masks: np.ndarray, template: Template, new: Sequence[NewLandmark]) -> np.ndarray:
     """New landmarks looked up in uv maps (M, C, 2, H, W) within masks (M, C, H, W): (M, K, 2) pixels.
 
-    Each carrier's map is read by `affine_inversion`, which extrapolates by a few pixels beyond the mask and no further.
+    Each reference's map is read by `affine_inversion`, which extrapolates by a few pixels beyond the mask and no further.
     """
     total = np.zeros((len(uv), len(new), 2))
-    for name in dict.fromkeys(carrier for landmark in new for carrier in landmark.carriers):
-        own = [k for k, landmark in enumerate(new) if name in landmark.carriers]
+    for name in dict.fromkeys(reference for landmark in new for reference in landmark.references):
+        own = [k for k, landmark in enumerate(new) if name in landmark.references]
         c = template.anatomy.index(name)
         goal = torch.as_tensor(template.to_uv(c, np.array([new[k].position for k in own])), dtype=torch.float32)
         maps, mask = torch.as_tensor(uv[:, c]).float(), torch.as_tensor(masks[:, c]).bool()
         read = affine_inversion(maps, mask, goal, half_extent=template.half_extent[c].tolist()).points.double().numpy()
-        total[:, own] += read / np.array([len(new[k].carriers) for k in own])[:, None]
+        total[:, own] += read / np.array([len(new[k].references) for k in own])[:, None]
     return total
 
 
@@ -122,17 +122,17 @@ def true_maps(landmarks: np.ndarray, template: Template, method: str = "tps") ->
 
 
 def places_in_template(
-    points: np.ndarray, landmarks: np.ndarray, template: Template, carriers: Sequence[str], smoothing: float = SMOOTHING
+    points: np.ndarray, landmarks: np.ndarray, template: Template, references: Sequence[str], smoothing: float = SMOOTHING
 ) -> np.ndarray:
     """Where each case's annotation (M, K, 2) lies in the template, by its known landmarks (M, N, 2): (M, K, 2) template pixels."""
-    return _carry(points, landmarks, template.points, template.anatomy, carriers, smoothing)
+    return _carry(points, landmarks, template.points, template.anatomy, references, smoothing)
 
 
 def _carry(
-    points: np.ndarray, start: np.ndarray, end: np.ndarray, anatomy: Anatomy, carriers: Sequence[str], smoothing: float
+    points: np.ndarray, start: np.ndarray, end: np.ndarray, anatomy: Anatomy, references: Sequence[str], smoothing: float
 ) -> np.ndarray:
-    """Move (M, K, 2) points by the splines that carry the carriers' landmarks from `start` to `end`, each (N, 2) or (M, N, 2)."""
-    known = np.concatenate([np.arange(anatomy.n_landmarks)[anatomy.slices[anatomy.names[anatomy.index(c)]]] for c in carriers])
+    """Move (M, K, 2) points by the splines that carry the references' landmarks from `start` to `end`, each (N, 2) or (M, N, 2)."""
+    known = np.concatenate([np.arange(anatomy.n_landmarks)[anatomy.slices[anatomy.names[anatomy.index(c)]]] for c in references])
     shape = (len(points), len(known), 2)
     a, b = (torch.as_tensor(np.broadcast_to(side[..., known, :], shape).copy()) for side in (start, end))
     both = (torch.isfinite(a) & torch.isfinite(b)).all(-1, keepdim=True)
@@ -148,7 +148,7 @@ def _carry(
 
 
 def transfer_score(
-    points: np.ndarray, landmarks: np.ndarray, template: Template, carriers: Sequence[str],
+    points: np.ndarray, landmarks: np.ndarray, template: Template, references: Sequence[str],
     names: Sequence[str] | None = None, smoothing: float = SMOOTHING, spacing: float = 1.0,
 ) -> pd.DataFrame:  # fmt: skip
     """Which new landmarks will transfer, judged from training cases alone, before any network reads them.
@@ -161,16 +161,16 @@ def transfer_score(
     mean_shape: the same for the mean position in the other cases, the baseline that needs no image.
     gain: 1 - transfer / mean_shape; at 0 or below, these reference structures do not tell where this landmark is.
     spread: root mean square distance of the cases' places from their mean, in the template.
-    outside: how far the mean place lies outside the nearest carrier's outline in the template; negative inside.
+    outside: how far the mean place lies outside the nearest reference's outline in the template; negative inside.
     """
-    places = places_in_template(points, landmarks, template, carriers, smoothing)
-    back = _carry(_mean_of_others(places), template.points, landmarks, template.anatomy, carriers, smoothing)
+    places = places_in_template(points, landmarks, template, references, smoothing)
+    back = _carry(_mean_of_others(places), template.points, landmarks, template.anatomy, references, smoothing)
     centre = np.nanmean(places, axis=0)
     scores = {
         "transfer": np.nanmean(np.linalg.norm(back - points, axis=-1), axis=0),
         "mean_shape": np.nanmean(np.linalg.norm(_mean_of_others(points) - points, axis=-1), axis=0),
         "spread": np.sqrt(np.nanmean(((places - centre) ** 2).sum(-1), axis=0)),
-        "outside": _outside(centre, template, carriers),
+        "outside": _outside(centre, template, references),
     }
     table = pd.DataFrame({key: value * spacing for key, value in scores.items()})
     table.insert(2, "gain", 1 - table["transfer"] / table["mean_shape"])
@@ -186,8 +186,8 @@ def _mean_of_others(values: np.ndarray) -> np.ndarray:
     return np.where(count > 0, filled.sum(0) - filled, np.nan) / np.maximum(count, 1)
 
 
-def _outside(points: np.ndarray, template: Template, carriers: Sequence[str]) -> np.ndarray:
-    """(K,) template pixels from (K, 2) points to the nearest carrier's outline, negative inside a carrier."""
+def _outside(points: np.ndarray, template: Template, references: Sequence[str]) -> np.ndarray:
+    """(K,) template pixels from (K, 2) points to the nearest reference's outline, negative inside a reference."""
     p = torch.as_tensor(points)[None]
-    outlines = [torch.as_tensor(template.points[template.anatomy.slices[name]])[None] for name in carriers]
+    outlines = [torch.as_tensor(template.points[template.anatomy.slices[name]])[None] for name in references]
     return torch.stack([-signed_distance(p, outline)[0] for outline in outlines]).amin(0).numpy()
