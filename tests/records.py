@@ -38,7 +38,7 @@ def box_run(
     table = evaluate([SimpleNamespace(landmarks=points, masks=None) for points in landmarks], parts.test)
     spec = Spec(dataset=data.name, method="mean_shape", profile=profile, seed=seed, options=options or {})
     return {
-        "spec": spec, "data": data, "parts": parts, "table": table, "parameters": 0, "seconds_train": 0.5,
+        "spec": spec, "data": data, "split": parts, "table": table, "parameters": 0, "seconds_train": 0.5,
         "seconds_per_case": np.float32(0.25), "precision": "32-true", "recipe": {"epochs": 2, "size": (32, 32)},
         "history": pd.DataFrame({"epoch": [1, 2], "loss": [0.5, np.nan]}), "notes": "made by a test",
     } | more  # fmt: skip

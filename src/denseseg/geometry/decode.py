@@ -23,9 +23,10 @@ class Decoded:
     points: (B, n, 2) pixels (x, y); NaN where the structure's mask is empty.
     covariance: (B, n, 2, 2) pixels squared: J^-1 S J^-T with J the fitted Jacobian and S the residual covariance of the fit.
     jacobian: (B, n, 2, 2), d(u, v) / d(x, y).
-    extrapolation: (B, n) pixels from the masked pixel that the last fit is centred on to where the fit sees the landmark, before the limit
-        of `radius`: about 1 at most inside the mask and on its outline; larger where the map was extrapolated, as for a landmark
-        beyond the image border. Infinite where no fit was possible, NaN where the mask is empty.
+    extrapolation: (B, n) extrapolation distance, pixels from the masked pixel that the last fit is centred on to where the fit sees
+        the landmark, before the limit of `radius`: at most about 1 inside the mask and on its outline, where the map was looked up;
+        larger where it was extrapolated, as for a landmark beyond the image border. Infinite where no fit was possible, NaN where
+        the mask is empty.
     """
 
     points: Tensor
