@@ -11,7 +11,7 @@ from skimage.io import imread
 
 from denseseg.anatomy import CHEST
 from denseseg.files import write_png
-from denseseg.methods import create
+from denseseg.methods import create, save_method
 from denseseg.phantom.chest.phantom import chest_phantom
 
 
@@ -21,7 +21,7 @@ def test_the_lines_for_users_run_as_they_stand(tmp_path: Path, monkeypatch):
     method = create("denseseg", CHEST, (64, 64), channels=(4, 8))
     method.prepare(cases.resized((64, 64)))
     monkeypatch.chdir(tmp_path)
-    method.save("weights.safetensors")
+    save_method(method, "weights.safetensors")
     write_png(Path("chest.png"), cases[0].image, 8)
     exec(compile(readme_python(), "README.md", "exec"), {})
     table = pd.read_csv("landmarks.csv")

@@ -209,15 +209,19 @@ def test_cases_of_several_sizes_are_predicted_at_once(cases):
     np.testing.assert_allclose(np.ptp(found[1].landmarks, axis=0) * scale, np.ptp(found[0].landmarks, axis=0))
 
 
-def test_an_empty_mask_is_told_as_absent_and_costs_half_the_diagonal(cases):
+def test_an_empty_mask_is_absence_only_where_a_structure_was_ever_absent(cases):
+    landmarks = [case.landmarks.copy() for case in cases]
+    landmarks[0][CHEST.slices["heart"]] = np.nan
+    some = CaseSet("some", CHEST, [Case(c.id, c.image, p, CHEST) for c, p in zip(cases, landmarks, strict=True)])
     method = tiny("denseseg")
-    method.prepare(cases)
+    method.prepare(some)
     with torch.no_grad():
         method.network.mask_head[-1].weight.zero_()
         method.network.mask_head[-1].bias.fill_(-10)
     prediction = method.predict(batch_of(cases).images[:1])[0]
     assert np.isnan(prediction.landmarks).all()
-    assert prediction.absent.all()
+    assert prediction.absent.tolist() == [name == "heart" for name in CHEST.names]
+    assert prediction.failed == tuple(name for name in CHEST.names if name != "heart")
     assert validation_error(method, cases) == pytest.approx(np.hypot(64, 64) / 2)
 
 

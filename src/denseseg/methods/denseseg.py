@@ -107,6 +107,7 @@ class DenseSeg(NetworkMethod):
     def __init__(self, anatomy: Anatomy, size: Size, recipe: DenseSegRecipe):
         super().__init__(anatomy, size, recipe)
         self.positive_weights = torch.ones(len(anatomy))
+        self.optional = torch.zeros(len(anatomy), dtype=torch.bool)  # structures that some training case lacks
         self.covariance_factor = 1.0
 
     @classmethod
@@ -124,6 +125,8 @@ class DenseSeg(NetworkMethod):
 
     def prepare(self, train: CaseSet) -> None:
         super().prepare(train)
+        missing = np.isnan(train.landmarks).all(-1)
+        self.optional = torch.as_tensor([missing[:, where].all(1).any() for where in self.anatomy.slices.values()])
         if self.recipe.segmentation is Segmentation.WEIGHTED_BCE:
             self.positive_weights = torch.as_tensor(positive_weights(train), dtype=torch.float32)
 
@@ -170,10 +173,11 @@ class DenseSeg(NetworkMethod):
             decoded = decode_affine(uv, masks, template)
             points, unseen = decoded.points, decoded.extrapolation > EXTRAPOLATED
             spreads = list(decoded.covariance.double().cpu().numpy())
-        arrays = [t.cpu().numpy() for t in (points.double(), masks, probabilities, uv, unseen)]
+        present = (masks.flatten(2).any(-1).cpu() | ~self.optional).double()  # what is always there is not absent but not found
+        arrays = [t.cpu().numpy() for t in (points.double(), masks, probabilities, uv, present, unseen)]
         return [
-            self._refined(Prediction(self.anatomy, place, mask, probability, uv, mask.any((1, 2)).astype(float), spread), hidden)
-            for place, mask, probability, uv, hidden, spread in zip(*arrays, spreads, strict=True)
+            self._refined(Prediction(self.anatomy, place, mask, probability, maps, there, spread), hidden)
+            for place, mask, probability, maps, there, hidden, spread in zip(*arrays, spreads, strict=True)
         ]
 
     def _maps(self, images: Tensor) -> Tensor:
@@ -201,9 +205,12 @@ class DenseSeg(NetworkMethod):
 
     def state(self) -> dict[str, Tensor]:
         factor = torch.tensor(self.covariance_factor, dtype=torch.float64)
-        return super().state() | {"positive_weights": self.positive_weights, "covariance_factor": factor}
+        own = {"positive_weights": self.positive_weights, "optional": self.optional, "covariance_factor": factor}
+        return super().state() | own
 
     def set_state(self, state: dict[str, Tensor]) -> None:
         super().set_state(state)
         self.positive_weights = state["positive_weights"]
-        self.covariance_factor = float(state.get("covariance_factor", 1.0))  # weights of version 1 have none
+        # weights of version 1 have neither
+        self.optional = state.get("optional", torch.ones(len(self.anatomy), dtype=torch.bool))
+        self.covariance_factor = float(state.get("covariance_factor", 1.0))
