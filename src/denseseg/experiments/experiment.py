@@ -73,7 +73,7 @@ def run_experiment(
     table, seconds_per_case = evaluate_method(method, split.test)
     record = make_record(
         spec, data=cases, data_sha256=data, split=split, table=table, parameters=method.parameters, history=history,
-        seconds_train=seconds, seconds_per_case=seconds_per_case, device=run.resolved_device, precision=run.resolved_precision,
+        seconds_train=seconds, seconds_per_case=seconds_per_case, device=run.resolved_device, precision=(run.resolved_precision if len(history) else "nothing trained"),
         recipe=asdict(recipe), notes=notes,  # type: ignore[call-overload]
     )  # fmt: skip
     return Experiment(method, split, history, table, record)
