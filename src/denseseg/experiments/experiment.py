@@ -71,9 +71,10 @@ def run_experiment(
     if own is not None:
         save_method(method, own / "weights.safetensors")
     table, seconds_per_case = evaluate_method(method, split.test)
+    precision = run.resolved_precision if len(history) else "nothing trained"
     record = make_record(
         spec, data=cases, data_sha256=data, split=split, table=table, parameters=method.parameters, history=history,
-        seconds_train=seconds, seconds_per_case=seconds_per_case, device=run.resolved_device, precision=(run.resolved_precision if len(history) else "nothing trained"),
+        seconds_train=seconds, seconds_per_case=seconds_per_case, device=run.resolved_device, precision=precision,
         recipe=asdict(recipe), notes=notes,  # type: ignore[call-overload]
     )  # fmt: skip
     return Experiment(method, split, history, table, record)
