@@ -132,6 +132,12 @@ def test_old_wrist_runs_say_how_they_were_trained(tmp_path):
     assert read_old(tmp_path, dataset="wrist phantom", recipe="paper").spec.recipe == "paper"
 
 
+def test_old_runs_with_a_network_of_another_width_say_so(tmp_path):
+    recipes = {"usual": [32, 64, 128, 256], "wide": [64, 64, 128, 256]}
+    found = {name: read_old(tmp_path, settings={"recipe": {"channels": c}}).spec.options for name, c in recipes.items()}
+    assert found == {"usual": {}, "wide": {"channels": [64, 64, 128, 256]}}
+
+
 def test_old_phantoms_stay_toys(tmp_path):
     assert read_old(tmp_path, dataset="chest phantom", profile="full").toy
     assert not read_old(tmp_path, profile="full").toy

@@ -15,7 +15,7 @@ from denseseg.cases.case_set import CaseSet, Split
 from denseseg.errors import DataError
 from denseseg.evaluation.scores import evaluate
 from denseseg.experiments.profiles import get_profile
-from denseseg.experiments.record import Record, Spec, make_record
+from denseseg.experiments.record import Record, Spec, file_name, make_record
 from denseseg.methods import create, get_recipe, save_method
 from denseseg.methods.method import Method, Recipe
 from denseseg.training.settings import Run
@@ -62,7 +62,7 @@ def run_experiment(
     own = None
     if folder is not None:
         digest = hashlib.sha256(repr((data, recipe)).encode()).hexdigest()[:8]  # so that no two runs share a folder
-        own = Path(folder) / f"{spec.dataset}_{spec.name}_{digest}".replace(" ", "-")
+        own = Path(folder) / file_name(f"{spec.dataset}_{spec.name}_{digest}")
     run = Run(seed=spec.seed, folder=own, precision=precision, progress=progress)
     began = time.perf_counter()
     history = method.fit(split.train, split.validation, run)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from denseseg.errors import DataError, validated
+from denseseg.experiments.profiles import PROFILES
 from denseseg.experiments.record import Record, StudyRecord
 from denseseg.files import write_json
 
@@ -89,6 +90,9 @@ def _run_from_1(new: Content) -> Content:
         spec["recipe"] = "many_structures"
         new["migrated"] += '; its recipe was called "default"'
     settings = new.pop("settings", {})
+    channels, profile = settings.get("recipe", {}).get("channels"), PROFILES.get(spec["profile"])
+    if channels and profile and channels != [round(profile.width * features) for features in (64, 128, 256, 512)]:
+        spec["options"] = {"channels": channels}
     training = {key: value for key, value in settings.get("training", {}).items() if (key, value) != ("seed", spec["seed"])}
     precision = training.get("precision", "unknown")
     if precision == "auto" and "thread" in new["device"]:
