@@ -26,7 +26,7 @@ import pandas as pd
 
 from denseseg.anatomy import Anatomy, Kind
 from denseseg.cases.case import Case
-from denseseg.cases.masks import polygon_masks, true_outlines
+from denseseg.cases.masks import polygon_masks, true_masks, true_outlines
 from denseseg.errors import DataError
 from denseseg.evaluation import metrics
 from denseseg.evaluation.metrics import RADII
@@ -145,8 +145,7 @@ def _answer(prediction: Any, case: Case) -> tuple[np.ndarray | None, np.ndarray,
 def _case_rows(prediction: Any, case: Case, lacking: bool, radii: Sequence[float]) -> Iterator[tuple]:
     landmarks, masks, called_absent = _answer(prediction, case)
     absent, shown = _absent(case.landmarks, case.anatomy), inside_image(case.landmarks, case.size)
-    true_masks = polygon_masks(case.landmarks, case) if case.masks is None else case.masks
-    truth = true_outlines(case)
+    regions, outlines = true_masks(case), true_outlines(case)
     for c, structure in enumerate(case.anatomy.structures):
         where, outline, points = case.anatomy.slices[structure.name], mask_contours(masks[c]), None
         scores: list[Score] = []
@@ -160,9 +159,9 @@ def _case_rows(prediction: Any, case: Case, lacking: bool, radii: Sequence[float
         if lacking:
             scores.append(Score("presence", 100.0 * (called_absent[c] == absent[c]), 1, False))
         if structure.outlined or (points is None and case.masks is not None):
-            scores += outline_scores(points, outline, truth[c], true_masks[c], case)
+            scores += outline_scores(points, outline, outlines[c], regions[c], case)
         if structure.outlined or (prediction.masks is not None and case.masks is not None):
-            scores += mask_scores(masks[c], outline, true_masks[c], case)
+            scores += mask_scores(masks[c], outline, regions[c], case)
         for metric, value, n, failed, index in scores:
             unit = "%" if metrics.metric(metric).unit == "%" else _unit(case)
             yield case.id, structure.name, structure.group, metric, value, unit, n, failed, index

@@ -53,3 +53,14 @@ def test_shapes_and_error_maps_of_all_kinds(case):
     ax = plots.plot_error_map(template, np.arange(12.0))
     assert [len(line.get_xdata()) for line in ax.lines] == [6, 4, 0]
     assert len(ax.collections[0].get_offsets()) == 12
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_error_map_leaves_out_landmarks_that_were_never_found(case):
+    template = Template(MIXED, case.landmarks, (60, 60))
+    errors = np.stack([np.arange(12.0), np.arange(12.0) + 2])
+    errors[:, 3], errors[0, 4] = np.nan, np.nan
+    shown = plots.plot_error_map(template, errors).collections[0]
+    assert np.ma.getmaskarray(shown.get_array()).tolist() == [i == 3 for i in range(12)]
+    assert shown.get_array()[4] == 6.0 and shown.get_array()[5] == 6.0
+    assert shown.get_clim() == (0.0, 12.0)

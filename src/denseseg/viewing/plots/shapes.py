@@ -87,14 +87,16 @@ def show_shapes(landmarks: Any, template: Template, ax: Axes | None = None) -> A
 
 @styled
 def plot_error_map(template: Template, errors: Any, unit: str = "mm", ax: Axes | None = None, highest: float | None = None) -> Axes:
-    """Where the errors are: every landmark at its place in the template, coloured by its error (N,), or mean over (M, N)."""
-    errors = np.asarray(errors, dtype=float)
-    errors = np.nanmean(errors, axis=0) if errors.ndim == 2 else errors
+    """Where the errors are: every landmark at its place in the template, coloured by its error (N,), or mean over (M, N).
+
+    A NaN is left out of its mean; a landmark that has nothing else is not drawn.
+    """
+    errors = np.ma.masked_invalid(np.atleast_2d(errors)).mean(axis=0)
     ax = image_axes(ax, template.size, None)
     points, anatomy = template.points, template.anatomy
     for structure in anatomy.structures:
         ax.plot(*line_through(points[anatomy.slices[structure.name]], structure).T, color="#cccccc", linewidth=1, zorder=1)
-    top = float(np.nanmax(errors)) if highest is None else highest
+    top = float(errors.filled(0.0).max()) if highest is None else highest
     shown = ax.scatter(points[:, 0], points[:, 1], c=errors, cmap="viridis_r", vmin=0, vmax=top, s=18, linewidths=0, zorder=2)
     ax.figure.colorbar(shown, ax=ax, label=f"mean landmark error ({unit})", shrink=0.8)
     ax.set_title("error by landmark")
