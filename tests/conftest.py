@@ -1,4 +1,4 @@
-"""What several test files share: the repository, and one smoke run of all notebooks."""
+"""What several test files share: the repository, one smoke run of all notebooks, an empty book."""
 
 from __future__ import annotations
 
@@ -16,3 +16,11 @@ BUILD = ROOT / "build" / "test"  # the tests' own: the book that `make book` bui
 def smoke_run() -> dict[str, Status]:
     """Every notebook of the book, run once in the smoke profile: name -> how it ended."""
     return {status.notebook: status for status in run_notebooks("smoke", root=ROOT, build=BUILD)}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """An empty book."""
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "_toc.yml").touch()
+    return tmp_path

@@ -18,10 +18,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.nn import Parameter
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_flatten, tree_map
+
+from denseseg.methods.network_method import NetworkMethod
 
 DEVICE = torch.device("meta")
 WAITS = {"_local_scalar_dense", "nonzero", "_unique", "_unique2", "unique_dim", "masked_select", "equal", "_linalg_check_errors"}
@@ -61,6 +65,26 @@ class PretendDevice(TorchDispatchMode):
     @staticmethod
     def put(tensor: Tensor) -> Shell:
         return Shell(tensor)
+
+
+def keep_trained_networks_there() -> None:
+    """From now on, in this process, `fit` trains on the CPU and then leaves the network on the pretended device."""
+    fit = NetworkMethod.fit
+
+    def fit_and_put(self: NetworkMethod, *args: Any, **kwargs: Any) -> pd.DataFrame:
+        with _disable_current_modes():
+            history = fit(self, *args, **kwargs)
+        for module in self.network.modules():
+            for name, value in module._parameters.items():
+                if value is not None:
+                    module._parameters[name] = Parameter(Shell(value.detach()), requires_grad=False)
+            for name, value in module._buffers.items():
+                if value is not None:
+                    module._buffers[name] = Shell(value)
+        return history
+
+    NetworkMethod.fit = fit_and_put  # type: ignore[method-assign]
+    PretendDevice().__enter__()
 
 
 def run(function: Any, args: Any, kwargs: dict[str, Any], counter: PretendDevice | None) -> Any:
