@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from blob import SIZE as BLOB_SIZE
-from blob import blob
+from blob import JAGGED, JAGGED_SIZE, SIZE, blob, blobs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.path import Path
 from scipy.ndimage import binary_dilation
 from skimage.measure import find_contours
 
-from denseseg.anatomy import Anatomy, Structure
 from denseseg.geometry.contour import (
     dilate,
     distance_to_contour,
@@ -27,24 +25,13 @@ from denseseg.geometry.contour import (
 )
 from denseseg.geometry.regions import contour_masks
 
-SIZE = (50, 40)
-BLOB = Anatomy("one", (Structure("blob", 16, "blob"),))
 seeds = st.integers(0, 10_000)
-
-
-def blobs(seed: int, count: int = 3) -> torch.Tensor:
-    """(count, 16, 2) jagged outlines, some cut by the image border or beyond it."""
-    rng = np.random.default_rng(seed)
-    angle = np.arange(16) * 2 * np.pi / 16
-    radius = rng.uniform(2, 15, (count, 1)) * rng.uniform(0.5, 1.5, (count, 16))
-    centre = rng.uniform(-10, 60, (count, 1, 2))
-    return torch.as_tensor(centre + radius[..., None] * np.stack([np.cos(angle), np.sin(angle)], -1), dtype=torch.float32)
 
 
 @settings(deadline=None, max_examples=40)
 @given(seeds, st.integers(0, 5))
 def test_dilation_is_scipys(seed, reach):
-    masks = fill_contours(blobs(seed), SIZE)
+    masks = fill_contours(blobs(seed), JAGGED_SIZE)
     square = np.ones((1, 2 * reach + 1, 2 * reach + 1))
     np.testing.assert_array_equal(dilate(masks, reach), binary_dilation(masks, square))
 
@@ -71,7 +58,7 @@ def test_distance_to_outline_of_nothing_and_of_missing_points_is_unknown():
 @settings(deadline=None, max_examples=40)
 @given(seeds, st.booleans())
 def test_outlines_are_those_of_the_whole_padded_image(seed, soft):
-    for mask in contour_masks(blobs(seed), BLOB, SIZE, soft=soft)[:, 0].numpy():
+    for mask in contour_masks(blobs(seed), JAGGED, JAGGED_SIZE, soft=soft)[:, 0].numpy():
         whole = sorted((curve[:, ::-1] - 1 for curve in find_contours(np.pad(mask, 1), 0.5)), key=len, reverse=True)
         found = mask_contours(mask)
         assert len(found) == len(whole)
@@ -81,8 +68,8 @@ def test_outlines_are_those_of_the_whole_padded_image(seed, soft):
 
 
 def test_an_empty_mask_has_no_outline_and_a_full_one_the_image_border():
-    assert mask_contours(np.zeros(SIZE)) == []
-    (outline,) = mask_contours(np.ones(SIZE))
+    assert mask_contours(np.zeros(JAGGED_SIZE)) == []
+    (outline,) = mask_contours(np.ones(JAGGED_SIZE))
     np.testing.assert_allclose([outline.min(0), outline.max(0)], [[-0.5, -0.5], [39.5, 49.5]])
 
 
@@ -98,6 +85,6 @@ def test_distance_to_a_square(half, x, y):
 @given(seeds, st.tuples(st.floats(-60, 60), st.floats(-50, 50)))
 def test_polygon_masks_agree_with_matplotlib_also_when_cut_by_the_border(seed, shift):
     contour = blob(seed, wobble=1.0) + shift
-    rows, columns = np.mgrid[: BLOB_SIZE[0], : BLOB_SIZE[1]]
-    inside = Path(contour).contains_points(np.stack([columns.ravel(), rows.ravel()], -1)).reshape(BLOB_SIZE)
-    np.testing.assert_array_equal(polygon_mask(contour, BLOB_SIZE), inside)
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
+    inside = Path(contour).contains_points(np.stack([columns.ravel(), rows.ravel()], -1)).reshape(SIZE)
+    np.testing.assert_array_equal(polygon_mask(contour, SIZE), inside)

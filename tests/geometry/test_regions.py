@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from blob import ONE, blob
-from blob import SIZE as BLOB_SIZE
+from blob import JAGGED, JAGGED_SIZE, ONE, SIZE, blob, blobs
 from bones import as_batch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,8 +20,6 @@ from denseseg.geometry.template import Template
 from denseseg.geometry.uvmap import uv_maps
 from denseseg.methods import DenseSeg, get_recipe
 
-SIZE = (50, 40)
-BLOB = Anatomy("one", (Structure("blob", 16, "blob"),))
 MIXED = Anatomy(
     "mixed",
     (
@@ -37,15 +34,6 @@ MIXED = Anatomy(
 seeds = st.integers(0, 10_000)
 
 
-def blobs(seed: int, count: int = 3) -> torch.Tensor:
-    """(count, 16, 2) jagged outlines, some cut by the image border or beyond it."""
-    rng = np.random.default_rng(seed)
-    angle = np.arange(16) * 2 * np.pi / 16
-    radius = rng.uniform(2, 15, (count, 1)) * rng.uniform(0.5, 1.5, (count, 16))
-    centre = rng.uniform(-10, 60, (count, 1, 2))
-    return torch.as_tensor(centre + radius[..., None] * np.stack([np.cos(angle), np.sin(angle)], -1), dtype=torch.float32)
-
-
 def mixed(seed: int) -> torch.Tensor:
     """(1, N, 2) landmarks of MIXED: a blob, points that spread out, a curve, points, a dot, and points in a line."""
     rng = np.random.default_rng(seed)
@@ -58,8 +46,8 @@ def mixed(seed: int) -> torch.Tensor:
 @given(seeds, st.integers(0, 4))
 def test_windows_hold_what_the_whole_image_holds_and_a_margin(seed, margin):
     contour = blobs(seed)
-    regions = find_regions(contour, BLOB, SIZE, margin)
-    whole = fill_contours(contour, SIZE)
+    regions = find_regions(contour, JAGGED, JAGGED_SIZE, margin)
+    whole = fill_contours(contour, JAGGED_SIZE)
     assert torch.equal(regions.masks()[:, 0].bool(), whole)
     for group in regions.groups:
         for row, (x, y) in zip(group.rows, group.first.tolist(), strict=True):
@@ -67,19 +55,19 @@ def test_windows_hold_what_the_whole_image_holds_and_a_margin(seed, margin):
             if len(rows):  # the margin is there too, unless the image ends
                 assert x <= max(int(columns.min()) - margin, 0)
                 assert y <= max(int(rows.min()) - margin, 0)
-                assert x + group.size[1] >= min(int(columns.max()) + margin + 1, SIZE[1])
-                assert y + group.size[0] >= min(int(rows.max()) + margin + 1, SIZE[0])
+                assert x + group.size[1] >= min(int(columns.max()) + margin + 1, JAGGED_SIZE[1])
+                assert y + group.size[0] >= min(int(rows.max()) + margin + 1, JAGGED_SIZE[0])
 
 
 @settings(deadline=None, max_examples=40)
 @given(seeds)
 def test_soft_masks_are_the_clipped_distance_everywhere(seed):
     contour = blobs(seed)
-    soft = contour_masks(contour, BLOB, SIZE, soft=True)[:, 0]
-    y, x = torch.meshgrid(torch.arange(SIZE[0]), torch.arange(SIZE[1]), indexing="ij")
+    soft = contour_masks(contour, JAGGED, JAGGED_SIZE, soft=True)[:, 0]
+    y, x = torch.meshgrid(torch.arange(JAGGED_SIZE[0]), torch.arange(JAGGED_SIZE[1]), indexing="ij")
     points = torch.stack([x, y], -1).float().flatten(0, 1).expand(3, -1, -1)
-    distance = distance_to_contour(points, contour).view(3, *SIZE)
-    expected = (0.5 + torch.where(fill_contours(contour, SIZE), distance, -distance)).clamp(0, 1)
+    distance = distance_to_contour(points, contour).view(3, *JAGGED_SIZE)
+    expected = (0.5 + torch.where(fill_contours(contour, JAGGED_SIZE), distance, -distance)).clamp(0, 1)
     torch.testing.assert_close(soft, expected, atol=1e-4, rtol=0)
 
 
@@ -87,13 +75,13 @@ def test_soft_masks_are_the_clipped_distance_everywhere(seed):
 @given(seeds)
 def test_groups_change_nothing(seed):
     """Small windows and large ones apart, as on a CPU, or all as one batch, as on a device."""
-    template = Template(BLOB, blobs(1, 1)[0].double().numpy(), SIZE)
+    template = Template(JAGGED, blobs(1, 1)[0].double().numpy(), JAGGED_SIZE)
     contour = torch.cat([blobs(seed, 4), 4 + (blobs(seed, 4) - 4) / 8])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "GROUP_COST", 0.0)
-        many = find_regions(contour, BLOB, SIZE, 5)
+        many = find_regions(contour, JAGGED, JAGGED_SIZE, 5)
         patch.setattr(module, "GROUP_COST", np.inf)
-        one = find_regions(contour, BLOB, SIZE, 5)
+        one = find_regions(contour, JAGGED, JAGGED_SIZE, 5)
     assert len(many.groups) > len(one.groups) == 1
     torch.testing.assert_close(many.masks(soft=True), one.masks(soft=True), atol=1e-4, rtol=0)
     maps = [uv_maps(contour, template, regions=regions) for regions in (many, one)]
@@ -115,10 +103,10 @@ def test_a_hull_holds_its_points_with_a_margin_all_round(seed):
 def test_what_covers_a_region_and_what_does_not(seed):
     landmarks = mixed(seed)
     hull = landmarks[:, MIXED.slices["hull"]].numpy()[0]
-    masks = contour_masks(landmarks, MIXED, SIZE, soft=True)[0]
-    assert torch.equal(masks[1] > 0.5, fill_contours(torch.as_tensor(grown_hull(hull))[None], SIZE)[0])
+    masks = contour_masks(landmarks, MIXED, JAGGED_SIZE, soft=True)[0]
+    assert torch.equal(masks[1] > 0.5, fill_contours(torch.as_tensor(grown_hull(hull))[None], JAGGED_SIZE)[0])
     assert (masks[2:] == 0).all()
-    template = Template(MIXED, mixed(0)[0].double().numpy(), SIZE)
+    template = Template(MIXED, mixed(0)[0].double().numpy(), JAGGED_SIZE)
     maps = uv_maps(landmarks, template)
     assert maps.valid[0, 1].any()
     assert not maps.valid[0, 2:].any()
@@ -151,16 +139,16 @@ def test_soft_masks_hold_the_area_and_hard_masks_the_pixel_centres(seed):
     contour = blob(seed)
     x, y = contour.T
     area = 0.5 * abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))
-    soft = contour_masks(as_batch(contour), ONE, BLOB_SIZE, soft=True)
-    hard = contour_masks(as_batch(contour), ONE, BLOB_SIZE)
+    soft = contour_masks(as_batch(contour), ONE, SIZE, soft=True)
+    hard = contour_masks(as_batch(contour), ONE, SIZE)
     assert float(soft.sum()) == pytest.approx(area, rel=0.01)
-    np.testing.assert_array_equal(hard[0, 0].bool().numpy(), polygon_mask(contour, BLOB_SIZE))
+    np.testing.assert_array_equal(hard[0, 0].bool().numpy(), polygon_mask(contour, SIZE))
     assert torch.equal(hard.bool(), soft > 0.5)
 
 
 def test_contours_of_a_soft_mask_are_the_outline():
     contour = blob(3)
-    outline = mask_contours(contour_masks(as_batch(contour), ONE, BLOB_SIZE, soft=True)[0, 0].numpy())[0]
+    outline = mask_contours(contour_masks(as_batch(contour), ONE, SIZE, soft=True)[0, 0].numpy())[0]
     distance = distance_to_contour(torch.as_tensor(outline.copy())[None].float(), as_batch(contour))
     assert distance.mean() < 0.05
     assert distance.max() < 0.4  # at corners a straight edge is only an approximation
@@ -170,15 +158,15 @@ def test_missing_landmarks_are_skipped_by_the_polygon():
     contour = blob(1)
     gap = contour.copy()
     gap[[0, 7, 8]] = np.nan
-    skipped = polygon_mask(np.delete(contour, [0, 7, 8], axis=0), BLOB_SIZE)
-    np.testing.assert_array_equal(contour_masks(as_batch(gap), ONE, BLOB_SIZE)[0, 0].bool().numpy(), skipped)
+    skipped = polygon_mask(np.delete(contour, [0, 7, 8], axis=0), SIZE)
+    np.testing.assert_array_equal(contour_masks(as_batch(gap), ONE, SIZE)[0, 0].bool().numpy(), skipped)
     gap[2:] = np.nan
-    assert contour_masks(as_batch(gap), ONE, BLOB_SIZE).sum() == 0
+    assert contour_masks(as_batch(gap), ONE, SIZE).sum() == 0
 
 
 def test_contour_masks_outside_the_image_are_cut_or_empty():
     cut, gone = blob(0) - [40, 0], blob(0) + [200, 0]
-    masks = contour_masks(as_batch(cut, gone), ONE, BLOB_SIZE)
+    masks = contour_masks(as_batch(cut, gone), ONE, SIZE)
     assert masks[0].sum() > 0
     assert masks[1].sum() == 0
     for mask in masks[:, 0].numpy():
