@@ -110,6 +110,16 @@ class Anatomy:
         return np.repeat(np.arange(len(self)), self.counts)
 
     @cached_property
+    def landmark_names(self) -> list[tuple[str, int, str]]:
+        """Structure, index within it, and label ("" without one) of each of the N landmarks."""
+        return [(s.name, i, s.labels[i] if s.labels else "") for s in self.structures for i in range(s.count)]
+
+    def absent(self, landmarks: np.ndarray) -> np.ndarray:
+        """(..., C) bool: structures without any landmark in (..., N, 2), where a missing one is NaN."""
+        missing = np.isnan(landmarks).all(-1)
+        return np.stack([missing[..., where].all(-1) for where in self.slices.values()], axis=-1)
+
+    @cached_property
     def groups(self) -> dict[str, list[int]]:
         """Group name -> indices of its structures, in order of first appearance."""
         groups: dict[str, list[int]] = {}

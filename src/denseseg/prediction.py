@@ -62,11 +62,9 @@ class Prediction:
         """
         if self.landmarks is None:
             raise DataError("this method predicts masks alone; there are no landmarks to list")
-        structures = self.anatomy.structures
-        rows = [(s.name, i, s.labels[i] if s.labels else "") for s in structures for i in range(s.count)]
-        table = pd.DataFrame(rows, columns=["structure", "index", "label"])
+        table = pd.DataFrame(self.anatomy.landmark_names, columns=["structure", "index", "label"])
         table[["x", "y"]] = self.landmarks
-        return table if any(s.labels for s in structures) else table.drop(columns="label")
+        return table if any(s.labels for s in self.anatomy.structures) else table.drop(columns="label")
 
     def to_csv(self, path: str | Path) -> Path:
         """Write `table` to a CSV file; coordinates to 1e-3 pixel, empty where a landmark was not found."""

@@ -103,7 +103,7 @@ def _write_case(folder: Path, case: Case, bits: int) -> dict[str, Any]:
     if case.masks is not None:
         np.savez_compressed(folder / "masks" / f"{case.id}.npz", masks=case.masks)
     table = folder / "landmarks.csv"
-    rows = pd.DataFrame([(case.id, s.name, i) for s in case.anatomy.structures for i in range(s.count)], columns=LANDMARK)
+    rows = pd.DataFrame([(case.id, name, i) for name, i, _ in case.anatomy.landmark_names], columns=LANDMARK)
     rows[["x", "y"]] = case.landmarks.round(4)  # as in fingerprint(), which then survives writing and reading
     rows.dropna().to_csv(table, mode="a", header=not table.exists(), index=False, float_format="%.4f")
     return {"case": case.id, "spacing": case.spacing, **case.metadata}

@@ -26,13 +26,15 @@ def true_outlines(case: Case) -> list[Outline]:
     An outline is a list of closed curves (k, 2); that of a structure which is absent or covers no region is empty.
     """
     outlines: list[Outline] = []
+    by_points = [case.masks is None and structure.outlined for structure in case.anatomy.structures]
+    masks = np.empty(0) if all(by_points) else true_masks(case)
     for index, structure in enumerate(case.anatomy.structures):
-        if case.masks is None and structure.outlined:
+        if by_points[index]:
             points = case.points(structure.name)
             points = points[~np.isnan(points).any(-1)]
             outlines.append([points] if len(points) >= 3 else [])
         else:
-            outlines.append(mask_contours(true_masks(case)[index]))
+            outlines.append(mask_contours(masks[index]))
     return outlines
 
 

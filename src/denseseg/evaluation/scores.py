@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from denseseg.anatomy import Anatomy, Kind
+from denseseg.anatomy import Kind
 from denseseg.cases.case import Case
 from denseseg.cases.masks import polygon_masks, true_masks, true_outlines
 from denseseg.errors import DataError
@@ -60,7 +60,7 @@ def evaluate(predictions: Sequence[Any], cases: Sequence[Case], radii: Sequence[
     Raises DataError where predictions and cases do not fit each other.
     """
     _check(predictions, cases)
-    lacking = any(_absent(case.landmarks, case.anatomy).any() for case in cases)
+    lacking = any(case.anatomy.absent(case.landmarks).any() for case in cases)
     pairs = zip(predictions, cases, strict=True)
     table = pd.DataFrame([row for pair in pairs for row in _case_rows(*pair, lacking, radii)], columns=COLUMNS)
     if len(cases) and table.empty:
@@ -79,8 +79,6 @@ def per_landmark(predictions: Sequence[Any], cases: Sequence[Case], radii: Seque
     units = sorted({_unit(case) for case in cases})
     if len(units) != 1 or predictions[0].landmarks is None:
         raise DataError("errors per landmark need cases in one unit and predictions with landmarks")
-    structures = cases[0].anatomy.structures
-    names = [(s.name, i, s.labels[i] if s.labels else "") for s in structures for i in range(s.count)]
     raw, cut = [], []
     for prediction, case in zip(predictions, cases, strict=True):
         points, *_ = _answer(prediction, case)
@@ -90,7 +88,9 @@ def per_landmark(predictions: Sequence[Any], cases: Sequence[Case], radii: Seque
         cut.append(metrics.clipped(raw[-1], case.size, case.spacing or 1.0))
     shapes = (len(raw), -1), (-1, 1)  # each landmark, and all of them
     parts = [_statistics(np.reshape(raw, shape), np.reshape(cut, shape), units[0], radii) for shape in shapes]
-    table = pd.DataFrame([*names, ("all", None, "")], columns=["structure", "index", "label"]).astype({"index": "Int64"})
+    table = pd.DataFrame([*cases[0].anatomy.landmark_names, ("all", None, "")], columns=["structure", "index", "label"]).astype(
+        {"index": "Int64"}
+    )
     return table.join(pd.concat(parts, ignore_index=True))
 
 
@@ -122,11 +122,6 @@ def _unit(case: Case) -> str:
     return "px" if case.spacing is None else "mm"
 
 
-def _absent(landmarks: np.ndarray, anatomy: Anatomy) -> np.ndarray:
-    """(C,) bool: structures without any landmark."""
-    return np.array([np.isnan(landmarks[where]).all() for where in anatomy.slices.values()])
-
-
 def _answer(prediction: Any, case: Case) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """Landmarks (N, 2), NaN where not placed, or None; masks (C, H, W) bool; and (C,) bool, which structures are called absent."""
     landmarks, presence = prediction.landmarks, getattr(prediction, "presence", None)
@@ -135,7 +130,7 @@ def _answer(prediction: Any, case: Case) -> tuple[np.ndarray | None, np.ndarray,
         landmarks = np.where(np.isfinite(points).all(-1, keepdims=True), points, np.nan)
     masks = polygon_masks(landmarks, case) if prediction.masks is None else np.asarray(prediction.masks, bool)
     if presence is None:
-        return landmarks, masks, np.all(~masks, (1, 2)) if landmarks is None else _absent(landmarks, case.anatomy)
+        return landmarks, masks, np.all(~masks, (1, 2)) if landmarks is None else case.anatomy.absent(landmarks)
     absent = np.asarray(presence) < 0.5
     if landmarks is not None:
         landmarks = np.where(absent[case.anatomy.membership, None], np.nan, landmarks)
@@ -144,7 +139,7 @@ def _answer(prediction: Any, case: Case) -> tuple[np.ndarray | None, np.ndarray,
 
 def _case_rows(prediction: Any, case: Case, lacking: bool, radii: Sequence[float]) -> Iterator[tuple]:
     landmarks, masks, called_absent = _answer(prediction, case)
-    absent, shown = _absent(case.landmarks, case.anatomy), inside_image(case.landmarks, case.size)
+    absent, shown = case.anatomy.absent(case.landmarks), inside_image(case.landmarks, case.size)
     regions, outlines = true_masks(case), true_outlines(case)
     for c, structure in enumerate(case.anatomy.structures):
         where, outline, points = case.anatomy.slices[structure.name], mask_contours(masks[c]), None

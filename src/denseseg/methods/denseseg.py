@@ -125,8 +125,7 @@ class DenseSeg(NetworkMethod):
 
     def prepare(self, train: CaseSet) -> None:
         super().prepare(train)
-        missing = np.isnan(train.landmarks).all(-1)
-        self.optional = torch.as_tensor([missing[:, where].all(1).any() for where in self.anatomy.slices.values()])
+        self.optional = torch.as_tensor(self.anatomy.absent(train.landmarks).any(0))
         if self.recipe.segmentation is Segmentation.WEIGHTED_BCE:
             self.positive_weights = torch.as_tensor(positive_weights(train), dtype=torch.float32)
 

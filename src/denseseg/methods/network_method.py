@@ -19,7 +19,7 @@ from denseseg.batch import Batch
 from denseseg.cases.case_set import CaseSet
 from denseseg.cases.masks import true_masks
 from denseseg.errors import STRICT
-from denseseg.evaluation.metrics import dice
+from denseseg.evaluation.metrics import dice, failure_distance
 from denseseg.geometry.frame import Size, inside_image
 from denseseg.methods.method import Method, Recipe
 from denseseg.networks.unet import parameter_count
@@ -155,4 +155,4 @@ def validation_error(method: Method, cases: CaseSet, batch_size: int = 8) -> flo
         return 100 - 100 * float(np.mean([dice(a, b) for a, b in zip(found, true, strict=True) if b.any()]))
     error = np.linalg.norm(stacked_landmarks(predictions) - cases.landmarks, axis=-1)
     judged = np.stack([inside_image(case.landmarks, case.size) for case in cases])
-    return float(np.where(np.isnan(error), np.hypot(*method.size) / 2, error)[judged].mean())
+    return float(np.where(np.isnan(error), failure_distance(method.size), error)[judged].mean())

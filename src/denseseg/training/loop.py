@@ -148,8 +148,9 @@ class _Loop:
         rate = settings.schedule.rate(settings.optimiser.learning_rate, epoch / self.epochs)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        torch.manual_seed(mixed(self.run.seed, epoch, self.fabric.global_rank))  # dropout and the like
-        rng = torch.Generator().manual_seed(mixed(self.run.seed, epoch, self.fabric.global_rank))
+        seed = mixed(self.run.seed, epoch, self.fabric.global_rank)
+        torch.manual_seed(seed)  # dropout and the like
+        rng = torch.Generator().manual_seed(seed)
         self.network.train()
         terms = [self._step(batch, rng) for batch in self._batches(epoch)]
         self.network.eval()
