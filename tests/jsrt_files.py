@@ -56,4 +56,4 @@ def write_landmarks(folder: Path, name: str, number: int = 0, skip: tuple[str, .
             np.save(folder / part / f"{name}.npy", contour(structure, number))
 
 
-NAMES = ("JPCLN001", "JPCLN002", "JPCNN001", "JPCNN002", "JPCNN003")
+NAMES = ("JPCLN001", "JPCLN002", "JPCNN006", "JPCNN007", "JPCNN093")  # the last two are test images of the paper

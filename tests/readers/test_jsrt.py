@@ -78,24 +78,23 @@ def test_reading_at_a_size_equals_reading_and_resizing(copy):
         assert a.spacing == pytest.approx(b.spacing)
 
 
-def test_cases_come_in_file_name_order_with_stratum_and_the_share_of_the_split(copy):
+def test_cases_come_in_file_name_order_with_stratum_and_the_split_of_the_paper(copy):
     cases, report = read_jsrt(*copy)
     assert cases.ids == list(NAMES) == report.kept
     assert [case.metadata["stratum"] for case in cases] == ["nodule"] * 2 + ["normal"] * 3
-    assert [case.metadata["split"] for case in cases] == ["train"] * 3 + ["test"] * 2  # 5 x 160/246 = 3.25
-    assert "5 of 246 cases: the first 3 (share 160/246) train" in str(report)
+    assert [case.metadata["split"] for case in cases] == ["train"] * 3 + ["test"] * 2  # by name, however few there are
+    assert "5 of 247 cases: of the paper's 160 training images 3, of its 87 test images 2" in str(report)
 
 
-def test_with_all_246_cases_the_first_160_train(tmp_path):
+def test_without_a_training_image_the_test_part_is_the_papers_all_the_same(tmp_path):
     names = [f"JPCLN{n:03d}" for n in range(1, 155) if n != 16] + [f"JPCNN{n:03d}" for n in range(1, 94)]
     for name in names:
         save_png(tmp_path / f"{name}.png", np.pad(np.full((6, 6), 0.5), 1))
         write_landmarks(tmp_path, name)
     cases, report = read_jsrt(tmp_path, tmp_path)
-    marks = [case.metadata["split"] for case in cases]
-    assert marks == ["train"] * 160 + ["test"] * 86
-    assert cases[159].id == "JPCNN007" and report.notes == []
-    assert str(report) == "kept 246 cases, left out 0"
+    assert [case.metadata["split"] for case in cases] == ["train"] * 159 + ["test"] * 87
+    assert cases[159].id == "JPCNN007"
+    assert report.notes == ["246 of 247 cases: of the paper's 160 training images 159, of its 87 test images 87"]
 
 
 def test_names_in_lower_case_and_other_files_are_no_obstacle(copy):
@@ -143,9 +142,9 @@ def test_a_structure_that_is_missing_everywhere_takes_one_line_of_the_report(cop
 
 def test_landmarks_without_an_image_are_reported(copy):
     images, landmarks = copy
-    (images / "JPCNN002.png").unlink()
+    (images / "JPCNN007.png").unlink()
     cases, report = read_jsrt(images, landmarks)
-    assert len(cases) == 4 and "landmarks without an image, not used: JPCNN002" in str(report)
+    assert len(cases) == 4 and "landmarks without an image, not used: JPCNN007" in str(report)
 
 
 # ---- what is wrong --------------------------------------------------------------------------------------------
@@ -270,10 +269,10 @@ def test_scr_masks_of_both_folds_are_read_in_the_anatomys_order(copy, tmp_path):
     images, landmarks = copy
     write_masks(tmp_path / "scr", "JPCLN001", "fold1")
     write_masks(tmp_path / "scr", "JPCNN001", "fold2")
-    write_masks(tmp_path / "scr", "JPCNN002", "fold2", skip=("heart",))
+    write_masks(tmp_path / "scr", "JPCNN007", "fold2", skip=("heart",))
     cases, report = read_jsrt(images, landmarks, tmp_path / "scr")
     assert [case.masks is not None for case in cases] == [True, False, True, False, False]
-    assert "landmarks' contours stand in for them: JPCLN002, JPCNN002, JPCNN003" in str(report)
+    assert "landmarks' contours stand in for them: JPCLN002, JPCNN007, JPCNN093" in str(report)
     assert cases[0].masks.shape == (5, 64, 64)
     for structure, mask in zip(CHEST.names, cases[0].masks, strict=True):
         points = (contour(structure) + 0.5) / 16 - 0.5
@@ -338,21 +337,21 @@ def test_the_script_writes_a_folder_and_reports_in_words(copy, tmp_path):
 
 
 def test_an_error_of_the_script_is_one_line(copy, tmp_path):
-    (copy[1] / "H" / "JPCNN003.npy").write_bytes(b"")
+    (copy[1] / "H" / "JPCNN093.npy").write_bytes(b"")
     done = prepare(copy, tmp_path / "out")
     assert done.returncode == 1
     errors = [line for line in done.stderr.replace("\r", "\n").splitlines() if line and not line.startswith("JSRT:")]
-    assert len(errors) == 1 and errors[0].startswith("error: ") and "JPCNN003.npy cannot be read" in errors[0]
+    assert len(errors) == 1 and errors[0].startswith("error: ") and "JPCNN093.npy cannot be read" in errors[0]
     with pytest.raises(DataError, match=r"dataset.toml is missing: not a finished"):
         read_cases(tmp_path / "out")
 
 
 def test_a_stopped_run_goes_on_where_it_was(copy, tmp_path):
     out = tmp_path / "out"
-    broken = copy[1] / "H" / "JPCNN003.npy"
+    broken = copy[1] / "H" / "JPCNN093.npy"
     whole = broken.read_bytes()
     broken.write_bytes(b"")
-    assert "JPCNN003.npy cannot be read" in prepare(copy, out).stderr
+    assert "JPCNN093.npy cannot be read" in prepare(copy, out).stderr
     converted = out / "images"
     save_png(converted / "JPCLN001.png", np.full((48, 48), 0.5))  # stands for work done, so that it can be recognised
     (converted / "JPCLN002.png").write_bytes(b"half")

@@ -40,7 +40,8 @@ FIELD_OF_VIEW = 358.4  # mm along each side: 2048 pixels of 0.175 mm
 LANDMARK_FRAME: Size = (1024, 1024)
 FOLDERS = dict(zip(CHEST.names, ("RL", "LL", "H", "RCLA", "LCLA"), strict=True))
 CASE_NAME = re.compile(r"JPC[LN]N\d{3}")
-PAPER_TRAIN, PAPER_CASES = 160, 246
+NODULES, NORMALS = 154, 93  # JPCLN001 to JPCLN154 and JPCNN001 to JPCNN093, in the order of their file names
+PAPER_TRAIN = 160  # of these 247
 INFO = {
     "source": "JSRT (Japanese Society of Radiological Technology); landmarks: Gaggion et al., Chest-xray-landmark-dataset",
     "licence": "the terms of JSRT bind you and forbid passing the images on; see also the terms of the landmark files",
@@ -64,8 +65,8 @@ def read_jsrt(
     checksums: a file as sha256sum writes it, with names relative to `images`; verified before anything is read.
     converted: a folder that keeps the resized images as 16-bit PNG; those it already holds are not converted again.
 
-    Metadata of a case: `split` (train or test, as in the paper: the first 160 cases in file-name order train) and
-    `stratum` (nodule or normal). Raises DataError that names the file and how to fix it.
+    Metadata of a case: `split` (train or test, as in the paper: the first 160 of JSRT's 247 file names train, the last 87
+    test, whichever of them are there) and `stratum` (nodule or normal). Raises DataError that names the file and how to fix it.
     """
     if size is not None and size < 8:
         raise DataError(f"size={size}: give at least 8 pixels a side")
@@ -244,9 +245,10 @@ def _mean_grey(case: Case, structures: Iterable[str]) -> float:
 
 
 def _mark_split(cases: list[Case]) -> list[str]:
-    """Set `split` of cases in file-name order; returns a note where it is not exactly the paper's."""
-    n_train = min(PAPER_TRAIN, round(len(cases) * PAPER_TRAIN / PAPER_CASES))
-    for position, case in enumerate(cases):
-        case.metadata["split"] = "train" if position < n_train else "test"
-    note = f"{len(cases)} of {PAPER_CASES} cases: the first {n_train} (share {PAPER_TRAIN}/{PAPER_CASES}) train, the rest test"
-    return [note] if len(cases) < PAPER_CASES else []
+    """Set `split` as the paper does, by name, so that an image of its test part never trains; returns a note on what is missing."""
+    for case in cases:
+        before = 0 if case.id.startswith("JPCLN") else NODULES
+        case.metadata["split"] = "train" if before + int(case.id[-3:]) <= PAPER_TRAIN else "test"
+    n_train, total = sum(case.metadata["split"] == "train" for case in cases), NODULES + NORMALS
+    note = f"{len(cases)} of {total} cases: of the paper's {PAPER_TRAIN} training images {n_train}, of its {total - PAPER_TRAIN} test"
+    return [f"{note} images {len(cases) - n_train}"] if len(cases) < total else []
