@@ -235,8 +235,8 @@ def test_bad_landmarks_are_refused(copy, points, message):
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01\x00 half a header", b"text"])
 def test_a_damaged_landmark_file_is_named(copy, content):
     images, landmarks = copy
-    (landmarks / "RL" / "JPCNN001.npy").write_bytes(content)
-    refused(images, landmarks, "RL/JPCNN001.npy cannot be read .*; copy it again")
+    (landmarks / "RL" / "JPCNN006.npy").write_bytes(content)
+    refused(images, landmarks, "RL/JPCNN006.npy cannot be read .*; copy it again")
 
 
 def test_swapped_axes_are_recognised(copy):
@@ -268,7 +268,7 @@ def write_masks(folder: Path, name: str, fold: str = "fold1", skip: tuple[str, .
 def test_scr_masks_of_both_folds_are_read_in_the_anatomys_order(copy, tmp_path):
     images, landmarks = copy
     write_masks(tmp_path / "scr", "JPCLN001", "fold1")
-    write_masks(tmp_path / "scr", "JPCNN001", "fold2")
+    write_masks(tmp_path / "scr", "JPCNN006", "fold2")
     write_masks(tmp_path / "scr", "JPCNN007", "fold2", skip=("heart",))
     cases, report = read_jsrt(images, landmarks, tmp_path / "scr")
     assert [case.masks is not None for case in cases] == [True, False, True, False, False]
@@ -309,9 +309,9 @@ def test_checksums_are_verified_before_anything_is_read(copy, tmp_path):
     refused(images, landmarks, "SHA256SUMS, line 1: expected 64 hexadecimal digits", checksums=file)
     refused(images, landmarks, "nothing cannot be read", checksums=tmp_path / "nothing")
     file.write_text(text)
-    with (images / "JPCNN001.png").open("ab") as damaged:
+    with (images / "JPCNN006.png").open("ab") as damaged:
         damaged.write(b"\x00")
-    refused(images, landmarks, "JPCNN001.png differs from its checksum", checksums=file)
+    refused(images, landmarks, "JPCNN006.png differs from its checksum", checksums=file)
 
 
 # ---- the script -----------------------------------------------------------------------------------------------
@@ -355,7 +355,7 @@ def test_a_stopped_run_goes_on_where_it_was(copy, tmp_path):
     converted = out / "images"
     save_png(converted / "JPCLN001.png", np.full((48, 48), 0.5))  # stands for work done, so that it can be recognised
     (converted / "JPCLN002.png").write_bytes(b"half")
-    save_png(converted / "JPCNN001.png", np.full((50, 50), 0.5))
+    save_png(converted / "JPCNN006.png", np.full((50, 50), 0.5))
     broken.write_bytes(whole)
     done = prepare(copy, out)
     assert done.returncode == 0, done.stderr
