@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from denseseg.heatmaps import argmax_landmarks, gaussian_heatmaps, subpixel_landmarks
+from denseseg.heatmaps import DECODERS, Decoder, argmax_landmarks, gaussian_heatmaps, subpixel_landmarks
 
 
 @settings(deadline=None, max_examples=30)
@@ -24,3 +25,32 @@ def test_heatmaps_of_missing_landmarks_are_zero_and_flat_maps_have_finite_peaks(
     assert heatmaps[0, 1].argmax() == 4 * 16 + 3
     assert torch.isfinite(subpixel_landmarks(heatmaps)).all()
     assert torch.isfinite(subpixel_landmarks(-torch.ones(1, 1, 16, 16))).all()
+
+
+@pytest.mark.parametrize(
+    ("decoder", "bound"), [("argmax", 0.5), ("subpixel", 2e-3), ("dark", 2e-3), ("centroid", 0.06), ("soft_argmax", 0.02)]
+)
+@settings(deadline=None, max_examples=20)
+@given(st.floats(12, 50), st.floats(12, 35), st.floats(2.5, 3.0))
+def test_every_decoder_finds_the_middle_of_a_gaussian(decoder, bound, x, y, sigma):
+    landmarks = torch.tensor([[[x, y]]], dtype=torch.float64)
+    found = DECODERS[Decoder(decoder)](gaussian_heatmaps(landmarks, (48, 64), sigma, 44.0))
+    assert (found - landmarks).abs().max() <= bound + 1e-6
+
+
+@pytest.mark.parametrize("decoder", Decoder)
+def test_no_decoder_leaves_the_image_or_fails_where_a_map_is_flat_dark_or_brightest_at_its_corner(decoder):
+    corner = gaussian_heatmaps(torch.tensor([[[0.0, 15.0]]]), (16, 16), 2.0)
+    maps = torch.cat([torch.zeros(1, 1, 16, 16), -torch.ones(1, 1, 16, 16), corner], 1)
+    found = DECODERS[decoder](maps)
+    assert torch.isfinite(found).all()
+    assert (found[0, 2] - torch.tensor([0.0, 15.0])).abs().max() < 1.5  # a spot that is cut off has its centre further in
+
+
+def test_a_heatmap_in_three_dimensions_has_its_own_sigma_and_amplitude():
+    landmarks = torch.tensor([[[3.0, 4.0, 5.0], [2.0, 2.0, 2.5]]])
+    maps = gaussian_heatmaps(landmarks, (10, 11, 12), torch.tensor([2.0, 1.0]), torch.tensor([1.0, 3.0]))
+    assert maps.shape == (1, 2, 10, 11, 12)
+    assert maps[0, 0, 5, 4, 3] == 1.0
+    torch.testing.assert_close(maps[0, 0, 6, 4, 5], torch.tensor(-5 / 8).exp())
+    torch.testing.assert_close(maps[0, 1, 2, 2, 2], 3 * torch.tensor(-0.125).exp())

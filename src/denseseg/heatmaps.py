@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from denseseg.geometry.frame import Size
+RADIUS = 3  # pixels round the brightest one that local decoders look at
 
 
-def gaussian_heatmaps(landmarks: Tensor, size: Size, sigma: float, amplitude: float = 1.0) -> Tensor:
-    """amplitude * exp(-d^2 / (2 sigma^2)) round each landmark (paper, Eq. 5).
+def gaussian_heatmaps(landmarks: Tensor, size: Sequence[int], sigma: float | Tensor, amplitude: float | Tensor = 1.0) -> Tensor:
+    """amplitude * exp(-d^2 / (2 sigma^2)) round each landmark (Keuth et al., Eq. 5; Payer et al., Eq. 1).
 
-    landmarks: (B, N, 2) pixels; sigma in pixels. Returns (B, N, H, W); all zero for a missing landmark.
+    landmarks: (B, N, 2) pixels (x, y) for a `size` of (H, W); likewise (B, N, 3) (x, y, z) for (D, H, W). sigma in pixels and
+    amplitude: a number each, or (N,) one a landmark. Returns (B, N, *size); all zero for a missing landmark.
     """
-    x = torch.arange(size[1], device=landmarks.device, dtype=landmarks.dtype)
-    y = torch.arange(size[0], device=landmarks.device, dtype=landmarks.dtype)
-    across = torch.exp(-((x - landmarks[..., :1]) ** 2) / (2 * sigma**2))  # a Gaussian is separable
-    down = torch.exp(-((y - landmarks[..., 1:]) ** 2) / (2 * sigma**2))
-    return amplitude * torch.nan_to_num(down[..., :, None] * across[..., None, :], nan=0.0)
+    sigma, amplitude = (torch.as_tensor(value).to(landmarks)[..., None] for value in (sigma, amplitude))
+    heatmaps = amplitude.expand(landmarks.shape[1], 1)[:, 0]
+    for axis, extent in enumerate(reversed(size)):  # a Gaussian is separable; x, the last axis of an image, comes first
+        distance = torch.arange(extent, device=landmarks.device) - landmarks[..., axis, None]
+        profile = torch.exp(-(distance**2) / (2 * sigma**2))
+        heatmaps = profile[(..., *[None] * axis)] * heatmaps.unsqueeze(-1 - axis)
+    return torch.nan_to_num(heatmaps, nan=0.0)
+
+
+# ---- from a heatmap to a landmark -------------------------------------------------------------------------------
+
+
+class Decoder(StrEnum):
+    """How landmarks are read from heatmaps, see `DECODERS`; all but the first find places between pixels."""
+
+    ARGMAX = "argmax"
+    SUBPIXEL = "subpixel"
+    CENTROID = "centroid"
+    SOFT_ARGMAX = "soft_argmax"
+    DARK = "dark"
 
 
 def argmax_landmarks(heatmaps: Tensor) -> Tensor:
@@ -27,7 +47,7 @@ def argmax_landmarks(heatmaps: Tensor) -> Tensor:
     return torch.stack([index % width, index // width], -1).to(heatmaps.dtype)
 
 
-def subpixel_landmarks(heatmaps: Tensor, radius: int = 3) -> Tensor:
+def subpixel_landmarks(heatmaps: Tensor, radius: int = RADIUS) -> Tensor:
     """Peak position by a parabola through the logarithm round the brightest pixel, exact for a Gaussian.
 
     heatmaps: (B, N, H, W). Each axis is fitted on its own by least squares over 2 radius + 1 pixels, weighted by brightness; the
@@ -60,3 +80,71 @@ def _parabola_peak(reach: Tensor, values: Tensor, inside: Tensor) -> Tensor:
     _, slope, curvature = torch.linalg.solve(normal, right).unbind(-1)
     vertex = -slope / (2 * curvature)
     return torch.where((curvature < 0) & torch.isfinite(vertex), vertex, 0)
+
+
+def centroid_landmarks(heatmaps: Tensor, radius: int = RADIUS) -> Tensor:
+    """Centre of mass of what is above half the peak, within `radius` pixels of the brightest one: (B, N, 2) pixels.
+
+    Without the cut, a window that ends before the spot does would pull the centre towards the brightest pixel.
+    """
+    peak, windows, reach = _windows(heatmaps, radius)
+    mass = (windows / windows.amax((-2, -1), keepdim=True).clamp_min(1e-12) - 0.5).clamp_min(0)
+    total = mass.sum((-2, -1)).clamp_min(1e-12)
+    offset = torch.stack([(mass.sum(-2) * reach).sum(-1), (mass.sum(-1) * reach).sum(-1)], -1) / total[..., None]
+    return peak + offset
+
+
+def soft_argmax_landmarks(heatmaps: Tensor, sharpness: float = 20.0) -> Tensor:
+    """Mean position under softmax(sharpness * heatmap / its peak), over the whole map (Sun et al. 2018): (B, N, 2) pixels.
+
+    Two bright spots give a place between them. The peak is at least 1e-3 here, so that an empty map gives its middle.
+    """
+    height, width = heatmaps.shape[-2:]
+    peak = heatmaps.amax((-2, -1), keepdim=True).clamp_min(1e-3)
+    share = torch.softmax((sharpness * heatmaps / peak).flatten(2), -1).view_as(heatmaps)
+    x, y = (torch.arange(n, device=heatmaps.device, dtype=heatmaps.dtype) for n in (width, height))
+    return torch.stack([(share.sum(-2) * x).sum(-1), (share.sum(-1) * y).sum(-1)], -1)
+
+
+def dark_landmarks(heatmaps: Tensor, sigma: float = 1.0) -> Tensor:
+    """One Newton step on the logarithm of the smoothed map from its brightest pixel (DARK, Zhang et al. 2020, Eq. 6 and 7).
+
+    sigma: of the smoothing Gaussian, in pixels. Returns (B, N, 2) pixels, within one pixel of the brightest one on each axis; where
+    the logarithm is not curved like a summit there, that pixel.
+    """
+    reach = torch.arange(-RADIUS, RADIUS + 1, device=heatmaps.device, dtype=heatmaps.dtype)
+    kernel = torch.exp(-(reach**2) / (2 * sigma**2))
+    kernel = (kernel[:, None] * kernel / kernel.sum() ** 2)[None, None]
+    flat = F.pad(heatmaps.flatten(0, 1)[:, None], [RADIUS] * 4, mode="replicate")
+    peak, window, _ = _windows(F.conv2d(flat, kernel).view_as(heatmaps), 1)
+    log = window.double().clamp_min(window.amax((-2, -1), keepdim=True).clamp_min(1e-12) * 1e-6).log()
+    dx, dy = (log[..., 1, 2] - log[..., 1, 0]) / 2, (log[..., 2, 1] - log[..., 0, 1]) / 2
+    dxx = log[..., 1, 2] - 2 * log[..., 1, 1] + log[..., 1, 0]
+    dyy = log[..., 2, 1] - 2 * log[..., 1, 1] + log[..., 0, 1]
+    dxy = (log[..., 2, 2] - log[..., 2, 0] - log[..., 0, 2] + log[..., 0, 0]) / 4
+    determinant = dxx * dyy - dxy**2
+    step = torch.stack([dxy * dy - dyy * dx, dxy * dx - dxx * dy], -1) / determinant[..., None]
+    summit = (determinant > 1e-12) & (dxx < 0)
+    return peak + torch.where(summit[..., None], step, 0).clamp(-1, 1).to(peak)
+
+
+def _windows(heatmaps: Tensor, radius: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Brightest pixels (B, N, 2), what is within `radius` of them (B, N, 2 radius + 1, 2 radius + 1), and offsets -radius..radius.
+
+    Beyond the border a window goes on with the value at the border.
+    """
+    height, width = heatmaps.shape[-2:]
+    peak, reach = argmax_landmarks(heatmaps), torch.arange(-radius, radius + 1, device=heatmaps.device)
+    x, y = ((peak[..., k, None].long() + reach).clamp(0, n - 1) for k, n in enumerate((width, height)))
+    flat = (y[..., :, None] * width + x[..., None, :]).flatten(2)
+    side = len(reach)
+    return peak, torch.gather(heatmaps.flatten(2), 2, flat).unflatten(2, (side, side)), reach.to(heatmaps.dtype)
+
+
+DECODERS: dict[Decoder, Callable[[Tensor], Tensor]] = {
+    Decoder.ARGMAX: argmax_landmarks,
+    Decoder.SUBPIXEL: subpixel_landmarks,
+    Decoder.CENTROID: centroid_landmarks,
+    Decoder.SOFT_ARGMAX: soft_argmax_landmarks,
+    Decoder.DARK: dark_landmarks,
+}

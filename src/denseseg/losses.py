@@ -99,3 +99,9 @@ def total_variation(uv: Tensor, masks: Tensor) -> Tensor:
     magnitude = (dy.square() + dx.square() + 1e-12).sqrt().mean(2)
     variation = (magnitude.square() * masks).sum((2, 3))
     return (variation / (masks.sum((2, 3)) + 1)).mean()
+
+
+def heatmap_mse(predicted: Tensor, heatmaps: Tensor, known: Tensor) -> Tensor:
+    """L_H: mean squared difference of (B, N, H, W) heatmaps over those that are `known`, (B, N) bool."""
+    error = F.mse_loss(predicted, heatmaps, reduction="none").mean((2, 3))
+    return (error * known).sum() / known.sum().clamp_min(1)

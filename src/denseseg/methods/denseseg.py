@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import NonNegativeInt
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
@@ -25,7 +25,7 @@ from denseseg.geometry.regions import find_regions
 from denseseg.geometry.uvmap import Generator, uv_maps
 from denseseg.methods import inference
 from denseseg.methods.method import Recipe
-from denseseg.methods.network_method import MANY_STRUCTURES, OURS, NetworkMethod, NetworkRecipe
+from denseseg.methods.network_method import MANY_STRUCTURES, OURS, VIEWS, NetworkMethod, NetworkRecipe
 from denseseg.networks.unet import TwoHeadUNet
 from denseseg.prediction import Prediction
 
@@ -51,7 +51,7 @@ class DenseSegRecipe(NetworkRecipe):
     generator: of the uv targets (see `uv_maps`), on the augmented landmarks. band: pixels beyond the mask that are supervised too
     (thin-plate splines only). soft_masks: train on covered shares of pixels. segmentation, decoder: see there.
     project_onto_outline: move landmarks of outlines to the predicted outline. largest_component: keep one connected component of
-    each mask. test_time_views: of each image, whose maps are averaged; 1 is the image alone.
+    each mask.
     Loss terms: segmentation, uv, landmarks, variation; without uv it is the paper's sparse ablation.
     """
 
@@ -62,7 +62,6 @@ class DenseSegRecipe(NetworkRecipe):
     decoder: Decoder = Decoder.AFFINE
     project_onto_outline: bool = True
     largest_component: bool = True
-    test_time_views: PositiveInt = 8
 
 
 EXTRAPOLATED = 6.0  # pixels from the mask at which a landmark is no longer read from the map
@@ -71,6 +70,7 @@ DEFAULT = DenseSegRecipe(
     training=OURS,
     loss_weights={"segmentation": 1.0, "uv": 2.5, "landmarks": 2.5},
     shape_prior=1 / 128,
+    test_time_views=VIEWS,
 )
 
 # The paper as it describes itself: linear maps, weighted cross entropy, Eq. 3, and the weights of its search.
@@ -81,7 +81,6 @@ PAPER = DenseSegRecipe(
     decoder=Decoder.PUBLISHED,
     project_onto_outline=False,
     largest_component=False,
-    test_time_views=1,
     loss_weights={"segmentation": 0.1333, "uv": 0.6667 / 2, "landmarks": 0.6667 / 2, "variation": 0.2},
 )
 

@@ -30,6 +30,7 @@ from denseseg.training.settings import Adam, Epochs, Run, TrainingSettings
 # What our recipes add to the paper's training: exposure, noise and a slight bend, for sets of a few hundred images, and a moving
 # average of the weights. More than ten structures take longer to be told apart (chapter 12).
 OURS = TrainingSettings(augmentation=STRONG, ema_decay=0.98)
+VIEWS = 8  # of each image, over which our recipes average
 MANY_STRUCTURES = OURS.changed(length=Epochs(160), optimiser=Adam(3e-3))
 
 
@@ -45,6 +46,7 @@ class NetworkRecipe(Recipe):
     loss_weights: dict[str, NonNegativeFloat] = Field(default_factory=dict)
     monitor: tuple[str, ...] = ()
     channels: tuple[PositiveInt, ...] = (64, 128, 256, 512)
+    test_time_views: PositiveInt = 1
 
     def scaled(self, length: float, width: float, largest_batch: int) -> Self:
         channels = tuple(max(4, round(width * n)) for n in self.channels)

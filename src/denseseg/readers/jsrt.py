@@ -250,5 +250,5 @@ def _mark_split(cases: list[Case]) -> list[str]:
         before = 0 if case.id.startswith("JPCLN") else NODULES
         case.metadata["split"] = "train" if before + int(case.id[-3:]) <= PAPER_TRAIN else "test"
     n_train, total = sum(case.metadata["split"] == "train" for case in cases), NODULES + NORMALS
-    note = f"{len(cases)} of {total} cases: of the paper's {PAPER_TRAIN} training images {n_train}, of its {total - PAPER_TRAIN} test"
-    return [f"{note} images {len(cases) - n_train}"] if len(cases) < total else []
+    note = f"{len(cases)} of {total} cases: of the paper's {PAPER_TRAIN} training images {n_train}, of its {total - PAPER_TRAIN}"
+    return [f"{note} test images {len(cases) - n_train}"] if len(cases) < total else []

@@ -1,0 +1,87 @@
+"""What all methods that read landmarks from heatmaps share: targets, decoding, and what a faint heatmap means."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from pydantic import NonNegativeFloat, PositiveFloat
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from denseseg.anatomy import Anatomy
+from denseseg.cases.case_set import CaseSet
+from denseseg.errors import STRICT
+from denseseg.geometry.frame import Size, inside_image
+from denseseg.heatmaps import DECODERS, Decoder
+from denseseg.methods import inference
+from denseseg.methods.network_method import NetworkMethod, NetworkRecipe
+from denseseg.prediction import Prediction
+
+
+@dataclass(frozen=True, config=STRICT)
+class HeatmapRecipe(NetworkRecipe):
+    """Options that all heatmap methods have.
+
+    sigma: of the heatmaps' spots, as a share of the image height, so that it means the same at every size (the DenseSeg paper's
+    8 pixels at 256). amplitude: the peak value of a target (that paper's alpha). decoder: how landmarks are read from heatmaps.
+    visibility_threshold: share of the peak value below which a peak says that its landmark is not in the image.
+    presence_threshold: the same for the median peak of a structure, below which all of it is absent.
+    Both judge only landmarks that some training image lacks, so they change nothing where all are always there.
+    """
+
+    sigma: PositiveFloat = 8 / 256
+    amplitude: PositiveFloat = 44.0
+    decoder: Decoder = Decoder.SUBPIXEL
+    visibility_threshold: NonNegativeFloat = 0.2
+    presence_threshold: NonNegativeFloat = 0.4
+
+
+class HeatmapMethod(NetworkMethod):
+    """A network method whose landmarks are the peaks of heatmaps; what it must say besides `build` and `losses` is `heatmaps`, if
+    its network gives more than heatmaps of the recipe's amplitude."""
+
+    recipe: HeatmapRecipe
+
+    def __init__(self, anatomy: Anatomy, size: Size, recipe: HeatmapRecipe):
+        super().__init__(anatomy, size, recipe)
+        self.optional = torch.zeros(anatomy.n_landmarks, dtype=torch.bool)  # landmarks that some training image lacks
+
+    def prepare(self, train: CaseSet) -> None:
+        super().prepare(train)
+        always = np.all([inside_image(case.landmarks, case.size) for case in train], axis=0)
+        self.optional = torch.as_tensor(~always)
+
+    def heatmaps(self, images: Tensor) -> Tensor:
+        """(B, N, H, W) heatmaps of (B, 1, H, W) images in [0, 1], scaled so that a landmark that is surely there peaks at 1."""
+        return self.network(self.normalise(images)).float() / self.recipe.amplitude
+
+    def known(self, landmarks: Tensor) -> Tensor:
+        """(B, N) bool: a landmark is where its case says, or known not to be there since its whole structure is absent."""
+        known = torch.isfinite(landmarks).all(-1)
+        for where in self.anatomy.slices.values():
+            known[:, where] |= ~known[:, where].any(1, keepdim=True)
+        return known
+
+    @torch.no_grad()
+    def predict(self, images: Tensor) -> list[Prediction]:
+        heatmaps = inference.average_over_views(self.heatmaps, images.to(self.device), self.recipe.test_time_views)
+        points = DECODERS[self.recipe.decoder](heatmaps).double().cpu().numpy()
+        peaks = heatmaps.amax((2, 3)).clamp_min(0).cpu().numpy()  # a threshold of 0 judges nothing
+        return [self._placed(*parts) for parts in zip(points, peaks, strict=True)]
+
+    def _placed(self, points: np.ndarray, peaks: np.ndarray) -> Prediction:
+        """A structure with faint heatmaps is absent; in the others, the landmarks that are seen tell where the unseen ones are."""
+        optional = self.optional.numpy()
+        unseen, presence = optional & (peaks < self.recipe.visibility_threshold), np.ones(len(self.anatomy))
+        for c, where in enumerate(self.anatomy.slices.values()):
+            if optional[where].all() and np.median(peaks[where]) < self.recipe.presence_threshold:
+                points[where], unseen[where], presence[c] = np.nan, False, 0.0
+        prediction = Prediction(self.anatomy, points, presence=presence)
+        return inference.apply_shape_prior(prediction, self.fitted_shape_model, self.recipe.shape_prior * self.size[0], unseen)
+
+    def state(self) -> dict[str, Tensor]:
+        return super().state() | {"optional": self.optional}
+
+    def set_state(self, state: dict[str, Tensor]) -> None:
+        super().set_state(state)
+        self.optional = state["optional"]
