@@ -25,11 +25,15 @@ from denseseg.experiments.published import published
 from denseseg.experiments.record import Numbers, Record, StudyRecord
 from denseseg.experiments.store import read_records, read_studies
 from denseseg.experiments.tables import method_title
-from denseseg.studies import bone_age, lung_points
+from denseseg.studies import bone_age, lung_points, search
 
 COMPARED = ("tre", "asd_one_way_published", "dsc")
 FURTHER = ("asd_one_way", "assd", "hd95", "sdr_2", "sdr_4", "sdr_10")
-STUDIES = {"new landmarks": lung_points.table, "bone age": bone_age.table}  # name in the record -> its results as markdown
+STUDIES = {
+    "new landmarks": lung_points.table,
+    "bone age": bone_age.table,
+    "hyper-parameter search": search.table,
+}  # name in the record -> its results as markdown
 TOY = "TOY"
 TOY_WARNING = """```{warning}
 Toy runs: a phantom, or a small network trained for minutes. They show that the code runs and how methods behave. Never compare \
