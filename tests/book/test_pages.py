@@ -319,14 +319,19 @@ def test_each_study_has_its_table(tmp_path):
     place = {"mm": dict.fromkeys(("ours", "mean shape", "true maps"), NUMBERS)}
     place |= {"published_mm": {"map": [20.5, 5.1], "mean shape": [15, 7]}}
     true = {"ridge": NUMBERS, "mean age": NUMBERS}
-    ages = {"irreducible_mae": 6.6, "true_landmarks": true, "read_by_denseseg": {"ridge": NUMBERS}}
+    ages = {
+        "irreducible_mae": 6.6,
+        "true_landmarks": true,
+        "by_source": {"ridge": {"true landmarks": NUMBERS, "read by HeatReg": NUMBERS}},
+    }
     write_study(study({"places": {"clavicle": place}}, study="new landmarks"), tmp_path)
     write_study(study(ages, dataset="wrists", synthetic=True), tmp_path)
     page = render_results(tmp_path).split("## Studies")[1]
     assert "### New landmarks (JSRT)" in page
     assert "### TOY: Bone age (wrists)" in page
     assert rows_with(page, "| clavicle") == [["clavicle", *["6.9 [6.2, 7.7]"] * 3, "20.5 ± 5.1", "15.0 ± 7.0"]]
-    assert rows_with(page, "| mean age") == [["mean age", "6.9 [6.2, 7.7]", "0.71", "–"]]
+    assert rows_with(page, "| mean age") == [["mean age", "6.9 [6.2, 7.7]", "0.71"]]
+    assert rows_with(page, "| ridge") == [["ridge", "6.9 [6.2, 7.7]", "0.71"], ["ridge", *["6.9 [6.2, 7.7]"] * 2]]
     assert "86 test" in page
 
 

@@ -8,6 +8,7 @@ import pytest
 from skimage.io import imread
 from toy import TOY
 
+from denseseg import chest_phantom, evaluate
 from denseseg.errors import DataError
 from denseseg.prediction import Prediction
 from denseseg.viewing import plots
@@ -37,3 +38,16 @@ def test_a_prediction_without_landmarks_shows_its_masks_and_the_truth(toy, tmp_p
     assert ax.get_title(loc="left").endswith("not found: bar")
     assert [len(dots.get_offsets()) for dots in ax.collections if dots.get_offsets().shape[0] > 1] == [28]  # the truth alone
     assert plots.overlay(toy.case.image, prediction, tmp_path / "overlay.png").is_file()
+
+
+def test_best_median_and_worst_are_those_of_the_first_method_and_the_rows_tell_each_methods_errors():
+    cases = chest_phantom(4, (48, 48))
+    results = {}
+    for title, shifts in (("ours", (3, 1, 4, 2)), ("theirs", (1, 2, 3, 4))):  # pixels
+        predictions = [Prediction(case.anatomy, case.landmarks + [s, 0]) for case, s in zip(cases, shifts, strict=True)]
+        results[title] = (cases, predictions, evaluate(predictions, cases))
+    figure = plots.show_best_to_worst(results, by="tre")
+    titles = [ax.get_title() for ax in figure.axes]
+    assert titles[:3] == [f"{what}: TRE {s * cases[0].spacing:.1f} mm" for what, s in (("best", 1), ("median", 3), ("worst", 4))]
+    assert titles[3:] == [f"{what}: TRE {s * cases[0].spacing:.1f} mm" for what, s in (("best", 2), ("median", 1), ("worst", 3))]
+    assert [ax.get_ylabel() for ax in figure.axes[::3]] == ["ours", "theirs"]

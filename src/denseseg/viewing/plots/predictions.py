@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
 
 from denseseg.anatomy import Anatomy
 from denseseg.cases.case import Case
 from denseseg.errors import DataError
+from denseseg.evaluation.metrics import metric
+from denseseg.evaluation.summary import per_case
 from denseseg.prediction import Prediction
-from denseseg.viewing.plots.style import TRUTH, draw_landmarks, draw_masks, radiograph, structure_colours, structure_legend, styled
+from denseseg.viewing.plots.style import (
+    TRUTH,
+    draw_landmarks,
+    draw_masks,
+    radiograph,
+    scale_bar,
+    structure_colours,
+    structure_legend,
+    styled,
+)
 
 
 @styled
@@ -53,6 +67,36 @@ def show_prediction(
     title = "prediction" if case is None else f"prediction and truth, case {case.id}"
     ax.set_title(title + (f"; not found: {', '.join(prediction.failed)}" if prediction.failed else ""))
     return ax
+
+
+@styled
+def show_best_to_worst(
+    results: Mapping[str, tuple[Sequence[Case], Sequence[Prediction], pd.DataFrame]], by: str = "asd_one_way"
+) -> Figure:
+    """The best, the median and the worst image of the first method, and what the other methods make of the same images.
+
+    results: title -> test cases, predictions in their order, and the table of `evaluate`; cases of one id show the same image.
+    by: the metric by which the images are chosen. A row of pictures for each method; above each its value and the TRE.
+    """
+    first = next(iter(results.values()))
+    order = per_case(first[2], by).sort_values(kind="stable").index
+    chosen = dict(zip(("best", "median", "worst"), order[[0, len(order) // 2, -1]], strict=True))
+    height, width = first[0][0].size
+    figure, axes = plt.subplots(
+        len(results), 3, figsize=(7.4, 2.4 * len(results) * height / width + 0.3), squeeze=False, layout="constrained"
+    )
+    for row, (title, (cases, predictions, table)) in zip(axes, results.items(), strict=True):
+        places = {case.id: i for i, case in enumerate(cases)}
+        unit = table.loc[table["metric"] == by, "unit"].iloc[0]
+        for ax, (what, case_id) in zip(row, chosen.items(), strict=True):
+            case = cases[places[case_id]]
+            show_prediction(case.image, predictions[places[case_id]], case, ax=ax)
+            ax.get_legend().remove()
+            scale_bar(ax, case.size, case.spacing)
+            errors = ", ".join(f"{metric(key).title} {per_case(table, key)[case_id]:.1f}" for key in dict.fromkeys((by, "tre")))
+            ax.set_title(f"{what}: {errors} {unit}", fontsize=8)
+        row[0].set_ylabel(title)
+    return figure
 
 
 def _draw_ellipses(ax: Axes, points: np.ndarray, covariance: np.ndarray, anatomy: Anatomy) -> None:
