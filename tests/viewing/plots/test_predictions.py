@@ -47,7 +47,7 @@ def test_best_median_and_worst_are_those_of_the_first_method_and_the_rows_tell_e
         predictions = [Prediction(case.anatomy, case.landmarks + [s, 0]) for case, s in zip(cases, shifts, strict=True)]
         results[title] = (cases, predictions, evaluate(predictions, cases))
     figure = plots.show_best_to_worst(results, by="tre")
-    titles = [ax.get_title() for ax in figure.axes]
+    titles = [ax.get_title(loc="left") for ax in figure.axes]
     assert titles[:3] == [f"{what}: TRE {s * cases[0].spacing:.1f} mm" for what, s in (("best", 1), ("median", 3), ("worst", 4))]
     assert titles[3:] == [f"{what}: TRE {s * cases[0].spacing:.1f} mm" for what, s in (("best", 2), ("median", 1), ("worst", 3))]
     assert [ax.get_ylabel() for ax in figure.axes[::3]] == ["ours", "theirs"]
