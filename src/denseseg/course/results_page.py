@@ -88,8 +88,8 @@ PUBLIC_DATASETS = (
             ),
             (
                 "Digital Hand Atlas, ablations",
-                "**Ablations of the spatial-configuration (SC) loss**: maps, temperature β of the softmax, weight γ of the loss; on the "
-                "validation data, says the paper.",
+                "**Ablations of the spatial-configuration (SC) loss**: maps, temperature β of the softmax, weight γ of the loss. "
+                "They were made, the paper says, on validation data.",
             ),
             ("Digital Hand Atlas, other splits", "**Newer**: which images were tested and what the SD runs over is not said."),
         ),
