@@ -32,6 +32,12 @@ def test_missing_landmarks_are_left_out():
     assert np.isnan(metrics.target_registration_error(predicted[1:2], true[1:2]))
 
 
+def test_the_cumulative_share_counts_failures_and_leaves_out_what_is_not_known():
+    errors, share = metrics.cumulative_share(np.array([[3.0, 1], [np.inf, np.nan], [1, 2]]))
+    assert errors.tolist() == [1, 1, 2, 3] and share.tolist() == [0.2, 0.4, 0.6, 0.8]
+    assert len(metrics.cumulative_share(np.full(3, np.nan))[0]) == 0
+
+
 def test_one_way_distance_is_exact_between_the_corners():
     square = np.array([[0.0, 0], [10, 0], [10, 10], [0, 10]])
     points = np.array([[5.0, 3], [5, -2], [13, 14], [10, 5], [0, 7]])  # inside, outside, beyond a corner, on edges (one closes)
@@ -126,6 +132,58 @@ def test_missing_neighbours_are_skipped_and_an_outline_without_direction_hides_n
     assert metrics.along_and_across(two + np.array([3.0, 4]), two).tolist() == [[0, 5], [0, 5]]
 
 
+@given(st.floats(-3, 3))
+def test_slides_are_signed_in_the_order_of_the_outline(turn):
+    """On a circle the chord to a landmark `turn` degrees further on lies along the tangent up to the cosine of half of it."""
+    true = circle((50, 50), 20, 24)
+    angle = np.radians(np.arange(24) * 15 + turn)
+    moved = 50 + 20 * np.column_stack([np.cos(angle), np.sin(angle)])
+    np.testing.assert_allclose(metrics.slides(moved, true, 0.5), 10 * np.sin(np.radians(turn)), atol=1e-9)
+    np.testing.assert_allclose(metrics.slides(moved[::-1], true[::-1], 0.5), -10 * np.sin(np.radians(turn)), atol=1e-9)
+
+
+# ---- identification -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_landmark_is_identified_where_its_own_truth_is_the_nearest_and_near(axis):
+    """Vertebrae in a row, 30 mm apart: 14 mm is nearer to the own one, 16 mm to the next, and 21 mm too far beyond the last."""
+    true = np.zeros((4, 3))
+    true[:, axis] = np.arange(4) * 30
+    moved = true.copy()
+    moved[:, axis] += [14, 16, -14, 21]
+    for d in (2, 3):
+        if axis < d:
+            assert metrics.identified(moved[:, :d], true[:, :d]).tolist() == [1, 0, 1, 0]
+            assert metrics.id_rate(moved[:, :d], true[:, :d]) == 0.5
+    spacing = np.ones(3)
+    spacing[axis] = 2  # in pixels that are longer along the spine
+    assert metrics.identified(moved / spacing, true / spacing, spacing).tolist() == [1, 0, 1, 0]
+    assert metrics.identified(moved, true, radius=21).tolist() == [1, 0, 1, 1]
+
+
+def test_a_lost_landmark_is_not_identified_and_an_unknown_one_not_judged():
+    true = np.array([[[0.0, 0], [10, 0], [np.nan, np.nan]], [[0, 0], [10, 0], [20, 0]]])  # two images
+    found = np.array([[[1.0, 0], [np.nan, 0], [20, 0]], [[0, 0], [0, 0], [16, 0]]])
+    np.testing.assert_array_equal(metrics.identified(found, true), [[1, 0, np.nan], [1, 0, 1]])
+    assert metrics.id_rate(found, true) == pytest.approx(3 / 5)
+    assert metrics.identified(np.array([[16.0, 0]]), np.array([[20.0, 0]])).tolist() == [1]
+    assert np.isnan(metrics.id_rate(found[0, 2:], true[0, 2:]))
+
+
+whole = arrays(float, (5, 3), elements=st.integers(-50, 50).map(float))  # squares of whole numbers are exact, ties too
+
+
+@given(whole, whole)
+def test_identified_agrees_with_the_equation_written_out(found, true):
+    expected = [
+        all(np.linalg.norm(found[i] - true[i]) <= np.linalg.norm(found[i] - other) for other in true)
+        and np.linalg.norm(found[i] - true[i]) <= 20
+        for i in range(5)
+    ]
+    assert metrics.identified(found, true).tolist() == expected
+
+
 # ---- the table of metrics -------------------------------------------------------------------------------------------
 
 
@@ -134,8 +192,9 @@ def test_every_metric_says_title_unit_and_direction():
     for key in metrics.METRICS:
         found = metrics.metric(key)
         assert found == metrics.METRICS[key]
-        assert (found.unit == "%") == (found.better == "higher") == key.startswith(("sdr", "dsc", "presence"))
+        assert (found.unit == "%") == (found.better == "higher") == key.startswith(("sdr", "dsc", "id_rate", "presence"))
     assert metrics.metric("sdr_2.5").title == "SDR 2.5"
+    assert metrics.metric("beyond_2.5").better == "lower"
     with pytest.raises(KeyError, match="unknown metric 'accuracy'; known: tre, sdr_2"):
         metrics.metric("accuracy")
 

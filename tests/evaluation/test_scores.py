@@ -16,7 +16,7 @@ from denseseg.evaluation import evaluate, metrics, per_landmark, summarise
 from denseseg.geometry.contour import mask_contours
 from denseseg.geometry.frame import scale_points
 
-OUTLINED = set(metrics.METRICS) - {"tre_outside", "presence"}  # what an outlined structure has, wholly inside and never absent
+OUTLINED = set(metrics.METRICS) - {"tre_outside", "id_rate", "presence"}  # of an outline that is wholly inside and never absent
 
 
 def values(frame, metric, column="value"):
@@ -315,6 +315,7 @@ def test_errors_per_landmark_and_pooled():
     assert table.loc[7, ["mean", "sd", "median"]].tolist() == pytest.approx([pooled.mean(), pooled.std(ddof=1), np.median(pooled)])
     assert table["n"].tolist() == [5, 4, 5, 5, 5, 5, 5, 34] and table["failures"].tolist() == [1, 0, 0, 0, 0, 0, 0, 1]
     assert table.loc[7, "sdr_2.5"] == pytest.approx(100 * (pooled <= 2.5).mean())
+    assert table["outliers_2.5"].tolist() == [*np.nansum(distances > 2.5, 0), np.sum(pooled > 2.5)]
     assert set(table["unit"]) == {"mm"}
 
 
@@ -329,6 +330,7 @@ def test_a_failure_lies_within_no_radius():
     """Not even within one that is larger than its price."""
     table = per_landmark([make_prediction(without("left"))], [make_case()], radii=(1e6,))
     assert table["sdr_1e+06"].tolist() == [0] * 40 + [100] * 70 + [pytest.approx(100 * 70 / 110)]
+    assert table["outliers_1e+06"].tolist() == [1] * 40 + [0] * 70 + [40]
 
 
 def test_units_are_not_mixed_per_landmark():

@@ -29,11 +29,18 @@ def test_paired_difference_finds_a_shift_and_only_a_shift():
     base = rng.normal(5, 3, 60)
     shifted = paired_difference(base + 0.5 + rng.normal(0, 0.5, 60), base)
     assert shifted.low < 0.5 < shifted.high and shifted.low > 0
-    assert max(shifted.p_wilcoxon, shifted.p_permutation) < 0.01
+    assert max(shifted.p_t, shifted.p_wilcoxon, shifted.p_permutation) < 0.01
     same = paired_difference(base + rng.normal(0, 0.5, 60), base)
-    assert min(same.p_wilcoxon, same.p_permutation) > 0.05 and same.low < 0 < same.high
+    assert min(same.p_t, same.p_wilcoxon, same.p_permutation) > 0.05 and same.low < 0 < same.high
     equal = paired_difference(base, base)
-    assert (equal.mean, equal.p_wilcoxon, equal.p_permutation, equal.n) == (0, 1, 1, 60)
+    assert (equal.mean, equal.p_t, equal.p_wilcoxon, equal.p_permutation, equal.n) == (0, 1, 1, 1, 60)
+
+
+def test_the_t_test_is_the_paired_one():
+    """By hand: differences 1, 2, 3 have mean 2 and SD 1, so t = 2 sqrt(3) with 2 degrees of freedom; p = 1 - t / sqrt(t^2 + 2)."""
+    t = 2 * np.sqrt(3)
+    assert paired_difference(np.array([5.0, 1, 9]), np.array([4.0, -1, 6])).p_t == pytest.approx(1 - t / np.sqrt(t**2 + 2))
+    assert paired_difference(np.full(4, 2.5), np.full(4, 2.0)).p_t == 0  # no SD at all
 
 
 def test_paired_difference_is_exact_for_few_pairs_and_checks_its_input():

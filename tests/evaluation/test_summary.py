@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from circles import LANDMARKS, TWO, make_case, make_prediction, noisy_table
+from circles import LANDMARKS, SIZE, TWO, make_case, make_prediction, noisy_table
 
 from denseseg.errors import DataError
-from denseseg.evaluation import compare_methods, evaluate, per_case, summarise
+from denseseg.evaluation import compare_methods, evaluate, image_specific_errors, per_case, summarise
 
 
 def test_summary_pools_left_and_right_and_averages_groups():
@@ -60,10 +60,29 @@ def test_per_case_matches_the_summary():
         per_case(frame, "tre", "liver")
 
 
+def test_the_error_of_an_image_is_the_mean_over_all_of_its_landmarks():
+    """Not the mean over groups or structures: each of these three counts as many times as it has landmarks."""
+    shift, lost = np.repeat([1.0, 2, 6], TWO.counts), LANDMARKS.copy()
+    lost[:40] = np.nan
+    cases = [make_case(name, spacing=0.5) for name in ("all", "some failed")] + [make_case("some unknown", lost, spacing=0.5)]
+    moved = LANDMARKS + shift[:, None] * np.array([0.6, 0.8])
+    failed = np.where(np.arange(110)[:, None] < 10, np.nan, moved)
+    errors = image_specific_errors(evaluate([make_prediction(moved), make_prediction(failed), make_prediction(moved)], cases))
+    price = np.hypot(*SIZE) / 2
+    expected = [shift.mean(), (10 * price + shift[10:].sum()) / 110, shift[40:].mean()]
+    assert errors.index.tolist() == ["all", "some failed", "some unknown"]
+    assert errors.tolist() == pytest.approx(0.5 * np.array(expected))
+    with pytest.raises(DataError, match="no landmark errors"):
+        image_specific_errors(noisy_table(2).query("metric == 'dsc'"))
+
+
 def test_methods_are_compared_on_the_same_cases():
     good, bad = noisy_table(noise=1.0), noisy_table(noise=6.0)
     table = compare_methods({"good": good, "bad": bad, "same": good.copy()}, "good").set_index("method")
     assert table.loc["bad", "low"] > 0 and table.loc["bad", "p_holm"] < 0.05
-    assert table.loc["same", ["difference", "p_wilcoxon", "p_holm"]].tolist() == [0, 1, 1]
+    assert table.loc["same", ["difference", "p_t", "p_wilcoxon", "p_wilcoxon_holm", "p_holm"]].tolist() == [0, 1, 1, 1, 1]
+    assert table.loc["bad", "p_t"] < 0.05
+    twice = 2 * table.loc["bad", ["p_wilcoxon", "p_permutation"]]  # the smaller of two p-values
+    assert table.loc["bad", ["p_wilcoxon_holm", "p_holm"]].tolist() == pytest.approx(twice.tolist())
     with pytest.raises(DataError, match="different cases"):
         compare_methods({"good": good, "fewer": good[good["case"] != "case 0"]}, "good")

@@ -29,12 +29,14 @@ class Metric:
 
 
 def metric(key: str) -> Metric:
-    """The metric of this key: one of `METRICS`, or "sdr_R" for any radius R. Raises KeyError that lists the known ones."""
+    """The metric of this key: one of `METRICS`, or "sdr_R" or "beyond_R" for any radius R. Raises KeyError that lists the known."""
     name, _, radius = key.partition("_")
     if name == "sdr":
         return Metric(f"SDR {radius}", "%", "higher", f"Landmarks within {radius} of the truth")
+    if name == "beyond":
+        return Metric(f"beyond {radius}", "%", "lower", f"Landmarks farther than {radius} from the truth")
     if key not in METRICS:
-        raise KeyError(f"unknown metric {key!r}; known: {', '.join(METRICS)}, and sdr_R for any radius R")
+        raise KeyError(f"unknown metric {key!r}; known: {', '.join(METRICS)}, and sdr_R and beyond_R for any radius R")
     return METRICS[key]
 
 
@@ -55,12 +57,13 @@ METRICS = {
     "hd95": Metric("HD95", "length", "lower", "95 % Hausdorff distance"),
     "dsc": Metric("DSC", "%", "higher", "Dice similarity coefficient"),
     "tre_outside": Metric("TRE beyond the border", "length", "lower", "Error of landmarks beyond the image's border"),
+    "id_rate": Metric("ID rate", "%", "higher", "Landmarks nearest to their own true landmark, and within 20 mm of it"),
     "presence": Metric("presence accuracy", "%", "higher", "Structures whose presence or absence was told rightly"),
 }
 
 
 def landmark_errors(predicted: np.ndarray, true: np.ndarray, spacing: float = 1.0) -> np.ndarray:
-    """Euclidean distances of (N, 2) predicted to (N, 2) true landmarks: (N,), NaN where either is missing."""
+    """Euclidean distances of (..., N, d) predicted to (..., N, d) true landmarks: (..., N), NaN where either is missing."""
     return np.linalg.norm(np.asarray(predicted, float) - np.asarray(true, float), axis=-1) * spacing
 
 
@@ -69,26 +72,61 @@ def target_registration_error(predicted: np.ndarray, true: np.ndarray, spacing: 
     return _mean(landmark_errors(predicted, true, spacing))
 
 
-def along_and_across(predicted: np.ndarray, true: np.ndarray, spacing: float = 1.0) -> np.ndarray:
-    """Parts of the landmark error along and across a closed outline: (N, 2), both positive; NaN where either side is missing.
+def slides(predicted: np.ndarray, true: np.ndarray, spacing: float = 1.0) -> np.ndarray:
+    """Signed parts of the landmark errors along a closed outline: (N,), positive in its order; NaN where either side is missing.
 
     predicted, true: (N, 2), in order round the outline. Its direction at a true landmark is that from the known landmark before it
-    to the one after it; where these two coincide, all of the error counts as across.
+    to the one after it; where these two coincide, the outline has no direction and the slide is 0.
     """
     known = np.isfinite(true).all(-1)
     direction = np.full(true.shape, np.nan)
     direction[known] = np.roll(true[known], -1, axis=0) - np.roll(true[known], 1, axis=0)
     direction /= np.maximum(np.linalg.norm(direction, axis=-1, keepdims=True), 1e-12)
-    error = predicted - true
-    along = np.abs((error * direction).sum(-1))
-    across = np.sqrt(np.maximum((error**2).sum(-1) - along**2, 0))
-    return np.stack([along, across], axis=-1) * spacing
+    return ((predicted - true) * direction).sum(-1) * spacing
+
+
+def along_and_across(predicted: np.ndarray, true: np.ndarray, spacing: float = 1.0) -> np.ndarray:
+    """Parts of the landmark error along (|`slides`|) and across a closed outline: (N, 2), both positive; NaN where either side is
+    missing. Where the outline has no direction, all of the error counts as across.
+    """
+    along = np.abs(slides(predicted, true, spacing))
+    across = np.sqrt(np.maximum(landmark_errors(predicted, true, spacing) ** 2 - along**2, 0))
+    return np.stack([along, across], axis=-1)
 
 
 def success_rate(errors: np.ndarray, radius: float) -> float:
     """SDR, the successful detection rate: share in [0, 1] of the known errors that are at most `radius`, in their unit."""
     errors = errors[~np.isnan(errors)]
     return _mean(errors <= radius)
+
+
+def cumulative_share(errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The cumulative distribution of errors of any shape: the (k,) finite ones in order, and for each the share in [0, 1] of all
+    errors that are at most as large. A failure is infinite and no error reaches it; NaN is not judged.
+    """
+    errors = np.asarray(errors, float)
+    known = np.sort(errors[~np.isnan(errors)])
+    found = known[np.isfinite(known)]
+    return found, np.arange(1, len(found) + 1) / max(len(known), 1)
+
+
+def identified(predicted: np.ndarray, true: np.ndarray, spacing: float | np.ndarray = 1.0, radius: float = 20.0) -> np.ndarray:
+    """Which landmarks lie nearest to their own true landmark, and at most `radius` mm from it (SCN, Section 3.2, Eq. 8).
+
+    predicted, true: (..., N, d), d = 2 or 3. spacing: millimetres per pixel, one number or (d,).
+    Returns (..., N): 1 or 0, NaN where the truth is missing. A landmark that was not placed is not identified. The sum is the
+    paper's #ID.
+    """
+    predicted, true = np.asarray(predicted, float) * spacing, np.asarray(true, float) * spacing
+    distances = np.linalg.norm(predicted[..., :, None, :] - true[..., None, :, :], axis=-1)  # (..., N predicted, N true)
+    distances = np.where(np.isnan(distances), np.inf, distances)
+    own = np.diagonal(distances, axis1=-2, axis2=-1)
+    return np.where(np.isfinite(true).all(-1), (own <= distances.min(-1)) & (own <= radius), np.nan)
+
+
+def id_rate(predicted: np.ndarray, true: np.ndarray, spacing: float | np.ndarray = 1.0, radius: float = 20.0) -> float:
+    """Share in [0, 1] of the known landmarks that are `identified`, over all images of (..., N, d)."""
+    return _mean(identified(predicted, true, spacing, radius))
 
 
 def asd_one_way(points: np.ndarray, outline: Outline, spacing: float = 1.0) -> float:

@@ -72,26 +72,36 @@ def per_landmark(predictions: Sequence[Any], cases: Sequence[Case], radii: Seque
     """The error of each landmark over all cases, and in the last row, "all", of all landmarks of all cases.
 
     Arguments as in `evaluate`. Returns structure, index (within the structure), label, mean, sd (n - 1) and median of the distances
-    (failures at their price), unit, n (distances counted), failures, and sdr_R, the share in % within each radius. Landmarks that
-    the truth lacks or the image does not show are left out. Raises DataError where there are no landmarks or the cases mix units.
+    (failures at their price), unit, n (distances counted), failures, and for each radius R sdr_R, the share in % within it, and
+    outliers_R, how many lie beyond it, failures among them. The last row is what papers on single landmarks print: the
+    point-to-point error PE_all and #O_R (SCN, Section 3.2, Eq. 5 and 6; Ham and Oh, Section 4.3). Landmarks that the truth lacks or
+    the image does not show are left out. Raises DataError where there are no landmarks or the cases mix units.
+    """
+    placed, unit = placed_landmarks(predictions, cases)
+    raw, cut = [], []
+    for points, case in zip(placed, cases, strict=True):
+        distances = landmark_distances(points, case.landmarks, case)
+        raw.append(np.where(inside_image(case.landmarks, case.size), distances, np.nan))
+        cut.append(metrics.clipped(raw[-1], case.size, case.spacing or 1.0))
+    shapes = (len(raw), -1), (-1, 1)  # each landmark, and all of them
+    parts = [_statistics(np.reshape(raw, shape), np.reshape(cut, shape), unit, radii) for shape in shapes]
+    table = pd.DataFrame([*cases[0].anatomy.landmark_names, ("all", None, "")], columns=["structure", "index", "label"]).astype(
+        {"index": "Int64"}
+    )
+    return table.join(pd.concat(parts, ignore_index=True))
+
+
+def placed_landmarks(predictions: Sequence[Any], cases: Sequence[Case]) -> tuple[list[np.ndarray], str]:
+    """The (N, 2) landmarks of each prediction, NaN where it places none, and the unit of all cases, mm or px.
+
+    Raises DataError where predictions and cases do not fit each other, there are no landmarks, or the cases mix units.
     """
     _check(predictions, cases)
     units = sorted({_unit(case) for case in cases})
     if len(units) != 1 or predictions[0].landmarks is None:
         raise DataError("errors per landmark need cases in one unit and predictions with landmarks")
-    raw, cut = [], []
-    for prediction, case in zip(predictions, cases, strict=True):
-        points, *_ = _answer(prediction, case)
-        assert points is not None  # checked above
-        distances = landmark_distances(points, case.landmarks, case)
-        raw.append(np.where(inside_image(case.landmarks, case.size), distances, np.nan))
-        cut.append(metrics.clipped(raw[-1], case.size, case.spacing or 1.0))
-    shapes = (len(raw), -1), (-1, 1)  # each landmark, and all of them
-    parts = [_statistics(np.reshape(raw, shape), np.reshape(cut, shape), units[0], radii) for shape in shapes]
-    table = pd.DataFrame([*cases[0].anatomy.landmark_names, ("all", None, "")], columns=["structure", "index", "label"]).astype(
-        {"index": "Int64"}
-    )
-    return table.join(pd.concat(parts, ignore_index=True))
+    answers = (_answer(prediction, case)[0] for prediction, case in zip(predictions, cases, strict=True))
+    return [points for points in answers if points is not None], units[0]  # all of them: checked above
 
 
 def _statistics(raw: np.ndarray, cut: np.ndarray, unit: str, radii: Sequence[float]) -> pd.DataFrame:
@@ -99,7 +109,8 @@ def _statistics(raw: np.ndarray, cut: np.ndarray, unit: str, radii: Sequence[flo
     values = pd.DataFrame(cut)
     columns = {"mean": values.mean(), "sd": values.std(), "median": values.median(), "unit": unit, "n": values.count()}
     hits = {f"sdr_{r:g}": [100 * metrics.success_rate(column, r) for column in raw.T] for r in radii}
-    return pd.DataFrame(columns | {"failures": np.isinf(raw).sum(0)} | hits)
+    outliers = {f"outliers_{r:g}": (raw > r).sum(0) for r in radii}
+    return pd.DataFrame(columns | {"failures": np.isinf(raw).sum(0)} | hits | outliers)
 
 
 def _check(predictions: Sequence[Any], cases: Sequence[Case]) -> None:

@@ -27,6 +27,7 @@ class Difference(NamedTuple):
     mean: float
     low: float
     high: float
+    p_t: float
     p_wilcoxon: float
     p_permutation: float
     n: int
@@ -67,10 +68,11 @@ def bootstrap_cases(statistic: Callable, n_cases: int, n: int = 2000, seed: int 
 
 
 def paired_difference(first: np.ndarray, second: np.ndarray, n: int = 9999, seed: int = 0) -> Difference:
-    """Mean of first - second over images, its bootstrap interval, and two tests of "no difference".
+    """Mean of first - second over images, its bootstrap interval, and three tests of "no difference".
 
     first, second: (M,), the same images in the same order. Images where either is missing (NaN) are left out.
-    The Wilcoxon signed-rank test looks at ranks, the permutation test (random exchange within pairs) at the mean itself.
+    The paired t-test (that of Ham and Oh, Section 4.3) takes the differences for normal, the Wilcoxon signed-rank
+    test looks at ranks, the permutation test (random exchange within pairs) at the mean itself.
     Raises ValueError where the lengths differ or no pair is left.
     """
     first, second = np.asarray(first, float), np.asarray(second, float)
@@ -82,13 +84,16 @@ def paired_difference(first: np.ndarray, second: np.ndarray, n: int = 9999, seed
         raise ValueError("no image has a value on both sides")
     interval = bootstrap_interval(difference, seed=seed)
     if not difference.any():
-        return Difference(0.0, *interval, 1.0, 1.0, len(difference))
+        return Difference(0.0, *interval, 1.0, 1.0, 1.0, len(difference))
     permuted = stats.permutation_test(
         (difference,), np.mean, permutation_type="samples", vectorized=True, n_resamples=n, batch=500,
         rng=np.random.default_rng(seed),
     )  # fmt: skip
-    ranked = stats.wilcoxon(difference)
-    return Difference(float(difference.mean()), *interval, float(ranked.pvalue), float(permuted.pvalue), len(difference))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # equal differences have no SD to speak of
+        normal = stats.ttest_1samp(difference, 0.0)
+    p_t, p_wilcoxon, p_permutation = (float(test.pvalue) for test in (normal, stats.wilcoxon(difference), permuted))
+    return Difference(float(difference.mean()), *interval, p_t, p_wilcoxon, p_permutation, len(difference))
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from denseseg.errors import DataError
-from denseseg.evaluation.statistics import bootstrap_cases, holm, paired_difference
+from denseseg.evaluation.statistics import Difference, bootstrap_cases, holm, paired_difference
 
+COMPARED = ["method", "difference", "low", "high", "n", "p_t", "p_wilcoxon", "p_wilcoxon_holm", "p_permutation", "p_holm"]
 COLUMNS = ["group", "metric", "mean", "sd", "median", "low", "high", "unit", "n", "missing", "failures"]
 
 
@@ -74,13 +75,27 @@ def per_case(table: pd.DataFrame, metric: str, group: str = "average") -> pd.Ser
     return rows.groupby(["case", "group"], sort=False)["value"].mean().groupby("case", sort=False).mean().rename(metric)
 
 
+def image_specific_errors(table: pd.DataFrame) -> pd.Series:
+    """IPE, the image-specific point-to-point error (SCN, Section 3.2, Eq. 7): the mean over all landmarks of an image, by case.
+
+    table: of `evaluate`. Every landmark weighs alike, whatever structure it is of (in `per_case` every group does), and a failure
+    has its price. NaN for an image without any known landmark. `metrics.cumulative_share` makes the papers' curve of it.
+    """
+    tre = table[table["metric"] == "tre"]
+    if tre.empty:
+        raise DataError("the table has no landmark errors; give one of a method that has landmarks")
+    sums = tre.assign(value=tre["value"] * tre["n"]).groupby("case", sort=False)[["value", "n"]].sum()
+    return (sums["value"] / sums["n"]).rename("ipe")
+
+
 def compare_methods(
     tables: Mapping[str, pd.DataFrame], reference: str, metric: str = "tre", group: str = "average", seed: int = 0
 ) -> pd.DataFrame:
     """Every method against `reference` on the same images, with Holm's correction for the number of comparisons.
 
     tables: method name -> table of `evaluate`. Returns one row per other method: method, difference (method minus
-        reference), low, high, p_wilcoxon, p_permutation, p_holm (of p_permutation), n (images).
+        reference), low, high, n (images), p_t (the papers' paired t-test), p_wilcoxon and p_permutation as they are, and corrected
+        p_wilcoxon_holm and p_holm (of p_permutation).
     Raises DataError where the tables do not cover the same cases.
     """
     if reference not in tables:
@@ -92,6 +107,6 @@ def compare_methods(
         if set(values.index) != set(base.index):
             raise DataError(f"{name} and {reference} were evaluated on different cases; paired tests need the same ones")
         rows.append((name, *paired_difference(values[base.index].to_numpy(), base.to_numpy(), seed=seed)))
-    compared = pd.DataFrame(rows, columns=["method", "difference", "low", "high", "p_wilcoxon", "p_permutation", "n"])
-    compared.insert(6, "p_holm", holm(compared["p_permutation"]))
-    return compared
+    compared = pd.DataFrame(rows, columns=["method", "difference", *Difference._fields[1:]])
+    corrected = {"p_wilcoxon_holm": holm(compared["p_wilcoxon"]), "p_holm": holm(compared["p_permutation"])}
+    return compared.assign(**corrected)[COMPARED]

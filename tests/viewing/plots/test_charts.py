@@ -16,6 +16,11 @@ def test_cumulative_error_counts_a_failure_as_never_found():
     assert ax.lines[0].get_ydata().max() == 50
 
 
+def test_cumulative_error_says_what_it_is_a_share_of():
+    labels = [plots.plot_cumulative_error({"a": np.arange(1.0, 4)}, of=of).get_ylabel() for of in ("landmarks", "images")]
+    assert labels == ["landmarks with at most this error (%)", "images with at most this error (%)"]
+
+
 def test_one_axis_shows_one_unit():
     assert plots.plot_error_by_structure(error_table(), "dsc").get_ylabel() == "DSC (%)"
     with pytest.raises(DataError, match="units mm, px"):

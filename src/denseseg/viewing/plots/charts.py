@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,6 +13,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from denseseg.errors import DataError
+from denseseg.evaluation.metrics import cumulative_share
 from denseseg.evaluation.metrics import metric as metric_of
 from denseseg.viewing.plots.style import BRIGHT, new_axes, one_unit, styled
 
@@ -46,22 +47,28 @@ def plot_history(table: pd.DataFrame, unit: str = "pixels") -> Figure:
 
 @styled
 def plot_cumulative_error(
-    errors: Mapping[str, Any], unit: str = "mm", limits: Sequence[float] = (2, 4, 10), ax: Axes | None = None
+    errors: Mapping[str, Any],
+    unit: str = "mm",
+    limits: Sequence[float] = (2, 4, 10),
+    of: Literal["landmarks", "images"] = "landmarks",
+    ax: Axes | None = None,
 ) -> Axes:
-    """Share of landmarks (%) whose error is at most x: one curve a method, ticks at the usual limits.
+    """Share (%) of landmarks, or of images, whose error is at most x: one curve a method, ticks at the usual limits.
 
-    errors: method name -> errors of any shape, in `unit`. NaN (missing or failed) counts as not found.
+    errors: method name -> errors of any shape, in `unit`: of landmarks, or of images (`image_specific_errors`, the curves of the
+        SCN paper's Fig. 5 to 9). NaN (missing or failed) counts as not found.
     """
     ax = new_axes(ax)
     right = max([*limits, *(float(np.nanquantile(np.asarray(own), 0.99)) for own in errors.values())])
     for (name, own), colour in zip(errors.items(), BRIGHT * 3, strict=False):
-        flat = np.asarray(own, dtype=float).ravel()
-        found = np.sort(flat[np.isfinite(flat)])
-        share = 100 * np.arange(1, len(found) + 1) / len(flat)
-        ax.step(np.r_[0, found, max(right, found[-1])], np.r_[0, share, share[-1]], where="post", label=name, color=colour)
+        values = np.asarray(own, dtype=float)
+        found, share = cumulative_share(np.where(np.isnan(values), np.inf, values))
+        ends = np.r_[0, found, max(right, found[-1])], 100 * np.r_[0, share, share[-1]]
+        ax.step(*ends, where="post", label=name, color=colour)
     for limit in limits:
         ax.axvline(limit, color="#bbbbbb", linewidth=0.8, linestyle=":", zorder=0)
-    ax.set(xlabel=f"landmark error ({unit})", ylabel="landmarks with at most this error (%)", xlim=(0, right), ylim=(0, 101))
+    error = "landmark error" if of == "landmarks" else "mean landmark error of an image"
+    ax.set(xlabel=f"{error} ({unit})", ylabel=f"{of} with at most this error (%)", xlim=(0, right), ylim=(0, 101))
     ax.set_title("cumulative error")
     ax.grid(axis="y")
     ax.legend(loc="lower right")
