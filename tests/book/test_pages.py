@@ -13,11 +13,20 @@ import yaml
 from helpers import README, code_blocks, readme_python
 from pybtex.database import BibliographyData, parse_file
 
-from denseseg.course.results_page import PUBLIC_DATASETS, TOY, groups_of_runs, main, published_rows, published_table, render_results
+from denseseg.course.results_page import (
+    PUBLIC_DATASETS,
+    TOY,
+    errors_by_dataset,
+    groups_of_runs,
+    main,
+    published_rows,
+    published_table,
+    render_results,
+)
 from denseseg.errors import DataError, validated
 from denseseg.experiments.published import published
 from denseseg.experiments.record import Record, StudyRecord
-from denseseg.experiments.store import write_record, write_study
+from denseseg.experiments.store import read_records, write_record, write_study
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "book").glob("*.md"))
@@ -379,3 +388,22 @@ def test_command_writes_the_page(tmp_path, capsys):
 def test_the_page_has_the_marker_once():
     page = (ROOT / "book" / "results.md").read_text(encoding="utf-8")
     assert page.splitlines().count("<!-- results -->") == 1
+
+
+def test_the_page_opens_with_a_picture_of_ours_beside_the_published(tmp_path):
+    for seed, mean in ((0, 5.0), (1, 7.0)):
+        tre = numbers(mean) | {"low": mean - 1, "high": mean + 1}
+        write_record(record({"tre": tre}, seed=seed), tmp_path)
+    panels = errors_by_dataset(read_records(tmp_path))
+    (ours,) = panels["JSRT"][~panels["JSRT"]["published"]].to_dict("records")
+    assert (ours["mean"], ours["low"], ours["high"], ours["unit"]) == (6.0, 5.0, 7.0, "mm")
+    theirs = panels["JSRT"][panels["JSRT"]["published"]].set_index("method")["mean"]
+    assert theirs["DenseSeg"] == 5.8 and theirs["ShapeFormer"] == 6.8
+    page = render_results(tmp_path, tmp_path / "_static" / "results.svg")
+    assert page.startswith("![Mean landmark error") and "](_static/results.svg)" in page
+    assert (tmp_path / "_static" / "results.svg").stat().st_size > 1000
+
+
+def test_without_a_run_there_is_no_picture(tmp_path):
+    assert render_results(tmp_path, tmp_path / "results.svg").startswith("## Chest: JSRT")
+    assert not (tmp_path / "results.svg").exists()

@@ -15,7 +15,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
+import matplotlib.pyplot as plt
 import pandas as pd
 
 from denseseg.errors import DataError, exit_status
@@ -26,6 +28,7 @@ from denseseg.experiments.record import Numbers, Record, StudyRecord
 from denseseg.experiments.store import read_records, read_studies
 from denseseg.experiments.tables import method_title
 from denseseg.studies import bone_age, lung_points, search
+from denseseg.viewing import plots
 
 COMPARED = ("tre", "asd_one_way_published", "dsc")
 FURTHER = ("asd_one_way", "assd", "hd95", "sdr_2", "sdr_4", "sdr_10")
@@ -118,20 +121,63 @@ PUBLIC_DATASETS = (
 )
 
 
-def render_results(folder: str | Path) -> str:
+def render_results(folder: str | Path, picture: Path | None = None) -> str:
     """The body of the results page as MyST markdown, from every record under `folder`.
 
+    picture: an SVG file in a folder beside the page's, which is written and shown first; or None.
     Raises DataError that names the file where a record is broken.
     """
     records, studies, known = read_records(folder), read_studies(folder), {dataset.name for dataset in PUBLIC_DATASETS}
     real, toys = [run for run in records if not run.toy], [run for run in records if run.toy]
     others = [run for run in real if run.spec.dataset not in known]
-    parts = [_public(dataset, [run for run in real if run.spec.dataset == dataset.name]) for dataset in PUBLIC_DATASETS]
+    parts = [] if picture is None else [_picture(records, picture)]
+    parts += [_public(dataset, [run for run in real if run.spec.dataset == dataset.name]) for dataset in PUBLIC_DATASETS]
     parts += ["## Other data sets", _own_table(others, METRICS)] if others else []
     parts += ["## Studies", *(_study(record) for record in studies)] if studies else []
     parts += [f"## {TOY} runs", TOY_WARNING, _own_table(toys, METRICS, mark=f"{TOY}: ")] if toys else []
     parts += ["## Every run", EVERY_RUN, _runs(records)] if records else []
     return "\n\n".join(parts) + "\n"
+
+
+def _picture(records: list[Record], path: Path) -> str:
+    """Draw the mean landmark errors of all runs beside the published ones; the picture and its caption as markdown."""
+    if not (panels := errors_by_dataset(records)):
+        return ""
+    figure = plots.plot_ours_and_published(panels)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    plt.close(figure)
+    caption = (
+        "Mean landmark error (TRE) of every recorded run, averaged over the groups of each data set, the smallest on top. Circles: "
+        "ours, with the 95 % bootstrap interval of the mean. Diamonds: as published; the papers print no interval."
+    )
+    return f"![{caption}]({path.parent.name}/{path.name})\n\n**Figure.** {caption}"
+
+
+def errors_by_dataset(records: Iterable[Record]) -> dict[str, pd.DataFrame]:
+    """Title -> rows (method, mean, low, high, unit, published) of average TRE, for data sets of which there is a run; toys last.
+
+    Runs that differ by their seed are one row, with the means of their limits.
+    """
+    panels: dict[tuple[bool, str], list[dict[str, Any]]] = {}
+    for runs in groups_of_runs(records):
+        if numbers := _numbers(runs, "tre"):
+            spec, unknown = runs[0].spec, float("nan")
+            limits = {k: fmean(unknown if (v := getattr(n, k)) is None else v for n in numbers) for k in ("mean", "low", "high")}
+            row = {
+                "method": f"{_label(runs).replace('*', '')}, {spec.profile}",
+                **limits,
+                "unit": numbers[0].unit,
+                "published": False,
+            }
+            panels.setdefault((runs[0].toy, spec.dataset), []).append(row)
+    for (_, name), rows in panels.items():
+        table = published_table(name, "tre")
+        for theirs in table[table["group"] == "average"].itertuples():
+            row = {"method": theirs.method, "mean": theirs.mean, "low": float("nan"), "high": float("nan"), "unit": theirs.unit}
+            rows.append(row | {"published": True})
+    titled = sorted(panels.items(), key=lambda item: item[0])
+    return {f"{TOY}: {name}" if toy else name: pd.DataFrame(rows) for (toy, name), rows in titled}
 
 
 def groups_of_runs(records: Iterable[Record]) -> list[list[Record]]:

@@ -72,7 +72,11 @@ def stage(root: Path, profile: str, partial: bool = False, folder: Path | None =
         run = f"python -m denseseg.course.notebooks --profile {profile}"
         raise StagingError(f"not there, or not run in profile {profile}: {', '.join(missing)}; notebooks are run by: {run}")
     fill(target / "book" / "status.md", "<!-- status -->", status_table(statuses))
-    fill(target / "book" / "results.md", "<!-- results -->", render_results(root / "results"))
+    fill(
+        target / "book" / "results.md",
+        "<!-- results -->",
+        render_results(root / "results", target / "book" / "_static" / "results.svg"),
+    )
     write_yaml(target / "_toc.yml", without(toc, missing))
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     config["sphinx"]["config"] |= vendor(root / "build" / "vendor", target / "book" / "_static" / "vendor")
