@@ -299,7 +299,7 @@ def test_the_anatomy_does_not_depend_on_the_size(index):
 
 
 def test_phantoms_are_those_that_records_speak_of():
-    """Published records name the wrist phantom's cases by their data hash, and the hand phantom borrows its bones: no change here."""
+    """Records name the wrist phantom's cases by their data hash, and the hand phantom borrows its bones: no change here."""
     phantom = WristPhantom(0, 0, SMOKE)
     known = [[35.3216879102, 53.3729394828], [2.468357893, 27.1175988274], [15.011037389, 74.6237194642]]
     np.testing.assert_allclose(phantom.landmarks[[0, 500, 700]], known, atol=1e-9)

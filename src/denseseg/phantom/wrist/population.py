@@ -210,7 +210,7 @@ class Maps:
 
     @classmethod
     def within(cls, child: Child, hand: Chain, zoom: float, border: float | None, rng: np.random.Generator) -> Maps:
-        """The maps of a hand that `hand` puts in place; its shafts are stretched beyond the image's lower border if that is given."""
+        """The maps of a hand that `hand` puts in place; its shafts are stretched beyond the lower border if one is given."""
         outlines = dict(zip(WRIST.names, wrist_outlines(), strict=True))
         shafts = {name: _shaft(child, name, hand, border, rng) for name in ("radius", "ulna")}
         fingers = [_finger(child, number, rng) for number in range(5)]
