@@ -22,12 +22,13 @@ from denseseg.anatomy import HAND
 from denseseg.cases.folder import write_cases
 from denseseg.errors import exit_status
 from denseseg.readers.files import Report, write_manifest
-from denseseg.readers.hand_atlas import INFO, NAME, find_images, hand_atlas_cases
+from denseseg.readers.hand_atlas import EXAMPLE, INFO, NAME, hand_atlas_cases
+from denseseg.readers.numbered import find_images
 
 
 def prepare(arguments: argparse.Namespace) -> None:
     settings = f"longest {arguments.longest}, reference {arguments.reference}"
-    write_manifest(arguments.out, settings, [arguments.setup / "all.csv", *find_images(arguments.images).values()])
+    write_manifest(arguments.out, settings, [arguments.setup / "all.csv", *find_images(arguments.images, EXAMPLE).values()])
     report = Report()
     cases = hand_atlas_cases(
         arguments.images,

@@ -60,11 +60,16 @@ def one_file_each(folder: Path, files: Iterable[tuple[str, Path]], expected: str
 
 
 def shrunk(case: Case, longest: int | None) -> Case:
-    """The case with at most `longest` pixels along its longer side, at its own aspect ratio; None leaves it alone."""
+    """The case with at most `longest` pixels along its longer side, scaled alike in both directions; None leaves it alone.
+
+    Raises DataError for less than 8 pixels.
+    """
+    if longest is not None and longest < 8:
+        raise DataError(f"longest={longest}: give at least 8 pixels")
     if longest is None or max(case.size) <= longest:
         return case
-    height, width = (max(8, round(side * longest / max(case.size))) for side in case.size)
-    return case.resized((height, width))
+    height, width = (-(-side * longest // max(case.size)) for side in case.size)  # rounded up, so that nothing is cut off
+    return case.fitted((height, width))[0]
 
 
 def write_manifest(out: Path, settings: str, files: Iterable[Path]) -> None:

@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy.ndimage import binary_fill_holes, label
 from skimage.exposure import match_histograms
 from skimage.filters import threshold_otsu
@@ -39,11 +38,12 @@ from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError, explained
 from denseseg.geometry.frame import inside_image
-from denseseg.readers.files import Report, few, one_file_each, shrunk
+from denseseg.readers.files import Report, few, shrunk
 from denseseg.readers.image import read_image
+from denseseg.readers.numbered import find_images, read_landmarks, read_list
 
 NAME = "Digital Hand Atlas"
-KINDS = (".mha", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
+EXAMPLE = "3142.mha"
 FOLDS = 3
 LEAST_SPAN = 0.5  # of the image's height that the landmarks span; they span at least 0.85 of the 138 published images
 INFO = {
@@ -79,7 +79,11 @@ def hand_atlas_cases(
     whose bones are dark, a case in two folds, no case at all.
     """
     setup = Path(setup)
-    paths, points, folds = find_images(Path(images)), read_landmarks(setup / "all.csv"), read_folds(setup)
+    paths, points, folds = (
+        find_images(Path(images), EXAMPLE),
+        read_landmarks(setup / "all.csv", HAND.n_landmarks),
+        read_folds(setup),
+    )
     fold_of = {name: fold for fold, names in enumerate(folds) for name in names}
     if reference is not None and reference not in paths.keys() & points:
         raise DataError(f"{images}: there is no reference image {reference} with landmarks; name another one")
@@ -105,12 +109,6 @@ def hand_atlas_cases(
 
 
 # ---- images ---------------------------------------------------------------------------------------------------------
-
-
-def find_images(folder: Path) -> dict[str, Path]:
-    """Number -> file, of all images in `folder` and below. Raises DataError where there is none, or two of one number."""
-    files = [(path.stem, path) for path in sorted(folder.rglob("*")) if path.suffix.lower() in KINDS and path.stem.isdigit()]
-    return one_file_each(folder, files, "3142.mha, ...", "no image that is named by a number, such as 3142.mha", keep="one of them")
 
 
 def _case(name: str, path: Path, points: np.ndarray, longest: int | None) -> Case:
@@ -149,24 +147,9 @@ def hand_mask(image: np.ndarray) -> np.ndarray:
 # ---- the setup files ------------------------------------------------------------------------------------------------
 
 
-def read_landmarks(path: Path) -> dict[str, np.ndarray]:
-    """Number -> (37, 2) landmarks, (x, y) in pixels. Raises DataError for a wrong number of columns, gaps, and a line twice."""
-    with explained(f"{path} cannot be read as a table", "give all.csv of the published setup folder"):
-        table = pd.read_csv(path, header=None, dtype={0: str}, index_col=0)
-    expected = 2 * HAND.n_landmarks
-    if table.shape[1] != expected:
-        raise DataError(f"{path} has {table.shape[1]} columns after the number instead of {expected}; give the published file")
-    if table.index.has_duplicates:
-        raise DataError(f"{path} holds {table.index[table.index.duplicated()][0]} twice; remove one of its lines")
-    numbers = table.apply(pd.to_numeric, errors="coerce")
-    if (broken := ~np.isfinite(numbers).all(axis=1)).any():
-        raise DataError(f"{path}: the line of {table.index[broken][0]} holds something that is no finite number; mend it")
-    return {str(name): row.reshape(-1, 2) for name, row in zip(numbers.index, numbers.to_numpy(float), strict=True)}
-
-
 def read_folds(setup: Path) -> list[set[str]]:
     """The numbers of the images that each fold tests. Raises DataError where a fold is missing or an image is in two."""
-    folds = [_numbers(setup / "cv" / f"set{fold + 1}" / "test.txt") for fold in range(FOLDS)]
+    folds = [read_list(setup / "cv" / f"set{fold + 1}" / "test.txt") for fold in range(FOLDS)]
     for one, other in ((0, 1), (0, 2), (1, 2)):
         if twice := folds[one] & folds[other]:
             raise DataError(f"{setup / 'cv'}: {min(twice)} is tested in set{one + 1} and set{other + 1}; give the published files")
@@ -180,7 +163,7 @@ def read_subsets(setup: Path, folds: list[set[str]]) -> dict[str, list[set[str]]
     """
     subsets = {}
     for folder in sorted((setup / "cv_rand").glob("*/*"), key=lambda path: (int(path.parent.name), int(path.name))):
-        chosen = [_numbers(folder / f"set{fold + 1}" / "train.txt") for fold in range(FOLDS)]
+        chosen = [read_list(folder / f"set{fold + 1}" / "train.txt") for fold in range(FOLDS)]
         for fold, names in enumerate(chosen):
             if tested := names & folds[fold]:
                 raise DataError(f"{folder / f'set{fold + 1}'}: {min(tested)} trains and is tested; give the published files")
@@ -195,15 +178,6 @@ def _drawn(folds: list[set[str]], fold: int, size: int) -> set[str]:
     """A random choice of training images of a fold, always the same."""
     training = sorted(set().union(*folds) - folds[fold])
     return set(np.random.default_rng([size, fold]).choice(training, size, replace=False).tolist())
-
-
-def _numbers(path: Path) -> set[str]:
-    """The numbers in a list of images. Raises DataError where the file is missing, empty, or holds anything else."""
-    with explained(f"{path} cannot be read", "give the whole published setup folder", OSError):
-        names = path.read_text(encoding="utf-8").split()
-    if not names or not all(name.isdigit() for name in names):
-        raise DataError(f"{path} must hold numbers of images, one a line; give the published file")
-    return set(names)
 
 
 def _remarks(
