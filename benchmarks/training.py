@@ -159,7 +159,7 @@ def main() -> None:
         "commit": current_commit(),
         "anatomies": {},
     }
-    for anatomy in PHANTOMS:
+    for anatomy in RECIPES:
         method, data = prepared(anatomy, options.profile)
         counted = {"targets": launches_and_waits(method, data), "checkpoint": checkpoint_cost(method, data)}
         result["anatomies"][anatomy] = {"size": method.size, **counted, "ms": split_of_a_step(method, data, options.steps)}

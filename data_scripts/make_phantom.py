@@ -33,7 +33,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("folder", type=Path, metavar="OUT", help="folder to write")
     parser.add_argument("--anatomy", choices=sorted(PHANTOMS), default="chest")
     parser.add_argument("--n", type=int, default=300, help="number of cases (default 300)")
-    parser.add_argument("--size", type=size, help="pixels: 256, or HEIGHTxWIDTH (default: chest 256, wrist 384x224)")
+    parser.add_argument("--size", type=size, help="pixels: 256, or HEIGHTxWIDTH (default: chest 256, wrist 384x224, hand 320x240)")
     parser.add_argument("--seed", type=int, default=0, help="population; another seed gives other cases (default 0)")
     parser.add_argument("--bits", type=int, choices=(8, 16), default=16, help="bits per pixel of the PNG images (default 16)")
     parser.add_argument("--overwrite", action="store_true", help="replace what OUT holds")

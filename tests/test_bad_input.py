@@ -15,7 +15,7 @@ from graz_files import GrazFiles
 from helpers import full_disk
 from safetensors.torch import save_file
 
-from denseseg.anatomy import CHEST, HAND
+from denseseg.anatomy import CHEST, Anatomy, Kind, Structure
 from denseseg.augment import Augmentation
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
@@ -35,6 +35,7 @@ from denseseg.training.settings import Epochs, Run, TrainingSettings
 
 SIZE = (64, 64)
 CASES = chest_phantom(4, SIZE, seed=2)
+JOINTS = Anatomy("joints", (Structure("joints", 37, "joints", Kind.POINTS),))
 CASE = CASES[0]
 QUICK = TrainingSettings(length=Epochs(1), batch_size=2)
 
@@ -301,8 +302,8 @@ BROKEN = {
     ),
     "a method for an anatomy that it cannot work on": (
         nothing,
-        lambda f: create("denseseg", HAND, SIZE),
-        'DenseSeg cannot work on the hand: hand covers no region, .*; single landmarks get one by region = "hull"',
+        lambda f: create("denseseg", JOINTS, SIZE),
+        'DenseSeg cannot work on the joints: joints covers no region, .*; single landmarks get one by region = "hull"',
     ),
     "an option of a wrong kind": (
         nothing,

@@ -22,7 +22,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "experiments": ["Spec", "evaluate_method", "run_experiment"],
         "methods": ["create", "load_method", "save_method"],
         "prediction": ["Prediction"],
-        "phantom": ["chest_phantom", "wrist_phantom"],
+        "phantom": ["chest_phantom", "hand_phantom", "wrist_phantom"],
         "readers.image": ["read_image"],
         "training": ["Run", "TrainingSettings"],
         "viewing.plots": ["overlay"],

@@ -177,7 +177,19 @@ WRIST = Anatomy(
     ),
 )
 
-HAND = Anatomy("hand", (Structure("hand", 37, "hand", Kind.POINTS),))
+# The landmarks of the Digital Hand Atlas in the order of its public landmark files; "base" is the end towards the wrist.
+HAND_LABELS = (
+    "ulnar corner of the ulna's metaphysis", "ulnar styloid process", "radial corner of the ulna's metaphysis",
+    "ulnar corner of the radius's metaphysis", "radial corner of the radius's metaphysis", "radial styloid process",
+    *(f"proximal end of the {bone}" for bone in (
+        "triquetrum", "lunate", "scaphoid", "hamate", "capitate", "trapezoid", "trapezium")),
+    *(f"base of metacarpal {n}" for n in range(5, 0, -1)),
+    "base of proximal phalanx 1", "base of distal phalanx 1", "tip of finger 1",
+    *(part.format(n) for n in range(2, 6) for part in (
+        "base of proximal phalanx {}", "base of middle phalanx {}", "base of distal phalanx {}", "tip of finger {}")),
+)  # fmt: skip
+
+HAND = Anatomy("hand", (Structure("hand", 37, "hand", Kind.POINTS, HAND_LABELS, region="hull"),))
 
 ANATOMIES = {anatomy.name: anatomy for anatomy in (CHEST, WRIST, HAND)}
 
@@ -187,3 +199,13 @@ def get_anatomy(name: str) -> Anatomy:
     if name not in ANATOMIES:
         raise DataError(f"unknown anatomy {name!r}; built in are: {', '.join(ANATOMIES)}")
     return ANATOMIES[name]
+
+
+def wrist_spacing(landmarks: np.ndarray) -> float:
+    """Millimetres per pixel of a hand whose wrist, between its two styloid processes (landmarks 1 and 5), counts as 50 mm wide.
+
+    So errors are scaled where nobody knows the size of a pixel, as in the Digital Hand Atlas (SCN, Section 4.1). landmarks: (37, 2)
+    pixels of `HAND`; NaN where one of the two is missing, infinite where they are one point.
+    """
+    with np.errstate(divide="ignore"):
+        return float(50 / np.linalg.norm(landmarks[1] - landmarks[5]))

@@ -61,5 +61,6 @@ def test_phantoms_are_loaded_by_name_and_other_names_are_folders():
     profile = get_profile("smoke")
     assert load_cases(profile).name == load_cases(profile, "chest phantom").name == "chest phantom"
     assert load_cases(profile, "wrist phantom")[0].size == profile.tall
-    with pytest.raises(DataError, match='is no folder; give "phantom", "chest phantom", "wrist phantom" or the path'):
+    assert load_cases(profile, "hand phantom")[0].size == profile.size_like((320, 240)) == (72, 56)
+    with pytest.raises(DataError, match='give "phantom", "chest phantom", "wrist phantom", "hand phantom" or the path'):
         load_cases(profile, "knee phantom")

@@ -6,9 +6,9 @@ import pytest
 
 from denseseg.cases.folder import read_cases, write_cases
 from denseseg.experiments.profiles import get_profile, load_cases
-from denseseg.phantom import PHANTOMS
+from denseseg.phantom import FULL_SIZES, PHANTOMS
 
-SIZES = {"chest": (48, 48), "wrist": (96, 56)}
+SIZES = {"chest": (48, 48), "wrist": (96, 56), "hand": (64, 48)}
 
 
 @pytest.mark.parametrize("name", PHANTOMS)
@@ -27,3 +27,8 @@ def test_a_run_may_ask_for_each_phantom_by_name(monkeypatch):
     assert load_cases(profile, "phantom", 5) == ("chest", profile.n_cases, 5)
     for name in PHANTOMS:
         assert load_cases(profile, f"{name} phantom", 5) == (name, profile.n_cases, 5)
+
+
+def test_the_full_size_is_that_of_a_phantom_for_which_none_is_asked():
+    for name, make in PHANTOMS.items():
+        assert make(1)[0].size == FULL_SIZES[name]

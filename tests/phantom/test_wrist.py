@@ -298,6 +298,15 @@ def test_the_anatomy_does_not_depend_on_the_size(index):
     assert np.corrcoef(averaged.ravel(), small.case.image.ravel())[0, 1] > 0.98
 
 
+def test_phantoms_are_those_that_records_speak_of():
+    """Records name the wrist phantom's cases by their data hash, and the hand phantom borrows its bones: no change here."""
+    phantom = WristPhantom(0, 0, SMOKE)
+    known = [[35.3216879102, 53.3729394828], [2.468357893, 27.1175988274], [15.011037389, 74.6237194642]]
+    np.testing.assert_allclose(phantom.landmarks[[0, 500, 700]], known, atol=1e-9)
+    grey = phantom.case.image.astype(float)
+    assert (grey.mean(), grey.std()) == pytest.approx((0.25056800091, 0.2118751142), abs=1e-7)
+
+
 def test_a_data_set_is_split_60_to_40_and_grows_without_changing(tmp_path):
     few, many = wrist_phantom(5, SMOKE, seed=3), wrist_phantom(20, SMOKE, seed=3)
     assert many.name == "wrist phantom" and many[7].id == "wrist0007" and many[7].spacing is None

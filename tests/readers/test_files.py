@@ -7,10 +7,11 @@ import hashlib
 import numpy as np
 import pytest
 from helpers import full_disk
+from toy_cases import make_case
 
 from denseseg.errors import DataError
 from denseseg.files import read_png, write_png
-from denseseg.readers.files import Report, cached_image, few, verify_checksums, write_manifest
+from denseseg.readers.files import Report, cached_image, few, shrunk, verify_checksums, write_manifest
 
 IMAGE = (np.arange(80).reshape(8, 10) / 79).astype(np.float32)
 
@@ -89,3 +90,19 @@ def test_checksums_tell_missing_different_and_unlisted_files(tmp_path):
             verify_checksums(tmp_path, sums, images)
     with pytest.raises(DataError, match="nowhere cannot be read"):
         verify_checksums(tmp_path, tmp_path / "nowhere", images)
+
+
+@pytest.mark.parametrize(("size", "longest", "expected"), [((160, 120), 80, (80, 60)), ((240, 193), 50, (50, 41))])
+def test_cases_are_shrunk_alike_in_both_directions(size, longest, expected):
+    case = make_case(size=size)
+    small = shrunk(case, longest)
+    assert small.size == expected and small.spacing == pytest.approx(case.spacing * max(size) / longest)
+    between = [np.linalg.norm(c.landmarks - c.landmarks[0], axis=1) * c.spacing for c in (case, small)]
+    np.testing.assert_allclose(*between, rtol=1e-9)
+
+
+def test_small_cases_are_left_as_they_are_and_a_tiny_size_is_refused():
+    case = make_case()
+    assert shrunk(case, None) is shrunk(case, 32) is case
+    with pytest.raises(DataError, match="longest=4: give at least 8 pixels"):
+        shrunk(case, 4)

@@ -44,8 +44,10 @@ def test_a_png_is_read_as_in_a_data_set_folder(tmp_path):
     assert found.spacing is None and found.path == tmp_path / "a.png"
 
 
-@pytest.mark.parametrize(("name", "tolerance"), [("a.jpg", 0.15), ("a.JPEG", 0.15), ("a.tif", 0.003), ("a.tiff", 0.003)])
-def test_jpeg_and_tiff(tmp_path, name, tolerance):
+@pytest.mark.parametrize(
+    ("name", "tolerance"), [("a.jpg", 0.15), ("a.JPEG", 0.15), ("a.tif", 0.003), ("a.tiff", 0.003), ("a.bmp", 0.003)]
+)
+def test_jpeg_tiff_and_bmp(tmp_path, name, tolerance):
     save_png(tmp_path / name, radiograph(64))
     image = read_image(tmp_path / name).image
     assert image.dtype == np.float32

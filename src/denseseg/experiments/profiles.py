@@ -10,7 +10,7 @@ from denseseg.cases.case_set import CaseSet
 from denseseg.cases.folder import read_cases
 from denseseg.errors import DataError
 from denseseg.geometry.frame import Size
-from denseseg.phantom import PHANTOMS
+from denseseg.phantom import FULL_SIZES, PHANTOMS
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,11 @@ def get_profile(name: str) -> Profile:
 def load_cases(profile: Profile, data: str = "phantom", seed: int = 0) -> CaseSet:
     """The cases of a run at the profile's size.
 
-    data: "phantom" (the chest), another phantom such as "wrist phantom", or the path of a data-set folder.
+    data: "phantom" (the chest), another phantom such as "hand phantom", or the path of a data-set folder.
     """
     name = "chest" if data == "phantom" else data.removesuffix(" phantom")
     if name in PHANTOMS and data.endswith("phantom"):
-        make = PHANTOMS[name]
-        return make(profile.n_cases, profile.square if name == "chest" else profile.tall, seed)
+        return PHANTOMS[name](profile.n_cases, profile.size_like(FULL_SIZES[name]), seed)
     if not Path(data).is_dir():
         known = ", ".join(f'"{phantom} phantom"' for phantom in PHANTOMS)
         raise DataError(f'data = {data!r} is no folder; give "phantom", {known} or the path of a folder (see data_scripts/)')

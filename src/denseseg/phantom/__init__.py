@@ -1,8 +1,19 @@
 """Synthetic radiographs whose landmarks and dense correspondence are known exactly."""
 
 from denseseg.phantom.chest.phantom import ChestPhantom, chest_phantom
+from denseseg.phantom.hand.phantom import HandPhantom, hand_phantom
 from denseseg.phantom.wrist.phantom import WristPhantom, wrist_phantom
 
-__all__ = ["PHANTOMS", "ChestPhantom", "WristPhantom", "chest_phantom", "wrist_phantom"]
+__all__ = [
+    "FULL_SIZES",
+    "PHANTOMS",
+    "ChestPhantom",
+    "HandPhantom",
+    "WristPhantom",
+    "chest_phantom",
+    "hand_phantom",
+    "wrist_phantom",
+]
 
-PHANTOMS = {"chest": chest_phantom, "wrist": wrist_phantom}  # anatomy -> function(n, size, seed) that draws a set
+PHANTOMS = {"chest": chest_phantom, "wrist": wrist_phantom, "hand": hand_phantom}  # anatomy -> draws a set of (n, size, seed)
+FULL_SIZES = {"chest": (256, 256), "wrist": (384, 224), "hand": (320, 240)}  # (H, W) where none is asked for

@@ -176,6 +176,10 @@ class Chain:
 
     warps: tuple[Warp, ...]
 
+    def then(self, rest: Chain) -> Chain:
+        """This one, and after it another."""
+        return Chain(self.warps + rest.warps)
+
     def forward(self, x: np.ndarray, y: np.ndarray) -> Points:
         for warp in self.warps:
             x, y = warp.forward(x, y)

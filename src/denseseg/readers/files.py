@@ -1,4 +1,4 @@
-"""What readers of data sets share: a report in words, checksums, images that were converted already, a manifest of a folder."""
+"""What readers of data sets share: a report, checksums, smaller cases, images that were converted already, a manifest."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from denseseg.cases.case import Case
 from denseseg.errors import DataError, explained
 from denseseg.files import atomic_file, read_png, write_png
 from denseseg.geometry.frame import Size
@@ -56,6 +57,19 @@ def one_file_each(folder: Path, files: Iterable[tuple[str, Path]], expected: str
     if not found:
         raise DataError(f"{folder} holds {nothing}")
     return found
+
+
+def shrunk(case: Case, longest: int | None) -> Case:
+    """The case with at most `longest` pixels along its longer side, scaled alike in both directions; None leaves it alone.
+
+    Raises DataError for less than 8 pixels.
+    """
+    if longest is not None and longest < 8:
+        raise DataError(f"longest={longest}: give at least 8 pixels")
+    if longest is None or max(case.size) <= longest:
+        return case
+    height, width = (-(-side * longest // max(case.size)) for side in case.size)  # rounded up, so that nothing is cut off
+    return case.fitted((height, width))[0]
 
 
 def write_manifest(out: Path, settings: str, files: Iterable[Path]) -> None:

@@ -2,7 +2,7 @@
 
 | file | read with | grey values to [0, 1] | spacing |
 |---|---|---|---|
-| PNG, JPEG, TIFF | scikit-image | the range of the file's 8 or 16 bit, as in a data-set folder | unknown |
+| PNG, JPEG, TIFF, BMP | scikit-image | the range of the file's 8 or 16 bit, as in a data-set folder | unknown |
 | DICOM | pydicom | rescale, percentiles 0.5 to 99.5, MONOCHROME1 inverted | PixelSpacing, else ImagerPixelSpacing |
 | MHA, MHD, NRRD, NIfTI | SimpleITK | percentiles 0.5 to 99.5 | the file's |
 | JSRT .IMG | `readers.jsrt` | 12 bits, inverted | 0.175 mm |
@@ -26,7 +26,7 @@ from denseseg.files import read_png
 from denseseg.readers.jsrt import FIELD_OF_VIEW, read_img_file
 
 PERCENTILES = (0.5, 99.5)
-PLAIN = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+PLAIN = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 ITK = (".mha", ".mhd", ".nrrd", ".nii", ".nii.gz")
 
 

@@ -6,7 +6,7 @@ mm; attenuation is in units in which the palm's soft tissue has about 0.3.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 import numpy as np
@@ -23,17 +23,26 @@ from denseseg.phantom.wrist.population import Child, Maps
 from denseseg.phantom.wrist.shapes import METACARPALS, ORIGIN, PHALANGES, PHYSIS, Tube, phalanx_outlines, wrist_outlines
 
 COARSE = (192, 112)
+FINGER_RADII = (12.0, 12.5, 12.5, 12.0, 11.5)  # mm of soft tissue about the heads of the metacarpals
 Capsule = tuple[tuple[float, float], tuple[float, float], float, float]
+Part = tuple[Chain, tuple[Capsule, ...]]  # soft tissue, and the map of its bone within the hand
 
 
 def draw(maps: Maps, child: Child, size: Size, texture: np.random.Generator, film: np.random.Generator) -> np.ndarray:
     """The radiograph: (H, W) float32 in [0, 1]. The anatomy's texture and the film have their own random numbers."""
     canvas = Canvas.blank(size)
-    canvas.attenuation += soft_tissue(canvas, maps, child, texture)
+    fingers = [(chain, finger_capsules(number)) for number, chain in enumerate(maps.fingers)]
+    canvas.attenuation += soft_tissue(canvas, maps.hand, fingers, child, texture)
     pencil = Pencil(canvas, child, maps, texture)
     for finger, chain in enumerate(maps.fingers):
         for tube, outline in zip(PHALANGES[finger], phalanx_outlines()[finger], strict=True):
-            pencil.tube(outline, chain, tube)
+            pencil.tube(outline, chain.then(maps.hand), tube)
+    draw_structures(pencil, maps, child)
+    return developed(canvas, film)
+
+
+def draw_structures(pencil: Pencil, maps: Maps, child: Child) -> None:
+    """Draw those structures of `WRIST` that have ossified."""
     for name, outline, chain, present in zip(WRIST.names, wrist_outlines(), maps.structures, child.present, strict=True):
         if not present:
             continue
@@ -43,10 +52,10 @@ def draw(maps: Maps, child: Child, size: Size, texture: np.random.Generator, fil
             pencil.shaft(outline, chain)
         else:
             pencil.block(outline, chain, name)
-    return _film(canvas, child, film)
 
 
-def _film(canvas: Canvas, child: Child, rng: np.random.Generator) -> np.ndarray:
+def developed(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
+    """The canvas's radiograph, (H, W) float32 in [0, 1], with what lies on the film."""
     if rng.random() < 0.5:
         letter, height = str(rng.choice(["R", "L"])), rng.uniform(4, 6)
         corner = (float(rng.choice([3.0, 90.0]) + rng.uniform(0, 4)), rng.uniform(75, 125))
@@ -69,19 +78,20 @@ def _capsule(x: np.ndarray, y: np.ndarray, capsule: Capsule) -> np.ndarray:
     return ra + (rb - ra) * t - np.hypot(x - ax - t * dx, y - ay - t * dy)
 
 
-def soft_tissue(canvas: Canvas, maps: Maps, child: Child, rng: np.random.Generator) -> np.ndarray:
-    """(H, W) attenuation of forearm, palm and fingers: on a coarse grid, since it is smooth."""
+def soft_tissue(canvas: Canvas, hand: Chain, fingers: Iterable[Part], child: Child, rng: np.random.Generator) -> np.ndarray:
+    """(H, W) attenuation of forearm, palm and fingers in a hand that `hand` puts in place: on a coarse grid, since it is smooth."""
     coarse = Canvas.blank(COARSE)
     plump = 1 + 0.05 * child.who.tissue + 0.12 * (1 - growth.ease(child.bone_age / 12))
-    x, y = coarse.frame(maps.hand)
+    at = hand.inverse(coarse.x, coarse.y)  # once for all
+    x, y = (axis.astype(np.float32) for axis in at)
     ox, oy = ORIGIN
     depth = np.full(COARSE, -20.0, np.float32)
     forearm: tuple[Capsule, ...] = (((ox - 4, oy + 200), (ox, oy + 45), 40, 29), ((ox, oy + 45), (ox + 1, oy + 8), 29, 27.5))
     for start, end, *radii in forearm:
         depth = np.maximum(depth, _capsule(x, y, (start, end, radii[0] * plump, radii[1] * plump)))
-    for number, chain in enumerate(maps.fingers):
-        x, y = coarse.frame(chain)
-        for capsule in finger_capsules(number):
+    for chain, capsules in fingers:
+        x, y = (axis.astype(np.float32) for axis in chain.inverse(*at))
+        for capsule in capsules:
             depth = np.maximum(depth, _capsule(x, y, (*capsule[:2], capsule[2] * plump, capsule[3] * plump)))
     depth = gaussian_filter(depth, 1.2)
     thick = 1 - (1 - np.clip(depth / 16, 0, 1)) ** 2
@@ -94,8 +104,7 @@ def soft_tissue(canvas: Canvas, maps: Maps, child: Child, rng: np.random.Generat
 @cache
 def finger_capsules(number: int) -> tuple[Capsule, ...]:
     """The soft tissue of finger `number` (0: thumb) with its part of the palm, in the canonical hand."""
-    tube, bones = METACARPALS[number], PHALANGES[number]
-    thick = (12.0, 12.5, 12.5, 12.0, 11.5)[number]
+    tube, bones, thick = METACARPALS[number], PHALANGES[number], FINGER_RADII[number]
     points = [np.array(ORIGIN) + [10.0 if number == 0 else 0.0, 4.0], tube.in_hand(np.array([[0, -tube.length]]))[0]]
     radii = [20.0, thick]
     for bone, share in zip(bones, (0.82, 0.72), strict=True):

@@ -23,12 +23,18 @@ ONSET = {
 FIRST_YEAR = {"epiphysis of radius", "capitate", "hamate"}  # there from 2 years on, however late the child
 ONSET_SD = 0.12  # of the mean age at onset, from child to child
 CARPALS_MATURE, CLOSED, GROWN = 14.5, 16.0, 18.0
+BANDS = ("2 to 5 years", "6 to 9 years", "10 to 13 years", "14 to 17 years")
 
 
 def onsets(rng: np.random.Generator) -> np.ndarray:
     """(C,) bone age at which each structure of `WRIST` begins to ossify in one child; -inf for those there at birth."""
     means = np.array([ONSET.get(name, -np.inf) for name in WRIST.names])
     return means * (1 + ONSET_SD * truncated_normal(rng, len(means)))
+
+
+def age_band(age: float) -> str:
+    """The one of `BANDS` that an age in years lies in."""
+    return BANDS[min(int((age - 2) // 4), len(BANDS) - 1)]
 
 
 def truncated_normal(rng: np.random.Generator, n: int) -> np.ndarray:

@@ -30,10 +30,9 @@ from denseseg.errors import DataError
 from denseseg.geometry.frame import Size
 from denseseg.phantom.phantom import Phantom, phantom_info
 from denseseg.phantom.wrist.drawing import draw
+from denseseg.phantom.wrist.growth import age_band
 from denseseg.phantom.wrist.population import Child, Maps
 from denseseg.phantom.wrist.shapes import wrist_outlines
-
-BANDS = ("2 to 5 years", "6 to 9 years", "10 to 13 years", "14 to 17 years")
 
 
 class WristPhantom(Phantom):
@@ -72,7 +71,7 @@ class WristPhantom(Phantom):
         image = draw(self.maps, self.child, self.size, self._random(1), self._random(2))
         metadata = {
             "split": "train" if 3 * self.index % 5 < 3 else "test",
-            "stratum": BANDS[min(int((self.child.age - 2) // 4), len(BANDS) - 1)],
+            "stratum": age_band(self.child.age),
             "patient": f"child{self.index:04d}",
             "age_months": self.age_months,
             "bone_age_months": self.bone_age_months,

@@ -175,24 +175,27 @@ def _hand(child: Child, rng: np.random.Generator) -> tuple[Chain, float]:
     return Chain((*smooth_variation(rng, ORIGIN, 0.02, 0.6, 120).warps, place)), zoom
 
 
-def _shaft(child: Child, name: str, hand: Chain, rng: np.random.Generator) -> Chain:
+def _shaft(child: Child, name: str, hand: Chain, border: float | None, rng: np.random.Generator) -> Chain:
     """Canonical radius or ulna -> canonical hand: slimness, individual form, and the shaft stretched beyond the lower border."""
     middle, side = (ORIGIN[0] + 7, -0.3) if name == "radius" else (ORIGIN[0] - 18, 1.0)
     slim = Affine.of((float(np.exp(-0.05 * child.who.slimness + 0.03 * rng.normal())), 1.0), centre=(middle, 0))
     form = smooth_variation(rng, (middle, ORIGIN[1] + PHYSIS), 0.03, 0.4, 90)
     turned = Affine.of(shift=(1.3 * side * child.who.rotation, 0.8 * rng.normal()))
+    if border is None:
+        return Chain((slim, *form.warps, turned))
     knee, end = ORIGIN[1] + PHYSIS + 22, ORIGIN[1] + SHAFT_END
     rest = Chain((turned, *hand.warps))
     _, (top, bottom) = rest.forward(np.array([middle, middle]), np.array([knee, end]))
-    factor = (LOWER_BORDER + rng.uniform(4.5, 10.5) - top) / (bottom - top)
+    factor = (border + rng.uniform(4.5, 10.5) - top) / (bottom - top)
     return Chain((slim, *form.warps, Stretch(knee, float(factor), 8.0), turned))
 
 
 @dataclass(frozen=True)
 class Maps:
-    """Where everything of one phantom is: maps from canonical frames into the field (both in hundredths of its width).
+    """Where everything of one phantom is, in hundredths of the field's width.
 
-    hand: of the forearm; fingers: of each finger with its metacarpal; structures: of each labelled structure.
+    hand: from the canonical hand into the field; structures: of each labelled structure, from its canonical frame into the field.
+    fingers: of each finger with its metacarpal, from the canonical hand to where it lies in it, before `hand`.
     zoom: field units per mm.
     """
 
@@ -203,9 +206,13 @@ class Maps:
 
     @classmethod
     def random(cls, child: Child, rng: np.random.Generator) -> Maps:
-        hand, zoom = _hand(child, rng)
+        return cls.within(child, *_hand(child, rng), LOWER_BORDER, rng)
+
+    @classmethod
+    def within(cls, child: Child, hand: Chain, zoom: float, border: float | None, rng: np.random.Generator) -> Maps:
+        """The maps of a hand that `hand` puts in place; its shafts are stretched beyond the lower border if one is given."""
         outlines = dict(zip(WRIST.names, wrist_outlines(), strict=True))
-        shafts = {name: _shaft(child, name, hand, rng) for name in ("radius", "ulna")}
+        shafts = {name: _shaft(child, name, hand, border, rng) for name in ("radius", "ulna")}
         fingers = [_finger(child, number, rng) for number in range(5)]
         local: dict[str, list[Chain]] = {name: [shaft] for name, shaft in shafts.items()}
         for name, anchor in CAP_ANCHORS.items():
@@ -215,5 +222,8 @@ class Maps:
         for name in CARPALS:
             local[name] = [_carpal(child, name, outlines[name], rng)]
         chains = {name: Chain(tuple(warp for part in (*parts, hand) for warp in part.warps)) for name, parts in local.items()}
-        whole = tuple(Chain((*finger.warps, *hand.warps)) for finger in fingers)
-        return cls(hand, whole, tuple(chains[name] for name in WRIST.names), zoom)
+        return cls(hand, tuple(fingers), tuple(chains[name] for name in WRIST.names), zoom)
+
+    def then(self, rest: Chain, zoom: float) -> Maps:
+        """The maps followed by another one of the whole field, which makes the zoom what is given."""
+        return Maps(self.hand.then(rest), self.fingers, tuple(chain.then(rest) for chain in self.structures), zoom)

@@ -191,6 +191,6 @@ def wrist_outlines() -> tuple[ShapeOutline, ...]:
 
 
 @cache
-def phalanx_outlines() -> tuple[tuple[ShapeOutline, ...], ...]:
-    """Outlines of `PHALANGES`."""
-    return tuple(tuple(tube_outline(bone, 40) for bone in finger) for finger in PHALANGES)
+def phalanx_outlines(fingers: tuple[tuple[Tube, ...], ...] = PHALANGES) -> tuple[tuple[ShapeOutline, ...], ...]:
+    """Outlines of the phalanges of each finger."""
+    return tuple(tuple(tube_outline(bone, 40) for bone in finger) for finger in fingers)
