@@ -1,11 +1,13 @@
-"""Gaussian heatmaps: targets for heatmap regression, and the landmarks read from predicted ones."""
+"""Heatmaps: targets for heatmap regression, and the landmarks read from predicted ones."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 
+import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -27,17 +29,32 @@ def gaussian_heatmaps(landmarks: Tensor, size: Sequence[int], sigma: float | Ten
     return torch.nan_to_num(heatmaps, nan=0.0)
 
 
+def laplace_heatmaps(landmarks: Tensor, size: Sequence[int], width: float, amplitude: float = 1.0) -> Tensor:
+    """amplitude * exp(-d / width) round each landmark (Ham and Oh, Section 3.1, in words only; d is taken to be Euclidean).
+
+    landmarks: (B, N, 2) pixels (x, y) for a `size` of (H, W); width in pixels. Returns (B, N, H, W); all zero for a missing
+    landmark. Unlike a Gaussian it has a pointed top.
+    """
+    x, y = (torch.arange(extent, device=landmarks.device) - landmarks[..., k, None] for k, extent in enumerate(reversed(size)))
+    distance = torch.hypot(x[..., None, :], y[..., :, None])
+    return torch.nan_to_num(amplitude * torch.exp(-distance / width), nan=0.0)
+
+
 # ---- from a heatmap to a landmark -------------------------------------------------------------------------------
 
 
 class Decoder(StrEnum):
-    """How landmarks are read from heatmaps, see `DECODERS`; all but the first find places between pixels."""
+    """How landmarks are read from heatmaps, see `DECODERS`; all but the first find places between pixels.
+
+    All but BLOB ask only where a map is brightest, not how bright it is.
+    """
 
     ARGMAX = "argmax"
     SUBPIXEL = "subpixel"
     CENTROID = "centroid"
     SOFT_ARGMAX = "soft_argmax"
     DARK = "dark"
+    BLOB = "blob"
 
 
 def argmax_landmarks(heatmaps: Tensor) -> Tensor:
@@ -141,10 +158,25 @@ def _windows(heatmaps: Tensor, radius: int) -> tuple[Tensor, Tensor, Tensor]:
     return peak, torch.gather(heatmaps.flatten(2), 2, flat).unflatten(2, (side, side)), reach.to(heatmaps.dtype)
 
 
+def blob_landmarks(heatmaps: Tensor, threshold: float = 0.95) -> Tensor:
+    """Centroid of the largest blob of pixels above the threshold (Ham and Oh, Section 4.3): (B, N, 2) pixels.
+
+    Maps must be scaled so that the peak of a landmark that is surely there is 1. Pixels that touch at a corner belong together.
+    Where no pixel is above the threshold, of which the paper says nothing, the brightest one.
+    """
+    points, above = argmax_landmarks(heatmaps), (heatmaps > threshold).cpu().numpy()
+    for b, n in np.argwhere(above.any((2, 3))):
+        blobs, _ = ndimage.label(above[b, n], np.ones((3, 3)))
+        largest = np.bincount(blobs[blobs > 0]).argmax()
+        points[b, n] = points.new_tensor(ndimage.center_of_mass(blobs == largest)[::-1])
+    return points
+
+
 DECODERS: dict[Decoder, Callable[[Tensor], Tensor]] = {
     Decoder.ARGMAX: argmax_landmarks,
     Decoder.SUBPIXEL: subpixel_landmarks,
     Decoder.CENTROID: centroid_landmarks,
     Decoder.SOFT_ARGMAX: soft_argmax_landmarks,
     Decoder.DARK: dark_landmarks,
+    Decoder.BLOB: blob_landmarks,
 }

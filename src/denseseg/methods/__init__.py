@@ -6,12 +6,14 @@ from denseseg.methods.mean_shape import MeanShape
 from denseseg.methods.method import Method, Recipe
 from denseseg.methods.network_method import NetworkMethod, NetworkRecipe
 from denseseg.methods.registry import METHODS, create, get_method, get_recipe, load_method, register, save_method
+from denseseg.methods.spatial_configuration_loss import SpatialConfigurationLoss
 
 register(MeanShape)
 register(DenseSeg)
 register(HeatmapRegression)
+register(SpatialConfigurationLoss)
 
 __all__ = [
-    "METHODS", "DenseSeg", "HeatmapRegression", "MeanShape", "Method", "NetworkMethod", "NetworkRecipe", "Recipe", "create",
-    "get_method", "get_recipe", "load_method", "register", "save_method",
+    "METHODS", "DenseSeg", "HeatmapRegression", "MeanShape", "Method", "NetworkMethod", "NetworkRecipe", "Recipe",
+    "SpatialConfigurationLoss", "create", "get_method", "get_recipe", "load_method", "register", "save_method",
 ]  # fmt: skip
