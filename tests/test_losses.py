@@ -12,6 +12,7 @@ from torch import distributed, multiprocessing
 
 from denseseg import losses
 from denseseg.anatomy import Anatomy, Structure
+from denseseg.heatmaps import laplace_heatmaps
 
 POINTS = Anatomy("points", (Structure("a", 3, "a"), Structure("b", 2, "b")))
 
@@ -192,11 +193,12 @@ def test_the_correlation_loss_is_a_mean_over_pairs_of_known_landmarks():
 
 def test_the_correlation_loss_pulls_a_heatmap_towards_its_place():
     maps = losses.feature_maps((*CARTESIAN, *POLAR), (16, 16))
-    true = losses.correlation_map(losses.spatial_embedding(spots([(3, 4), (12, 9)], (16, 16)), maps, 10.0))
-    heatmaps = torch.full((1, 2, 16, 16), 0.01)
-    heatmaps[0, 0, 4, 3], heatmaps[0, 1, 9, 11] = 1.0, 1.0  # the second is a pixel off
-    heatmaps.requires_grad_()
-    found = losses.correlation_map(losses.spatial_embedding(heatmaps, maps, 10.0))
-    losses.correlation_mse(found, true, torch.ones(1, 2, dtype=torch.bool)).backward()
+
+    def correlation(heatmaps: torch.Tensor) -> torch.Tensor:
+        return losses.correlation_map(losses.spatial_embedding(heatmaps, maps, 10.0))
+
+    true = correlation(laplace_heatmaps(torch.tensor([[[3.0, 4.0], [12.0, 9.0]]]), (16, 16), 2.0))
+    heatmaps = laplace_heatmaps(torch.tensor([[[3.0, 4.0], [11.0, 9.0]]]), (16, 16), 2.0).requires_grad_()  # one is a pixel off
+    losses.correlation_mse(correlation(heatmaps), true, torch.ones(1, 2, dtype=torch.bool)).backward()
     slope = heatmaps.grad[0, 1]
-    assert slope[9, 13] < slope[9, 11] < slope[9, 9]
+    assert slope[9, 12] < 0 < slope[9, 10]

@@ -15,6 +15,7 @@ from denseseg.heatmaps import laplace_heatmaps
 from denseseg.losses import FeatureMap, feature_maps, spatial_embedding
 from denseseg.methods import create
 from denseseg.phantom import hand_phantom
+from denseseg.studies import spatial_loss
 from denseseg.studies.spatial_loss import (
     BOTH,
     PLAIN,
@@ -34,10 +35,10 @@ CARTESIAN = (FeatureMap.X, FeatureMap.Y)
 
 
 @settings(deadline=None, max_examples=15)
-@given(st.floats(6, 14), st.floats(0.5, 12))
-def test_the_share_of_the_softmax_is_that_of_the_integral(width, beta):
-    size = (320, 320)
-    assert spot_share(size, width, beta) == pytest.approx(predicted_share(size, width, beta), rel=0.02, abs=2e-3)
+@given(st.floats(8, 14), st.floats(1.5, 20))
+def test_the_share_of_the_softmax_is_that_of_the_integral_where_the_top_is_wider_than_a_pixel(width, top):
+    size, beta = (320, 320), width / top  # near its top the softmax falls by e within this many pixels
+    assert spot_share(size, width, beta) == pytest.approx(predicted_share(size, width, beta), rel=0.02)
 
 
 def test_at_the_papers_size_beta_10_leaves_a_narrow_spot_on_the_background_and_a_wide_one_not():
@@ -61,13 +62,16 @@ def test_a_soft_softmax_makes_the_second_term_quiet():
     hands = hand_phantom(2, (64, 48), seed=0)
     torch.manual_seed(0)
     method = create("spatial_configuration_loss", hands.anatomy, (64, 48), "paper", channels=(4, 8))
-    soft, sharp = (loudness(method, Batch.of(hands), beta) for beta in (1.0, 10.0))
+    soft, _, sharp, *_ = loudness(method, torch.zeros(2, 37, 64, 48), Batch.of(hands))
+    assert (soft["beta"], sharp["beta"]) == (1, 10)
     assert soft["heatmap"] == sharp["heatmap"]
-    assert 0 < soft["gradient_ratio_at_gamma_1"] < 0.1 * sharp["gradient_ratio_at_gamma_1"]
+    assert 0 < soft["gradient_ratio"] < 0.1 * sharp["gradient_ratio"]
     assert method.recipe.beta == 10  # left as it was
 
 
-def test_a_trial_is_made_once_and_its_numbers_make_a_table(tmp_path):
+def test_a_trial_is_made_once_and_its_numbers_make_a_table(tmp_path, monkeypatch):
+    few = {name: VARIANTS[name] for name in (PLAIN, BOTH, "polar")}
+    monkeypatch.setattr(spatial_loss, "VARIANTS", few)
     hands = hand_phantom(8, (64, 48), seed=0)
     recipe = SMALL.changed(training=replace(SMALL.training, length=Steps(2)), channels=(4, 8))
     trials = Trials(hands[:4], hands[4:], recipe, tmp_path)
@@ -76,7 +80,7 @@ def test_a_trial_is_made_once_and_its_numbers_make_a_table(tmp_path):
     np.testing.assert_allclose(trials.errors(PLAIN, 0), first, rtol=1e-5)
     assert [path.name for path in tmp_path.iterdir()] == ["U-Net_0"]
     results = trials.results((0, 1))
-    assert list(results["rows"]) == list(VARIANTS)
+    assert list(results["rows"]) == list(few)
     assert results["rows"][PLAIN] == pytest.approx(summary(first))
     seed = results["seeds"]["1"]
     assert seed["difference_mean"] == pytest.approx(seed["first"] - seed["second"])
@@ -84,7 +88,7 @@ def test_a_trial_is_made_once_and_its_numbers_make_a_table(tmp_path):
         np.mean([one["difference_mean"] for one in results["seeds"].values()]), abs=1e-9
     )
     lines = table({"small": results}).splitlines()
-    assert len(lines) == 2 + 2 + len(VARIANTS)
+    assert len(lines) == 2 + 2 + len(few)
     assert BOTH in lines[0]
 
 

@@ -5,6 +5,8 @@ Where the paper is silent or at odds with itself:
   pixel only where exp(-1 / width) > 0.95, so from 19.5 pixels on: here 20 of the 800 rows.
 - Eq. 3 has sums of squares, over pixels and over pairs of landmarks. With sums, the paper's gamma and any width, the second term is
   so small beside the first that no row of Table 5 could differ from the plain U-Net. Here both terms are means, as PyTorch's.
+- Heatmaps have a peak of 1. A network whose first outputs are as large spends its first hundreds of steps on painting nothing; our
+  recipe lets it paint 44, as our other heatmap methods do, and divides. Both terms of the loss are of the divided heatmaps.
 - gamma is 1e-3 in Section 4.2, but the published result is the row of 1e-4 in Table 5.
 - Brightness and contrast are undone by the normalisation of each image here, and grey has no saturation and no hue: of the
   augmentation, rotation and scale remain.
@@ -52,7 +54,7 @@ class SpatialRecipe(HeatmapRecipe):
 
 
 BOTH = {"heatmap": 1.0, "correlation": 1e-4}
-DEFAULT = SpatialRecipe(training=OURS, loss_weights=BOTH, shape_prior=1 / 128, test_time_views=VIEWS)
+DEFAULT = SpatialRecipe(training=OURS, loss_weights=BOTH, amplitude=44.0, shape_prior=1 / 128, test_time_views=VIEWS)
 PAPER = SpatialRecipe(
     training=TrainingSettings(
         length=Epochs(800),
@@ -88,19 +90,19 @@ class SpatialConfigurationLoss(HeatmapMethod):
         return ClassicUNet(self.anatomy.n_landmarks, self.recipe.channels)
 
     def correlation(self, heatmaps: Tensor) -> Tensor:
-        """(B, N, N): how landmarks lie to one another by (B, N, H, W) heatmaps of the recipe's amplitude."""
+        """(B, N, N): how landmarks lie to one another by (B, N, H, W) heatmaps with peaks of 1."""
         maps = losses.feature_maps(self.recipe.maps, self.size, heatmaps.device)
-        return losses.correlation_map(losses.spatial_embedding(heatmaps / self.recipe.amplitude, maps, self.recipe.beta))
+        return losses.correlation_map(losses.spatial_embedding(heatmaps, maps, self.recipe.beta))
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:
-        heatmaps = laplace_heatmaps(batch.landmarks, self.size, self.recipe.sigma * self.size[0], self.recipe.amplitude)
+        heatmaps = laplace_heatmaps(batch.landmarks, self.size, self.recipe.sigma * self.size[0])
         targets = {"heatmaps": heatmaps, "known": self.known(batch.landmarks)}
         if "correlation" in self.terms:
             targets |= {"correlation": self.correlation(heatmaps), "placed": torch.isfinite(batch.landmarks).all(-1)}
         return targets
 
     def losses(self, outputs: Tensor, targets: dict[str, Tensor]) -> dict[str, Tensor]:
-        heatmaps = outputs.float()
+        heatmaps = outputs.float() / self.recipe.amplitude
         terms = {"heatmap": losses.heatmap_mse(heatmaps, targets["heatmaps"], targets["known"])}
         if "correlation" in self.terms:
             found = self.correlation(heatmaps)

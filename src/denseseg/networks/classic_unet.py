@@ -9,9 +9,9 @@ from typing import Any
 from monai.networks.nets.basic_unet import Down, TwoConv, UpCat
 from torch import Tensor, nn
 
-from denseseg.networks.unet import NORM, padded
+from denseseg.networks.unet import padded
 
-KIND: dict[str, Any] = {"act": "relu", "norm": NORM, "bias": False}
+KIND: dict[str, Any] = {"act": "relu", "norm": "instance", "bias": False}  # a bias would be normalised away
 
 
 class ClassicUNet(nn.Module):
@@ -19,8 +19,9 @@ class ClassicUNet(nn.Module):
 
     On each level two 3 x 3 convolutions, each with instance norm and ReLU; 2 x 2 max pooling on the way down, bilinear upsampling
     and concatenation on the way up. It is made of the parts of MONAI's BasicUNet, which always has five levels and brings the
-    features down to half by a convolution as it upsamples; the paper has upsampling alone. With the default channels and 37 outputs
-    31.39 M parameters; an output pixel sees at most 236 x 236 of the input, apart from what instance norm tells of the whole.
+    features down to half by a convolution as it upsamples; the paper has upsampling alone. Norms have no weights. With the default
+    channels and 37 outputs 31.37 M parameters; an output pixel sees at most 236 x 236 of the input, apart from what the norms tell
+    of the whole.
     """
 
     def __init__(self, outputs: int, channels: Sequence[int] = (64, 128, 256, 512, 1024)):
