@@ -27,6 +27,7 @@ from denseseg.augment import Augmentation
 from denseseg.batch import Batch
 from denseseg.cases.case_set import CaseSet
 from denseseg.errors import exit_status
+from denseseg.evaluation.metrics import RADII
 from denseseg.evaluation.statistics import paired_difference, seeds_spread
 from denseseg.evaluation.tables import format_mean_sd, pipe_table
 from denseseg.experiments.record import StudyRecord, file_name, study_record
@@ -44,7 +45,6 @@ from denseseg.training.settings import Adam, Drops, Run, Steps, TrainingSettings
 FULL_SIZE = (800, 640)
 BETAS = (1.0, 5.0, 10.0, 20.0, 30.0)  # the paper's Table 4
 GAMMAS = (1.0, 1e-1, 1e-2, 1e-3, 1e-5, 1e-10)  # and Table 5; its best, 1e-4, is "both"
-RADII = (2.0, 4.0, 10.0)  # mm
 
 
 # ---- what the softmax leaves ------------------------------------------------------------------------------------
@@ -206,7 +206,7 @@ class Trials:
 
 def summary(errors: np.ndarray) -> dict[str, float]:
     """Of (M, N) errors in mm: mean, SD over all, and the shares in percent beyond each of `RADII`."""
-    beyond = {f"beyond_{radius:g}": float(100 * (errors > radius).mean()) for radius in RADII}
+    beyond = {f"beyond_{radius}": float(100 * (errors > radius).mean()) for radius in RADII}
     return {"mean": float(errors.mean()), "sd": float(errors.std(ddof=1)), **beyond}
 
 
@@ -222,10 +222,10 @@ def _compared(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
 def record(folder: str | Path, seeds: Sequence[int] = (0, 1, 2), size: Size = (64, 48), n: int = 160, **more: Any) -> StudyRecord:
     """The whole study on `n` hand phantoms of `size`, three of four to train on. more: notes, as in `study_record`."""
     cases, part = hand_phantom(n, size, seed=0), 3 * n // 4
-    full = hand_phantom(5, FULL_SIZE, seed=1)
+    full = hand_phantom(5, (800, 600), seed=1).fitted(FULL_SIZE)
     trials = Trials(cases[:part], cases[part:], folder=Path(folder))
     results = {
-        "shares": shares(torch.as_tensor(full[0].landmarks)[None], FULL_SIZE),
+        "shares": shares(torch.as_tensor(full[0].landmarks, dtype=torch.float32)[None], FULL_SIZE),
         "full_size": at_full_size(full),
         "small": trials.results(seeds),
     }
@@ -240,7 +240,7 @@ def table(results: Mapping[str, Any]) -> str:
     """The record's results as markdown."""
     small = results["small"]
     rows = [
-        [name, format_mean_sd(row["mean"], row["sd"], 2), *(f"{row[f'beyond_{radius:g}']:.2f}" for radius in RADII)]
+        [name, format_mean_sd(row["mean"], row["sd"], 2), *(f"{row[f'beyond_{radius}']:.2f}" for radius in RADII)]
         for name, row in small["rows"].items()
     ]
     gain, seeds = small["gain_mm"], small["seeds"].values()
@@ -250,7 +250,7 @@ def table(results: Mapping[str, Any]) -> str:
         f"{PLAIN} in mm, paired by image, for each of {gain['n']} seeds: {gains}; over the seeds {gain['mean']:+.3f} "
         f"[{gain['low']:+.3f}, {gain['high']:+.3f}]. Chapter 17 tells how."
     )
-    return f"{text}\n\n{pipe_table(['loss', 'error (mm)', *(f'beyond {radius:g} mm (%)' for radius in RADII)], rows)}"
+    return f"{text}\n\n{pipe_table(['loss', 'error (mm)', *(f'beyond {radius} mm (%)' for radius in RADII)], rows)}"
 
 
 if __name__ == "__main__":
