@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 
-import numpy as np
 import torch
-from scipy import ndimage
+from monai.transforms.utils import get_largest_connected_component_mask
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -164,11 +163,10 @@ def blob_landmarks(heatmaps: Tensor, threshold: float = 0.95) -> Tensor:
     Maps must be scaled so that the peak of a landmark that is surely there is 1. Pixels that touch at a corner belong together.
     Where no pixel is above the threshold, of which the paper says nothing, the brightest one.
     """
-    points, above = argmax_landmarks(heatmaps), (heatmaps > threshold).cpu().numpy()
-    for b, n in np.argwhere(above.any((2, 3))):
-        blobs, _ = ndimage.label(above[b, n], np.ones((3, 3)))
-        largest = np.bincount(blobs[blobs > 0]).argmax()
-        points[b, n] = points.new_tensor(ndimage.center_of_mass(blobs == largest)[::-1])
+    points, above = argmax_landmarks(heatmaps), heatmaps > threshold
+    for b, n in above.any(-1).any(-1).nonzero():
+        blob = get_largest_connected_component_mask(above[b, n].cpu(), connectivity=2)
+        points[b, n] = blob.nonzero().to(points).mean(0).flip(0)
     return points
 
 
