@@ -1,8 +1,8 @@
 """A small spine in three dimensions: vertebrae that look alike, and a field of view that cuts some of them off.
 
-Four vertebrae with stubs of ribs (T9 to T12), five without (L1 to L5), a sacrum below. Which vertebra is which can be told only by
-counting from where the ribs end or the sacrum begins. The truth is known by construction: each landmark is the centre of a
-vertebral body, as in the spine CTs of Payer et al. 2019 (Section 4.4).
+Two vertebrae with ribs (T11, and T12 with shorter ones), five without (L1 to L5), a sacrum below. Which vertebra is which can be
+told only by counting from where the ribs end or the sacrum begins. The truth is known by construction: each landmark is the centre
+of a vertebral body, as in the spine CTs of Payer et al. 2019 (Section 4.4).
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from scipy.ndimage import gaussian_filter
 
 from denseseg.phantom.canvas import rise
 
-NAMES = ("T9", "T10", "T11", "T12", "L1", "L2", "L3", "L4", "L5")  # from above
-RIBS = 4  # so many of them, from above
-SIZE = (48, 20, 20)  # (D, H, W) voxels of a volume: from head to foot, front to back, right to left
+NAMES = ("T11", "T12", "L1", "L2", "L3", "L4", "L5")  # from above
+RIBS = (3.0, 1.5)  # voxels, half the length of the ribs of the uppermost ones
+SIZE = (40, 16, 16)  # (D, H, W) voxels of a volume: from head to foot, front to back, right to left
 SPACING = 5.0  # mm, side of a voxel
 PITCH = 6.0  # voxels from one vertebra to the next in a spine of middle size
 FIRST = 0.5 * PITCH  # voxels from where the topmost vertebra begins to its centre
-VIEWS = (-2.0, 22.0)  # voxels below the spine's upper end at which a volume may begin
+VIEWS = (-2.0, 16.0)  # voxels below the spine's upper end at which a volume may begin
 
 Triple = tuple[float, float, float]
 
@@ -68,7 +68,7 @@ def spine_phantom(n: int, seed: int = 0, first: int = 0) -> list[SpineVolume]:
 
 def _volume(rng: np.random.Generator) -> SpineVolume:
     scale, top = rng.uniform(0.9, 1.1), rng.uniform(*VIEWS)
-    bend, phase, middle = rng.uniform(0, 2, 2), rng.uniform(0, 2 * np.pi, 2), rng.uniform(-1, 1, 2) + (9.5, 8.0)
+    bend, phase, middle = rng.uniform(0, 1.5, 2), rng.uniform(0, 2 * np.pi, 2), rng.uniform(-1, 1, 2) + (7.5, 5.5)
 
     def place(z: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
         """Where the curved column runs at z, (..., 2) voxels (x, y), and its slope there."""
@@ -82,9 +82,9 @@ def _volume(rng: np.random.Generator) -> SpineVolume:
         size = scale * (1 + 0.02 * number) * rng.uniform(0.95, 1.05)
         density, slope = rng.uniform(0.6, 0.9), place(z)[1]
         drawing.block((x, y, z), (3.0 * size, 2.6 * size, 2.1 * scale), density, (slope[0], slope[1]), number + 1)
-        drawing.block((x, y + 5 * size, z + 1), (1.2, 2.8 * size, 1.4), density)  # the spinous process
-        for side in (-1, 1) if number < RIBS else ():
-            length = rng.uniform(2.0, 3.0)
+        drawing.block((x, y + 4.6 * size, z + 1), (1.2, 2.8 * size, 1.4), density)  # the spinous process
+        for side in (-1, 1) if number < len(RIBS) else ():
+            length = RIBS[number] * rng.uniform(0.8, 1.2)
             drawing.block((x + side * (3 * size + length), y + 2, z), (length + 1, 1.6, 1.5), density)
     below = heights[-1] + 9 * scale
     (x, y), _ = place(below)
@@ -95,7 +95,7 @@ def _volume(rng: np.random.Generator) -> SpineVolume:
 
 def _exposed(drawing: _Drawing, rng: np.random.Generator) -> np.ndarray:
     """Bone in soft tissue as a scanner shows it: blurred, and with noise."""
-    trunk = 1 - np.hypot((drawing.x - 9.5) / 10.5, (drawing.y - 9.5) / 9.5)
-    tissue = 0.2 * rise(trunk * 10, 1.0)
+    trunk = 1 - np.hypot((drawing.x - 7.5) / 8.5, (drawing.y - 7.5) / 8.0)
+    tissue = 0.2 * rise(trunk * 8, 1.0)
     blurred = gaussian_filter(np.maximum(tissue, drawing.density), 0.7)
     return np.clip(blurred + rng.normal(0, 0.08, SIZE), 0, 1).astype(np.float32)

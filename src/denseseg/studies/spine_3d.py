@@ -7,9 +7,9 @@ SpatialConfiguration-Net and the Localization U-Net are trained alike.
 
     python -m denseseg.studies.spine_3d --notes "one thread"
 
-trains both and records what comes of it. The paper's settings hold (Nesterov's momentum, rate, gamma, alpha, one volume a step),
-except that networks are small, trainings short, without dropout and geometric augmentation, widths begin at 2 voxels, and a
-vertebra that is not in view pays no price for its width.
+trains both and records what comes of it. Unlike in the paper networks are small and trainings short, so these are Adam's: with the
+paper's optimiser the product hardly leaves its faint beginnings in as many steps. Nothing drops out, geometry is not augmented,
+widths begin at 2 voxels, and a vertebra that is not in view pays no price for its width.
 """
 
 from __future__ import annotations
@@ -38,13 +38,12 @@ from denseseg.networks.localization import LearnedWidths
 from denseseg.networks.localization_unet import LocalizationUNet
 from denseseg.networks.spatial_configuration import LocalAppearance, SpatialConfiguration, SpatialConfigurationNet
 from denseseg.phantom.spine import NAMES, SIZE, SPACING, SpineVolume, spine_phantom
-from denseseg.training.settings import SGD
+from denseseg.training.settings import Adam, Cosine
 
-TILE, OVERLAP = 32, 16  # voxels along z; the paper's are 192 and 96
-GAMMA, ALPHA, LAMBDA = 1000.0, 1000.0, 0.0005  # of Eq. 1 and 2, in three dimensions (Section 3)
+TILE, OVERLAP = 28, 16  # voxels along z; the paper's are 192 and 96
+GAMMA, ALPHA = 1000.0, 1000.0  # of Eq. 1 and 2, in three dimensions (Section 3)
 FIRST_SIGMA = 2.0  # voxels, where widths begin: there Eq. 2 is least for a network that finds nothing
-OPTIMISER = SGD(1e-6, momentum=0.99, nesterov=True, weight_decay=2 * LAMBDA)
-CLIP = 1e4  # largest norm of the gradient
+OPTIMISER, SCHEDULE = Adam(2e-3), Cosine()
 GAIN, SHIFT = 0.25, 0.25  # ranges of the random change of intensities, which lie in -1..1
 
 Predict = Callable[[Tensor], Tensor]
@@ -56,7 +55,7 @@ class Scale:
 
     train: int = 40
     test: int = 40
-    steps: int = 600
+    steps: int = 800
     features: int = 16
     levels: int = 3
 
@@ -123,6 +122,8 @@ def train(network: LearnedWidths, volumes: Tensor, landmarks: Tensor, steps: int
     optimiser = OPTIMISER.make(network)
     network.train()
     for step in range(steps):
+        for group in optimiser.param_groups:
+            group["lr"] = SCHEDULE.rate(OPTIMISER.learning_rate, step / steps)
         if step % len(volumes) == 0:
             order = rng.permutation(len(volumes))
         case = order[step % len(volumes)]
@@ -131,7 +132,6 @@ def train(network: LearnedWidths, volumes: Tensor, landmarks: Tensor, steps: int
         loss = objective(network(part * rng.uniform(1 - GAIN, 1 + GAIN) + rng.uniform(-SHIFT, SHIFT)), truth)
         optimiser.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP)
         optimiser.step()
         losses.append(loss.item())
         if (step + 1) % 50 == 0:
