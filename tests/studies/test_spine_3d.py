@@ -154,9 +154,10 @@ def test_local_appearance_is_read_with_its_sign_turned_to_the_product(sign):
 
 def test_a_small_network_learns_one_volume_to_the_voxel(spines):
     volumes, landmarks = part_along_z(spines[0][:1], spines[1][:1], start=8, depth=16)
+    volumes, landmarks = volumes[..., :12, 1:13], landmarks - torch.tensor([1.0, 0.0, 0.0])
     torch.manual_seed(0)
     network = LearnedWidths(NETWORKS["Localization U-Net"](Scale(features=8, levels=2)), len(NAMES), FIRST_SIGMA)
-    losses = train(network, volumes, landmarks, steps=100)
+    losses = train(network, volumes, landmarks, steps=150)
     assert np.mean(losses[-10:]) < losses[0]
     points, height = read(relative_heatmaps(network), volumes)
     true = landmarks.double().numpy()
