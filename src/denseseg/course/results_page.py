@@ -136,7 +136,7 @@ def render_results(folder: str | Path, picture: Path | None = None) -> str:
     parts += ["## Studies", *(_study(record) for record in studies)] if studies else []
     parts += [f"## {TOY} runs", TOY_WARNING, _own_table(toys, METRICS, mark=f"{TOY}: ")] if toys else []
     parts += ["## Every run", EVERY_RUN, _runs(records)] if records else []
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _picture(records: list[Record], path: Path) -> str:
