@@ -154,7 +154,9 @@ def summary(table: pd.DataFrame) -> dict[str, dict[str, float]]:
 def show(report: dict[str, Any]) -> None:
     for name, result in report["populations"].items():
         print(f"\n{name}, mean error in px; ms per case {result['ms_per_case']}")
-        table = pd.DataFrame({kind: {way: row.get("error") for way, row in ways.items()} for kind, ways in result["structures"].items()})
+        table = pd.DataFrame(
+            {kind: {way: row.get("error") for way, row in ways.items()} for kind, ways in result["structures"].items()}
+        )
         print(table.drop("the outline itself").to_string())
         print("along and across, all:", result["structures"]["all"])
 
@@ -167,7 +169,13 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     populations = {name: measure(name, options.cases, options.seed) for name in POPULATIONS}
-    report = {"benchmark": "landmarks from masks", "seed": options.seed, **machine(), "commit": commit(), "populations": populations}
+    report = {
+        "benchmark": "landmarks from masks",
+        "seed": options.seed,
+        **machine(),
+        "commit": commit(),
+        "populations": populations,
+    }
     show(report)
     if options.out:
         write_json(options.out, plain(report))

@@ -19,7 +19,7 @@ from denseseg.geometry.similarity import procrustes_mean, umeyama
 from denseseg.geometry.spline import bending_energy
 
 POINTS = 100  # that slide on each outline, however many are asked for
-SMOOTHING = 1.0  # of the spline: outlines of masks have stairs, which no spline should follow
+SMOOTHING = 0.5  # of the spline: outlines of masks have stairs, which no spline should follow
 RIGIDITY = 0.01  # weight of the squared distance from a similarity of the reference beside the bending, which lets go of shears
 PASSES = 3
 STEPS = 10  # of the sliding in each pass
@@ -73,7 +73,7 @@ def corresponding_points(outlines: Sequence[np.ndarray], count: int) -> np.ndarr
     return np.stack([curve.at(_between(chosen, here)) for curve, here in zip(curves, places, strict=True)])
 
 
-def evenly_placed(curve: EvenCurve, reference: np.ndarray, tries: int = 8) -> np.ndarray:
+def evenly_placed(curve: EvenCurve, reference: np.ndarray, tries: int = 32) -> np.ndarray:
     """(n,) places at equal distances along the curve, begun where a similarity of the reference (n, 2) fits them best.
 
     A turn by the angle a counts cos(a / 2), so that a round shape is not turned for nothing, nor a long one upside down.
@@ -92,7 +92,7 @@ def slide(curve: EvenCurve, places: np.ndarray, reference: np.ndarray, energy: n
     """(n,) places, moved along the curve until the map of the reference (n, 2) to them costs least; their order is kept.
 
     energy: (n, n), the reference's `bending_energy`. A similarity of the reference counts a little besides, by `RIGIDITY`.
-    Each step goes to where the cost is least on the tangents (Gunz et al. 2005), but by less than half of the way to the next point.
+    Each step goes to where the cost is least on the tangents (Gunz et al. 2005), but by less than half the way to the next point.
     """
     for _ in range(STEPS):
         points, tangents = curve.at(places), curve.tangents(places)
