@@ -1,4 +1,4 @@
-"""How far correspondence is from the truth, at the pixels of a uv map and from case to case of landmarks. Only phantoms can tell."""
+"""How far correspondence is from the truth: at the pixels of a uv map, and of landmarks across cases. Only phantoms can tell."""
 
 from __future__ import annotations
 

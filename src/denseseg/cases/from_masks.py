@@ -47,7 +47,7 @@ def mask_outline(case: Case, structure: str) -> np.ndarray | None:
     """
     if case.masks is None:
         raise DataError(f"case {case.id}: has no masks to make landmarks from; add its file to the folder masks/")
-    first, *others = mask_contours(case.masks[case.anatomy.index(structure)]) or [None]
-    if first is not None and any(perimeter(other) > SPECK * perimeter(first) for other in others):
+    curves = mask_contours(case.masks[case.anatomy.index(structure)])
+    if any(perimeter(other) > SPECK * perimeter(curves[0]) for other in curves[1:]):
         raise DataError(f"case {case.id}: the mask of the {structure} has several parts, or a hole; leave one part and fill it")
-    return first
+    return curves[0] if curves else None

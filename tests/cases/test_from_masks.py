@@ -11,7 +11,7 @@ from denseseg.anatomy import Anatomy, Kind, Structure
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
 from denseseg.cases.folder import read_cases, write_cases
-from denseseg.cases.landmarks_from_masks import landmarks_from_masks, mask_outline
+from denseseg.cases.from_masks import landmarks_from_masks, mask_outline
 from denseseg.cases.masks import true_masks
 from denseseg.errors import DataError
 from denseseg.evaluation.correspondence import consistent_places
