@@ -47,7 +47,7 @@ TEXT = ("case", "structure", "split", "stratum", "patient", "spacing")
 def read_cases(folder: str | Path) -> CaseSet:
     """Read a data-set folder. Raises DataError that names the file, the case and how to fix it."""
     folder = Path(folder)
-    name, anatomy, info = _read_description(folder / "dataset.toml")
+    name, anatomy, info = read_description(folder)
     table = _read_table(folder / "cases.csv", ["case"])
     if table["case"].isna().any():
         raise DataError(f"{folder / 'cases.csv'}: line {table['case'].isna().argmax() + 2} names no case; fill it in or remove it")
@@ -120,8 +120,9 @@ class _Description(BaseModel):
     structures: tuple[Structure, ...] | None = None
 
 
-def _read_description(path: Path) -> tuple[str, Anatomy, dict[str, str]]:
-    """Name, anatomy and further information of dataset.toml."""
+def read_description(folder: Path) -> tuple[str, Anatomy, dict[str, str]]:
+    """Name, anatomy and further information of a folder's dataset.toml. Raises DataError."""
+    path = folder / "dataset.toml"
     if not path.exists():
         raise DataError(f"{path} is missing: not a finished data-set folder; run the script that prepares it (again)")
     with explained(f"{path} is not valid TOML", "correct that line", (tomllib.TOMLDecodeError, UnicodeDecodeError)):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from denseseg.cases.case_set import CaseSet
-from denseseg.cases.folder import read_cases
+from denseseg.cases.folder import read_cases, read_description
 from denseseg.errors import DataError
 from denseseg.geometry.frame import Size
 from denseseg.phantom import FULL_SIZES, PHANTOMS
@@ -62,6 +62,13 @@ def get_profile(name: str) -> Profile:
     if name not in PROFILES:
         raise DataError(f"unknown profile {name!r}; known: {', '.join(PROFILES)}")
     return PROFILES[name]
+
+
+def dataset_name(data: str) -> str:
+    """The name of what `load_cases` loads, without loading it."""
+    if not data.endswith("phantom"):
+        return read_description(Path(data))[0]
+    return "chest phantom" if data == "phantom" else data
 
 
 def load_cases(profile: Profile, data: str = "phantom", seed: int = 0, size: Size | None = None) -> CaseSet:

@@ -8,7 +8,7 @@ from typing import Any
 
 from denseseg.errors import DataError, validated
 from denseseg.experiments.profiles import PROFILES
-from denseseg.experiments.record import Record, StudyRecord
+from denseseg.experiments.record import Record, Spec, StudyRecord
 from denseseg.files import read_json, write_json
 
 Content = dict[str, Any]
@@ -32,6 +32,12 @@ def read_records(folder: str | Path = "results") -> list[Record]:
     """All records of runs below `folder`, checked, in order of their paths. Raises DataError that names file and field."""
     paths = sorted(p for p in Path(folder).rglob("*.json") if p.parent.name not in ("benchmarks", "studies"))
     return [_read(path, Record) for path in paths]
+
+
+def find_record(spec: Spec, folder: str | Path = "results") -> Record | None:
+    """The record of this run, where there is one."""
+    path = spec.path(folder)
+    return _read(path, Record) if path.exists() else None
 
 
 def read_studies(folder: str | Path = "results") -> list[StudyRecord]:
