@@ -14,6 +14,7 @@ import argparse
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from statistics import median
@@ -34,6 +35,7 @@ from denseseg.training.loop import _Loop
 from denseseg.training.settings import Run, Steps
 
 WARM_UP = 2  # rounds that do not count
+CASES = 24  # to draw batches from
 
 
 class Contender:
@@ -103,8 +105,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     device = Run().resolved_device
-    whole = load_cases(get_profile(options.profile), options.data)
-    cases = whole[: min(len(whole), 32)]
+    cases = load_cases(replace(get_profile(options.profile), n_cases=CASES), options.data)[:CASES]
     contenders = {}
     for word in options.methods or trained(cases):
         method, _, recipe = word.partition(":")

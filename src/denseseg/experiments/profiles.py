@@ -51,7 +51,7 @@ PROFILES = {
         Profile("smoke", (64, 64), (96, 56), 12, 0.02, 1 / 8, 4, "proves that everything runs; its numbers mean nothing"),
         Profile("course", (96, 96), (136, 80), 160, 0.25, 1 / 4, 4, "results that teach, on a laptop, in minutes"),
         Profile("compact", (128, 128), (192, 112), 246, 0.6, 1 / 2, 4, "real data without a GPU, in about an hour"),
-        Profile("large", (224, 224), (288, 168), 246, 0.6, 1 / 2, 4, "real data without a GPU, in about half a day"),
+        Profile("large", (224, 224), (288, 168), 246, 0.6, 1 / 2, 4, "real data without a GPU, three times as long as compact"),
         Profile("full", (256, 256), (384, 224), 246, 1.0, 1.0, 8, "the paper's sizes; meant for a GPU"),
     )
 }
