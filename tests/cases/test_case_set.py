@@ -274,7 +274,17 @@ def test_a_draw_decides_which_and_the_seed_does_not():
 
 def test_a_published_choice_is_taken_for_its_fold_and_draw():
     cases = with_column(make_set(12), "fold", [i % 3 for i in range(12)])
-    with_column(cases, "subset_4_1", ["1", "0 2", 0.0, None, None, "0", "0 1", "2", 1.0, "1", "2", None])
+    marks = {
+        0: "fold 1",
+        1: "fold 0, fold 2",
+        2: "fold 0",
+        5: "fold 0",
+        6: "fold 0, fold 1",
+        8: "fold 1",
+        9: "fold 1",
+        11: "fold 11",
+    }
+    with_column(cases, "subset_4_1", [marks.get(i) for i in range(12)])
     assert learned(cases, 4, 1, scheme="folds", fold=1, validation=0.25) == {"case000", "case006", "case008", "case009"}
     with pytest.raises(DataError, match=r"subset_4_1 of cases\.csv names 3 of the cases to learn from in fold 0"):
         learned(cases, 4, 1, scheme="folds", fold=0)

@@ -184,13 +184,13 @@ class CaseSet(Sequence[Case]):
     def _few(self, learning: list[int], size: int, draw: int, fold: int) -> list[int]:
         """`size` of the cases to learn from, as published or else drawn.
 
-        The column `subset_<size>_<draw>` of cases.csv holds a published choice: each case has the numbers of the folds, separated
-        by spaces, in which it is one of the few to learn from. Splits without folds take those of fold 0.
+        The column `subset_<size>_<draw>` of cases.csv holds a published choice: for each case the folds in which it is one of the
+        few to learn from, as in "fold 0, fold 2". Splits without folds take those of fold 0.
         """
         column = f"subset_{size}_{draw}"
         cells = [case.metadata.get(column) for case in self.cases]
         if not all(map(_empty, cells)):
-            chosen = [i for i in learning if not _empty(cells[i]) and fold in map(_whole, str(cells[i]).split())]
+            chosen = [i for i in learning if f"fold {fold}" in str(cells[i]).split(", ")]
             if len(chosen) != size:
                 fault = f"the column {column} of cases.csv names {len(chosen)} of the cases to learn from in fold {fold}"
                 raise DataError(f"{self.name}: {fault}; correct it, or take another draw")
