@@ -102,6 +102,11 @@ def snakemake(folder, *more: str) -> list[str]:
     return [sys.executable, "-m", "snakemake", "-s", str(SNAKEFILE), "--cores", "1", *more, "--config", *config]
 
 
+def finished(folder, *more: str) -> None:
+    done = subprocess.run(snakemake(folder, *more), cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def times(folder) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in (folder / "results").rglob("*.json")}
 
@@ -117,13 +122,13 @@ def test_a_grid_that_was_killed_goes_on_and_a_record_that_was_removed_is_made_ag
         first.wait()
     early = times(tmp_path)
     assert 1 <= len(early) < 4, (tmp_path / "log").read_text()
-    subprocess.run(snakemake(tmp_path, "--unlock"), cwd=tmp_path, check=True, capture_output=True)
-    subprocess.run(snakemake(tmp_path, "--rerun-incomplete"), cwd=tmp_path, check=True, capture_output=True)
+    finished(tmp_path, "--unlock")
+    finished(tmp_path, "--rerun-incomplete")
     whole = times(tmp_path)
     assert len(whole) == 4  # three folds, and all of them pooled
     fold = next(path for path in (tmp_path / "results").rglob("*.json") if json.loads(path.read_text())["spec"]["fold"] == 1)
     fold.unlink()
-    subprocess.run(snakemake(tmp_path), cwd=tmp_path, check=True, capture_output=True)
+    finished(tmp_path)
     changed = {name for name, when in times(tmp_path).items() if whole[name] != when}
     (pool,) = pools(grid_specs("folds", "toy boxes", "smoke", only=["mean_shape"]))
     assert changed == {fold.name, f"{pool}.json"}
