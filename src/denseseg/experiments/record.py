@@ -27,7 +27,7 @@ from denseseg.cases.case_set import CaseSet, Split
 from denseseg.errors import STRICT, validated
 from denseseg.evaluation.summary import summarise
 from denseseg.experiments.provenance import current_commit, describe_device, installed_versions
-from denseseg.experiments.values import Values
+from denseseg.experiments.values import Values, rounded
 from denseseg.files import plain
 from denseseg.training.settings import Epochs, Seconds, Steps
 
@@ -134,10 +134,10 @@ class Record(Origin):
     """The result of one run.
 
     size: (H, W) of the images; precision: of the training; failures: structures of test cases with any failed prediction.
-    recipe_settings: every option of the method and its training. history: one row per epoch.
+    recipe_settings: every option of the method and its training. history: one row per epoch, to five digits.
     n_cases: of the whole data set. steps: of the optimiser, processor_seconds: that they took, in all threads, validation apart;
     seconds_per_step: their ratio, or what a budget of seconds was converted with. peak_memory_mib: see `provenance.peak_memory`.
-    values: image by image. All of these are None in older records, and where a method does not tell them.
+    values: image by image. The last six are None in older records, and where a method does not tell them.
     """
 
     spec: Spec
@@ -214,6 +214,7 @@ def make_record(
     more |= {"n_train": len(split.train), "n_validation": len(split.validation), "n_test": len(split.test), "failures": failures}
     more |= {"spec": spec.model_dump(mode="json"), "size": data[0].size, "recipe_settings": recipe, "metrics": metrics_of(table)}
     more |= {"n_cases": len(data), "values": Values.of(table).model_dump(mode="json")}
+    history = history.map(lambda value: rounded(value) if isinstance(value, float) else value)
     return _made(Record, data, history=history.to_dict("records"), **more)
 
 

@@ -15,6 +15,11 @@ from denseseg.evaluation.scores import COLUMNS
 DIGITS = 5  # significant ones that are kept
 
 
+def rounded(value: float) -> float:
+    """The number with as many significant digits as a record keeps of an image or an epoch."""
+    return float(f"{value:.{DIGITS}g}")
+
+
 class Column(BaseModel):
     """One metric of one structure.
 
@@ -37,7 +42,7 @@ class Column(BaseModel):
     @classmethod
     def of(cls, rows: pd.DataFrame) -> Column:
         known = rows["value"].notna()
-        values = [float(f"{value:.{DIGITS}g}") if is_known else None for value, is_known in zip(rows["value"], known, strict=True)]
+        values = [rounded(value) if is_known else None for value, is_known in zip(rows["value"], known, strict=True)]
         counts = rows["n"].where(known, 0).astype(int)
         n = int(counts.max()) if (counts[known] == counts.max()).all() else counts.tolist()
         return cls(values=values, n=n, failed=np.flatnonzero(rows["failed"].eq(True)).tolist())
