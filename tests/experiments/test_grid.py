@@ -53,7 +53,7 @@ def test_a_grid_can_be_narrowed_to_methods_and_recipes():
     }
     with pytest.raises(DataError, match="the grid 'table' has no method 'denseg'; it has: denseseg:paper, "):
         grid_specs("table", "toy", "full", only=["denseg"])
-    with pytest.raises(DataError, match="unknown grid 'tabel'; known: table, folds, few"):
+    with pytest.raises(DataError, match="unknown grid 'tabel'; known: table, folds, few, draws"):
         grid_specs("tabel", "toy", "full")
     with pytest.raises(DataError, match="unknown profile 'ful'"):
         grid_specs("table", "toy", "ful")

@@ -43,6 +43,8 @@ HAND = (
     ("spatial_configuration_loss", "default"), ("heatmap_regression", "default"), ("denseseg", "default"),
     ("mean_shape", "default"),
 )  # fmt: skip
+# the SCN paper compares the first two where there are few images
+FEW = (*HAND[:2], ("heatmap_regression", "default"), ("denseseg", "default"))
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,9 @@ GRIDS = {
     "table": Grid("all methods on the published split (DenseSeg paper, Table 1)", TABLE),
     "folds": Grid("three-fold cross-validation of single landmarks (SCN paper, Table 1; Ham & Oh, Table 2)", HAND, folds=3),
     "few": Grid(
-        "few training images, three draws (SCN paper, Table 2 and Fig. 8)", HAND[:2], folds=3, sizes=(10, 50, 100), draws=3
+        "few training images, three draws (SCN paper, Table 2 and Fig. 8), and dense maps beside", FEW, 3, (10, 50, 100), 3
     ),
+    "draws": Grid("the same on the published split, for sets of some hundred images", FEW, sizes=(10, 30, 50, 100, None), draws=3),
 }
 
 
