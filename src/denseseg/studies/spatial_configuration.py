@@ -160,10 +160,10 @@ def read_outs(method: SpatialConfiguration, cases: CaseSet) -> dict[str, np.ndar
 
 
 def near(heatmaps: Tensor, landmarks: Tensor, radius: Tensor) -> Tensor:
-    """(B, N, H, W) heatmaps, 0 farther from their landmark (B, N, 2) than the radius (B, 1) in pixels."""
+    """(B, N, H, W) heatmaps, as dark as can be farther from their landmark (B, N, 2) than a radius (B, 1) in pixels."""
     y, x = (torch.arange(n, dtype=landmarks.dtype) for n in heatmaps.shape[-2:])
     squared = (x - landmarks[..., 0, None])[..., None, :] ** 2 + (y - landmarks[..., 1, None])[..., None] ** 2
-    return torch.where(squared <= radius[..., None, None] ** 2, heatmaps, 0.0)
+    return torch.where(squared <= radius[..., None, None] ** 2, heatmaps, heatmaps.amin((2, 3), keepdim=True))
 
 
 def measured(method: LocalizationMethod, cases: CaseSet) -> dict[str, Any]:
