@@ -121,3 +121,11 @@ def test_dice_of_two_halves_on_two_ranks_is_that_of_the_whole(tmp_path: Path):
     torch.testing.assert_close(torch.cat([gradient for _, gradient in halves]) / 2, logits.grad)
     alone = [losses.dice(logits[i : i + 2], masks[i : i + 2]) for i in (0, 2)]
     assert abs((sum(alone) / 2 - whole).item()) > 1e-3  # without the other half's statistics it is another
+
+
+def test_the_sum_of_squares_is_that_of_the_known_landmarks_of_an_image():
+    heatmaps = torch.zeros(2, 3, 4, 5)
+    off, known = heatmaps + torch.tensor([1.0, 2.0, 3.0])[:, None, None], torch.tensor([[True, True, False], [True, False, False]])
+    assert float(losses.heatmap_sse(off, heatmaps, known)) == 20 * (1 + 4 + 1) / 2
+    volumes = torch.zeros(1, 1, 2, 3, 4)
+    assert float(losses.heatmap_sse(volumes + 1, volumes, torch.ones(1, 1, dtype=torch.bool))) == 24

@@ -105,3 +105,9 @@ def heatmap_mse(predicted: Tensor, heatmaps: Tensor, known: Tensor) -> Tensor:
     """L_H: mean squared difference of (B, N, H, W) heatmaps over those that are `known`, (B, N) bool."""
     error = F.mse_loss(predicted, heatmaps, reduction="none").mean((2, 3))
     return (error * known).sum() / known.sum().clamp_min(1)
+
+
+def heatmap_sse(predicted: Tensor, heatmaps: Tensor, known: Tensor) -> Tensor:
+    """Squared differences of (B, N, *size) heatmaps, summed over pixels and `known` (B, N) landmarks (Payer et al., Eq. 2)."""
+    squares = F.mse_loss(predicted, heatmaps, reduction="none").flatten(2).sum(-1)
+    return (squares * known).sum(1).mean()

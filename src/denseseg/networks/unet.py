@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from monai.networks.blocks import ResidualUnit
 from monai.networks.nets import UNet
@@ -42,9 +43,8 @@ class TwoHeadUNet(nn.Module):
         self.uv_head = residual_head(channels[0], 2 * structures)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        height, width = images.shape[-2:]
         features = self.unet(padded(images, self.multiple))
-        logits, uv = (head(features)[..., :height, :width] for head in (self.mask_head, self.uv_head))
+        logits, uv = (cropped(head(features), images.shape[2:]) for head in (self.mask_head, self.uv_head))
         return logits, uv.unflatten(1, (-1, 2))
 
 
@@ -57,16 +57,21 @@ class HeatmapUNet(nn.Module):
         self.head = nn.Conv2d(channels[0], landmarks, kernel_size=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        height, width = images.shape[-2:]
-        return self.head(self.unet(padded(images, self.multiple)))[..., :height, :width]
+        return cropped(self.head(self.unet(padded(images, self.multiple))), images.shape[2:])
 
 
 def padded(images: Tensor, multiple: int) -> Tensor:
-    """(B, K, H, W) images, grown to the right and downwards so that both sides are multiples, two of them at least."""
-    right, down = (max(2 * multiple, -(-side // multiple) * multiple) - side for side in (images.shape[-1], images.shape[-2]))
-    if not right and not down:
+    """(B, K, *size) images or volumes, grown at the end of each axis so that all sides are multiples, two of them at least."""
+    missing = [max(2 * multiple, -(-side // multiple) * multiple) - side for side in images.shape[2:]]
+    if not any(missing):
         return images
-    return F.pad(images, (0, right, 0, down), mode="replicate")
+    return F.pad(images, [end for side in reversed(missing) for end in (0, side)], mode="replicate")
+
+
+def cropped(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """(B, K, *grown) maps of a padded image, reduced to the image's own `size`: the inverse of `padded`."""
+    inside: Any = (..., *map(slice, size))
+    return maps[inside]
 
 
 def parameter_count(network: nn.Module) -> int:
