@@ -9,6 +9,7 @@ from denseseg.methods.method import Method, Recipe
 from denseseg.methods.network_method import NetworkMethod, NetworkRecipe
 from denseseg.methods.registry import METHODS, create, get_method, get_recipe, load_method, register, save_method
 from denseseg.methods.spatial_configuration import SpatialConfiguration
+from denseseg.methods.spatial_configuration_loss import SpatialConfigurationLoss
 
 register(MeanShape)
 register(DenseSeg)
@@ -16,9 +17,8 @@ register(HeatmapRegression)
 register(SpatialConfiguration)
 register(LocalizationUNet)
 register(LocalAppearanceNet)
+register(SpatialConfigurationLoss)
 
 __all__ = [
-    "METHODS", "DenseSeg", "HeatmapRegression", "LocalAppearanceNet", "LocalizationUNet", "MeanShape", "Method", "NetworkMethod",
-    "NetworkRecipe", "Recipe", "SpatialConfiguration", "create", "get_method", "get_recipe", "load_method", "register",
-    "save_method",
+    "DenseSeg", "HeatmapRegression", "LocalAppearanceNet", "LocalizationUNet", "METHODS", "MeanShape", "Method", "NetworkMethod", "NetworkRecipe", "Recipe", "SpatialConfiguration", "SpatialConfigurationLoss", "create", "get_method", "get_recipe", "load_method", "register", "save_method",
 ]  # fmt: skip
