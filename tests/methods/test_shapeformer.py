@@ -37,8 +37,12 @@ def tiny(cases: CaseSet, **changes):
 
 
 def test_at_full_size_it_has_so_many_weights():
-    """The backbone's 787,648 and the transformer's for 166 landmarks; neither depends on the size of the image."""
-    assert create("shapeformer", CHEST, SIZE).parameters == 787_648 + 71_986
+    """The backbone's 787,648 and the transformer's; neither depends on the size of the image."""
+    linear, norm = 64 * 64 + 64, 2 * 64
+    attention = 3 * linear + (2 * 64 + 64) + linear + (64 * 8 + 8) + (8 * 8 + 8)  # eight features share a weight
+    blocks = 3 * (attention + 2 * (linear + norm))
+    transformer = (66 * 64 + 64) + 166 * 64 + blocks + (64 * 2 + 2)
+    assert create("shapeformer", CHEST, SIZE).parameters == 787_648 + transformer == 880_690
 
 
 def test_start_shapes_are_training_shapes_drawn_with_the_seed(cases):
@@ -65,7 +69,7 @@ def test_features_are_read_where_the_start_shape_lies(cases):
     torch.manual_seed(0)
     size = (256, 256)
     method = tiny(cases.resized(size))
-    for parameter in method.network.transformer.last[-1].parameters():
+    for parameter in method.network.transformer.last.parameters():
         torch.nn.init.normal_(parameter)
     image = torch.rand(1, 1, *size)
     changed = image.clone()

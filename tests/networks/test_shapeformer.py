@@ -77,7 +77,7 @@ def test_the_transformer_begins_with_no_displacement_and_takes_few_points_too(po
     transformer = PointTransformer(points, 6, 12, blocks=2)  # twelve features: only four of them share a weight
     places = torch.rand(3, points, 2)
     assert not transformer(torch.randn(3, points, 6), places).any()
-    torch.nn.init.ones_(transformer.last[-1].weight)
+    torch.nn.init.ones_(transformer.last.weight)
     moved = transformer(torch.randn(3, points, 6), places)
     assert moved.shape == (3, points, 2)
     assert moved.any()

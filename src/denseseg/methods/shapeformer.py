@@ -42,7 +42,7 @@ class ShapeFormerRecipe(NetworkRecipe):
     backbone: str | None = None
 
 
-UNIT = 0.1  # image heights: the PointTransformer's unit of length, near that of the distances it has to do with
+UNIT = 0.1  # image heights: the PointTransformer's unit of length, about that of displacements and of distances of neighbours
 
 DEFAULT = ShapeFormerRecipe(training=OURS, loss_weights={"distance": 1.0})
 
@@ -54,14 +54,14 @@ class ShapeRegressor(nn.Module):
         super().__init__()
         self.backbone = DilatedResNet(recipe.channels)
         features = recipe.channels[0]
-        self.transformer = PointTransformer(landmarks, features, features, recipe.blocks, recipe.neighbours)
+        self.transformer = PointTransformer(landmarks, features + 2, features, recipe.blocks, recipe.neighbours)
 
     def forward(self, images: Tensor, starts: Tensor) -> Tensor:
         height, width = images.shape[-2:]
-        unit, centre = UNIT * height, starts.new_tensor([width - 1, height - 1]) / 2
-        seen = sample(self.backbone(images).float(), starts / STRIDE, padding="border")  # (B, F, S, N)
-        displacement = self.transformer(seen.permute(0, 2, 3, 1).flatten(0, 1), ((starts - centre) / unit).flatten(0, 1))
-        return starts + unit * displacement.view_as(starts).float()
+        seen = sample(self.backbone(images).float(), starts / STRIDE, padding="border").permute(0, 2, 3, 1)  # (B, S, N, F)
+        places = (starts - starts.new_tensor([width - 1, height - 1]) / 2) / height
+        displacement = self.transformer(torch.cat([seen, 2 * places], -1).flatten(0, 1), (places / UNIT).flatten(0, 1))
+        return starts + UNIT * height * displacement.view_as(starts).float()
 
 
 class ShapeFormer(NetworkMethod):
@@ -129,7 +129,10 @@ class ShapeFormer(NetworkMethod):
         return self.starts[order[: self.recipe.start_shapes]]
 
     def predict(self, images: Tensor) -> list[Prediction]:
-        points = self.moved(images, self.start_shapes).double().mean(1).cpu().numpy()
+        def mean_shapes(view: Tensor) -> Tensor:
+            return self.moved(view, self.start_shapes).double().mean(1)
+
+        points = inference.average_points_over_views(mean_shapes, images.to(self.device), self.recipe.test_time_views).cpu().numpy()
         nobody, noise = np.zeros(self.anatomy.n_landmarks, bool), self.recipe.shape_prior * self.size[0]
         return [
             inference.apply_shape_prior(Prediction(self.anatomy, one), self.fitted_shape_model, noise, nobody) for one in points

@@ -89,7 +89,7 @@ class PointTransformer(nn.Module):
     def __init__(self, points: int, inputs: int, features: int, blocks: int, neighbours: int = 16):
         super().__init__()
         self.neighbours = min(neighbours, points)
-        self.first = nn.Linear(inputs + 2, features)
+        self.first = nn.Linear(inputs, features)
         self.identity = nn.Parameter(torch.randn(points, features))
         self.blocks = nn.ModuleList(PointTransformerBlock(features) for _ in range(blocks))
         self.last = nn.Linear(features, 2)
@@ -98,7 +98,7 @@ class PointTransformer(nn.Module):
 
     def forward(self, features: Tensor, points: Tensor) -> Tensor:
         nearest = torch.cdist(points, points).topk(self.neighbours, largest=False).indices
-        x = self.first(torch.cat([features, points], -1)) + self.identity
+        x = self.first(features) + self.identity
         for block in self.blocks:
             x = block(x, points, nearest)
         return self.last(x)
