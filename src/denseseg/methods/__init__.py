@@ -7,9 +7,11 @@ from denseseg.methods.localization_unet import LocalizationUNet
 from denseseg.methods.mean_shape import MeanShape
 from denseseg.methods.method import Method, Recipe
 from denseseg.methods.network_method import NetworkMethod, NetworkRecipe
+from denseseg.methods.nnunet import NNUNet
 from denseseg.methods.registry import METHODS, create, get_method, get_recipe, load_method, register, save_method
 from denseseg.methods.spatial_configuration import SpatialConfiguration
 from denseseg.methods.spatial_configuration_loss import SpatialConfigurationLoss
+from denseseg.methods.shapeformer import ShapeFormer
 
 register(MeanShape)
 register(DenseSeg)
@@ -18,7 +20,9 @@ register(SpatialConfiguration)
 register(LocalizationUNet)
 register(LocalAppearanceNet)
 register(SpatialConfigurationLoss)
+register(ShapeFormer)
+register(NNUNet)
 
 __all__ = [
-    "DenseSeg", "HeatmapRegression", "LocalAppearanceNet", "LocalizationUNet", "METHODS", "MeanShape", "Method", "NetworkMethod", "NetworkRecipe", "Recipe", "SpatialConfiguration", "SpatialConfigurationLoss", "create", "get_method", "get_recipe", "load_method", "register", "save_method",
+    "DenseSeg", "HeatmapRegression", "LocalAppearanceNet", "LocalizationUNet", "METHODS", "MeanShape", "Method", "NNUNet", "NetworkMethod", "NetworkRecipe", "Recipe", "ShapeFormer", "SpatialConfiguration", "SpatialConfigurationLoss", "create", "get_method", "get_recipe", "load_method", "register", "save_method",
 ]  # fmt: skip
