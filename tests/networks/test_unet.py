@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from denseseg.anatomy import CHEST
-from denseseg.networks.unet import HeatmapUNet, TwoHeadUNet, parameter_count
+from denseseg.networks.unet import OneHeadUNet, TwoHeadUNet, parameter_count
 
 
 def test_the_network_has_the_papers_size_and_the_stated_shapes():
@@ -18,7 +18,7 @@ def test_the_network_has_the_papers_size_and_the_stated_shapes():
     logits, uv = TwoHeadUNet(5, (8, 16, 32))(torch.zeros(2, 1, 32, 48))
     assert logits.shape == (2, 5, 32, 48)
     assert uv.shape == (2, 5, 2, 32, 48)
-    assert HeatmapUNet(166, (8, 16, 32))(torch.zeros(2, 1, 32, 48)).shape == (2, 166, 32, 48)
+    assert OneHeadUNet(166, (8, 16, 32))(torch.zeros(2, 1, 32, 48)).shape == (2, 166, 32, 48)
 
 
 def test_network_outputs_are_unbounded():

@@ -27,7 +27,7 @@ from denseseg.experiments.published import published
 from denseseg.experiments.record import Numbers, Record, StudyRecord
 from denseseg.experiments.store import read_records, read_studies
 from denseseg.experiments.tables import method_title
-from denseseg.studies import bone_age, lung_points, search
+from denseseg.studies import bone_age, lung_points, mask_and_map, search
 from denseseg.viewing import plots
 
 COMPARED = ("tre", "asd_one_way_published", "dsc")
@@ -36,6 +36,7 @@ STUDIES = {
     "new landmarks": lung_points.table,
     "bone age": bone_age.table,
     "hyper-parameter search": search.table,
+    "mask and map": mask_and_map.table,
 }  # name in the record -> its results as markdown
 TOY = "TOY"
 TOY_WARNING = """```{warning}
