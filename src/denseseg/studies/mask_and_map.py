@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from denseseg.cases.masks import true_masks
 from denseseg.errors import exit_status
 from denseseg.evaluation.tables import pipe_table
 from denseseg.experiments.profiles import get_profile, load_cases
-from denseseg.experiments.record import StudyRecord, study_record
+from denseseg.experiments.record import StudyRecord, file_name, study_record
 from denseseg.experiments.store import write_study
 from denseseg.geometry.contour import dilate, perimeter, signed_distance
 from denseseg.geometry.decode import decode_affine
@@ -61,12 +62,16 @@ def enlarged(cases: CaseSet, pixels: int) -> CaseSet:
     return CaseSet(cases.name, cases.anatomy, grown, cases.info)
 
 
-def train(cases: CaseSet, condition: str, recipe: DenseSegRecipe, run: Run = Run()) -> Method:
-    """DenseSeg under one of the `CONDITIONS`; it predicts what its maps say, without views and shape prior."""
+def train(cases: CaseSet, condition: str, recipe: DenseSegRecipe, seed: int, folder: Path | None = None) -> Method:
+    """DenseSeg under one of the `CONDITIONS`; it predicts what its maps say, without views and shape prior.
+
+    folder: where runs are kept, so that a study that was stopped goes on where it was.
+    """
     pixels, changes = CONDITIONS[condition]
     plain = recipe.changed(test_time_views=1, shape_prior=0.0, project_onto_outline=False, **changes)
     method = create("denseseg", cases.anatomy, cases[0].size, plain)
-    method.fit(enlarged(cases, pixels), None, run)
+    own = None if folder is None else folder / file_name(f"mask_and_map_{condition}_{seed}")
+    method.fit(enlarged(cases, pixels), None, Run(seed=seed, folder=own, progress=False))
     return method
 
 
@@ -94,14 +99,14 @@ def measure(method: Method, cases: CaseSet) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def mask_and_map_study(split: Split, recipe: DenseSegRecipe, seeds: int = 3, progress: bool = False) -> dict[str, Any]:
+def mask_and_map_study(split: Split, recipe: DenseSegRecipe, seeds: int = 3, folder: Path | None = None) -> dict[str, Any]:
     """For each condition the means of `measure` over cases, structures and seeds, and the lowest and highest seed's.
 
     correlation: Spearman's, over cases and structures of a network, of the rim and the shift of the map alone.
     """
     results: dict[str, Any] = {}
     for condition in CONDITIONS:
-        tables = [measure(train(split.train, condition, recipe, Run(seed=s, progress=progress)), split.test) for s in range(seeds)]
+        tables = [measure(train(split.train, condition, recipe, seed, folder), split.test) for seed in range(seeds)]
         means = pd.DataFrame([table.mean(numeric_only=True) for table in tables])
         means["correlation"] = [spearmanr(table["rim"], table[f"{READINGS[0]} shift"]).statistic for table in tables]
         numbers = {"mean": means.mean(), "low": means.min(), "high": means.max()}
@@ -109,12 +114,12 @@ def mask_and_map_study(split: Split, recipe: DenseSegRecipe, seeds: int = 3, pro
     return results
 
 
-def record(seeds: int, notes: str = "") -> StudyRecord:
+def record(seeds: int, runs: str, notes: str = "") -> StudyRecord:
     """The record of the study on the chest phantoms of the course profile, at `SIZE`."""
     cases = load_cases(get_profile("course")).fitted(SIZE)
     split = cases.split(seed=0)
     return study_record(
-        "mask and map", cases, mask_and_map_study(split, RECIPE, seeds, progress=True), profile="course", seed=0, notes=notes,
+        "mask and map", cases, mask_and_map_study(split, RECIPE, seeds, Path(runs)), profile="course", seed=0, notes=notes,
         n={"train": len(split.train), "test": len(split.test)}, settings={"size": SIZE, "seeds": seeds, "recipe": asdict(RECIPE)},
     )  # fmt: skip
 
@@ -135,7 +140,7 @@ def table(results: Mapping[str, Any]) -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for option, default in {"seeds": 3, "notes": "", "results": "results"}.items():
+    for option, default in {"seeds": 3, "runs": "runs", "notes": "", "results": "results"}.items():
         parser.add_argument(f"--{option}", type=type(default), default=default)
     options = vars(parser.parse_args())
     results = options.pop("results")
