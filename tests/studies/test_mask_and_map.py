@@ -17,7 +17,7 @@ from denseseg.studies.mask_and_map import CONDITIONS, READINGS, RECIPE, enlarged
 from denseseg.training.settings import Steps
 
 SIZE = (64, 64)
-QUICK = RECIPE.changed(channels=(4, 8), training=RECIPE.training.changed(length=Steps(1)))
+QUICK = RECIPE.changed(channels=(4, 8), training=RECIPE.training.changed(length=Steps(2)))
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,7 @@ def test_masks_are_enlarged_and_landmarks_stay(cases):
 def test_a_true_map_under_an_enlarged_mask(cases, pixels):
     """The map and its landmarks stay where they are; the projection alone drags them out, by about the width of the rim."""
     method = create("denseseg", cases.anatomy, SIZE, RECIPE, test_time_views=1, band=6)
+    cases = cases[:8]  # one batch
     method.prepare(cases)
     targets = method.targets(Batch.of(cases))
     masks = torch.stack([dilate(case > 0.5, pixels) for case in targets["masks"]])
@@ -53,11 +54,11 @@ def test_a_true_map_under_an_enlarged_mask(cases, pixels):
 
 
 def test_each_condition_trains_on_what_it_says(cases):
-    """The same seed gives the same network, so that only masks and their loss make a difference."""
+    """From the same first weights, different masks and losses lead to different networks."""
     networks = {name: train(cases, name, QUICK, seed=0) for name in ("true masks", "4 px larger", "class weights")}
     assert networks["class weights"].recipe.segmentation == "weighted_bce"
     assert all(method.recipe.shape_prior == 0 and not method.recipe.project_onto_outline for method in networks.values())
-    first, *others = (method.network.mask_head[-1].bias for method in networks.values())
+    first, *others = (method.network.mask_head[-1].weight for method in networks.values())
     assert all(not torch.equal(first, other) for other in others)
 
 
@@ -68,5 +69,4 @@ def test_the_study_has_its_table_and_keeps_its_runs(cases, tmp_path):
     for numbers in results.values():
         assert numbers["rim"]["low"] <= numbers["rim"]["mean"] <= numbers["rim"]["high"]
     page = table(results)
-    assert page.count("\n| ") >= len(CONDITIONS)
-    assert all(f"| {condition} |" in page for condition in CONDITIONS)
+    assert [line.split("|")[1].strip() for line in page.splitlines()[-len(CONDITIONS) :]] == list(CONDITIONS)
