@@ -82,18 +82,20 @@ def best_of_rank(heatmaps: torch.Tensor, rank: int) -> torch.Tensor:
     return ((left[:, :rank] * values[:rank]) @ right[:rank]).view_as(heatmaps)
 
 
-def test_four_phantoms_are_learned_by_heart(cases):
+def test_four_phantoms_are_learned_by_heart():
+    size = (48, 48)
+    cases = chest_phantom(4, size, seed=1)
     few = reduce_landmarks(cases, 25, cases.landmarks.mean(0))
-    training = TrainingSettings(length=Steps(150), batch_size=4, optimiser=Adam(3e-3), augmentation=NO_AUGMENTATION)
-    method = create("heatmap_segmentation", few.anatomy, SIZE, channels=(32, 32, 64), training=training, **PLAIN)
+    training = TrainingSettings(length=Steps(120), batch_size=4, optimiser=Adam(5e-3), augmentation=NO_AUGMENTATION)
+    method = create("heatmap_segmentation", few.anatomy, size, channels=(32, 32, 64), training=training, **PLAIN)
     history = method.fit(few, None, Run(progress=False))
     true = torch.as_tensor(few.landmarks)
-    goal = gaussian_heatmaps(true, SIZE, method.recipe.sigma * SIZE[0])
-    floor = [best_of_rank(heatmaps, 33) for heatmaps in goal]  # 32 features and a constant make no more
-    assert (subpixel_landmarks(torch.stack(floor)) - true).norm(dim=-1).mean() < 0.3
+    goal = gaussian_heatmaps(true, size, method.recipe.sigma * size[0])
+    floor = torch.stack([best_of_rank(heatmaps, 33) for heatmaps in goal])  # 32 features and a constant make no more
+    assert (subpixel_landmarks(floor) - true).norm(dim=-1).mean() < 0.5
     predictions = method.predict_cases(few)
     assert np.linalg.norm(stacked_landmarks(predictions) - few.landmarks, axis=-1).mean() < 1.0
     pairs = [(a, b) for p, case in zip(predictions, few, strict=True) for a, b in zip(p.masks, case.masks, strict=True)]
     assert np.mean([dice(a, b) for a, b in pairs]) > 0.95
-    assert history["segmentation"].iloc[-1] < 0.3 * history["segmentation"].iloc[0]
-    assert history["heatmap"].iloc[-1] < 0.3 * history["heatmap"].iloc[0]
+    for term in ("segmentation", "heatmap"):
+        assert history[term].iloc[-1] < 0.3 * history[term].iloc[0]

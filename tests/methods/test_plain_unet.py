@@ -34,7 +34,7 @@ def test_it_is_the_papers_network_with_one_convolution_more(cases):
 
 def test_four_phantoms_are_learned_by_heart(cases):
     few = cases[:4]
-    training = TrainingSettings(length=Steps(80), batch_size=4, optimiser=Adam(3e-3), augmentation=NO_AUGMENTATION)
+    training = TrainingSettings(length=Steps(120), batch_size=4, optimiser=Adam(1e-2), augmentation=NO_AUGMENTATION)
     method = create("plain_unet", few.anatomy, SIZE, channels=(16, 32, 64), training=training, test_time_views=1)
     method.fit(few, None, Run(progress=False))
     predictions = method.predict_cases(few)

@@ -111,6 +111,7 @@ def oracle(name: str, wrists: CaseSet, **changes):
 
 
 @pytest.mark.parametrize(("name", "bound"), [("denseseg", 0.5), ("heatmap_regression", 0.5), ("heatmap_segmentation", 0.5)])
+def test_absent_bones_are_told_and_landmarks_beyond_the_border_inferred(name, bound, wrists):
     few = wrists[:4]
     found = np.stack([p.landmarks for p in oracle(name, wrists, test_time_views=1).predict(batch_of(few).images)])
     true = few.landmarks
