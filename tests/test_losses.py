@@ -70,6 +70,13 @@ def test_segmentation_losses_fall_towards_the_truth(seed):
         assert term(right, masks) < 0.05 < term(torch.zeros_like(masks), masks) < term(wrong, masks)
 
 
+def test_the_segmentation_loss_is_dice_with_cross_entropy_or_with_weights_the_papers():
+    logits, masks = some_batch()
+    weights = torch.tensor([1.0, 5.0, 100.0], dtype=torch.float64)
+    assert losses.segmentation(logits, masks) == losses.bce(logits, masks) + losses.dice(logits, masks)
+    assert losses.segmentation(logits, masks, weights) == losses.weighted_bce(logits, masks, weights.float())
+
+
 def test_dice_where_a_structure_is_absent():
     """Claiming as much as the others have costs a half, claiming nothing costs nothing, and the first pixel is cheap.
 

@@ -38,6 +38,13 @@ def bce(logits: Tensor, masks: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, masks)
 
 
+def segmentation(logits: Tensor, masks: Tensor, weights: Tensor | None = None) -> Tensor:
+    """The loss of masks: cross entropy and Dice, or where there are class weights (C,) the paper's `weighted_bce` alone."""
+    if weights is not None:
+        return weighted_bce(logits, masks, weights.to(logits))
+    return bce(logits, masks) + dice(logits, masks)
+
+
 _soft_dice = DiceLoss(sigmoid=True, reduction="none", smooth_nr=1.0, smooth_dr=1.0)
 
 

@@ -8,6 +8,11 @@ from denseseg.methods.mean_shape import MeanShape
 from denseseg.methods.method import Method, Recipe
 from denseseg.methods.network_method import NetworkMethod, NetworkRecipe
 from denseseg.methods.nnunet import NNUNet
+from denseseg.methods.heatmap_segmentation import HeatmapSegmentation
+from denseseg.methods.mean_shape import MeanShape
+from denseseg.methods.method import Method, Recipe
+from denseseg.methods.network_method import NetworkMethod, NetworkRecipe
+from denseseg.methods.plain_unet import PlainUNet
 from denseseg.methods.registry import METHODS, create, get_method, get_recipe, load_method, register, save_method
 from denseseg.methods.spatial_configuration import SpatialConfiguration
 from denseseg.methods.spatial_configuration_loss import SpatialConfigurationLoss
@@ -22,7 +27,9 @@ register(LocalAppearanceNet)
 register(SpatialConfigurationLoss)
 register(ShapeFormer)
 register(NNUNet)
+register(HeatmapSegmentation)
+register(PlainUNet)
 
 __all__ = [
-    "DenseSeg", "HeatmapRegression", "LocalAppearanceNet", "LocalizationUNet", "METHODS", "MeanShape", "Method", "NNUNet", "NetworkMethod", "NetworkRecipe", "Recipe", "ShapeFormer", "SpatialConfiguration", "SpatialConfigurationLoss", "create", "get_method", "get_recipe", "load_method", "register", "save_method",
+    "DenseSeg", "HeatmapRegression", "HeatmapSegmentation", "LocalAppearanceNet", "LocalizationUNet", "METHODS", "MeanShape", "Method", "NNUNet", "NetworkMethod", "NetworkRecipe", "PlainUNet", "Recipe", "ShapeFormer", "SpatialConfiguration", "SpatialConfigurationLoss", "create", "get_method", "get_recipe", "load_method", "register", "save_method",
 ]  # fmt: skip

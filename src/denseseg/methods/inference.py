@@ -79,9 +79,8 @@ def apply_shape_prior(prediction: Prediction, model: ShapeModel, noise: float, u
 
 
 def apply_outline_projection(prediction: Prediction, template: Template, uv_weight: float) -> Prediction:
-    """Landmarks of outlines on the outlines of the masks; see `project_onto_outline`, also for `uv_weight`."""
-    assert prediction.landmarks is not None and prediction.masks is not None
-    assert prediction.probabilities is not None and prediction.uv is not None
+    """Landmarks of outlines on the outlines of the masks; see `project_onto_outline`, also for `uv_weight`: 0 needs no map."""
+    assert prediction.landmarks is not None and prediction.masks is not None and prediction.probabilities is not None
     # a component that was left out of the mask shall have no outline
     kept = np.where(prediction.masks, prediction.probabilities, np.minimum(prediction.probabilities, 0.49))
     projection = project_onto_outlines(prediction.landmarks, prediction.uv, kept, template, uv_weight)
