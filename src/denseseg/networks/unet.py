@@ -39,9 +39,8 @@ class HeadedUNet(nn.Module):
 
     def maps(self, images: Tensor, *heads: nn.Module) -> list[Tensor]:
         """What each head makes of the features of (B, 1, H, W) images: (B, K, H, W) with its own K."""
-        height, width = images.shape[-2:]
         features = self.unet(padded(images, self.multiple))
-        return [head(features)[..., :height, :width] for head in heads]
+        return [cropped(head(features), images.shape[2:]) for head in heads]
 
 
 class TwoHeadUNet(HeadedUNet):
@@ -56,8 +55,6 @@ class TwoHeadUNet(HeadedUNet):
         self.uv_head = residual_head(channels[0], 2 * structures)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.unet(padded(images, self.multiple))
-        logits, uv = (cropped(head(features), images.shape[2:]) for head in (self.mask_head, self.uv_head))
         logits, uv = self.maps(images, self.mask_head, self.uv_head)
         return logits, uv.unflatten(1, (-1, 2))
 
@@ -86,7 +83,6 @@ class OneHeadUNet(HeadedUNet):
         self.head = nn.Conv2d(channels[0], maps, kernel_size=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        return cropped(self.head(self.unet(padded(images, self.multiple))), images.shape[2:])
         return self.maps(images, self.head)[0]
 
 
