@@ -31,7 +31,8 @@ def cases() -> CaseSet:
 
 def tiny(cases: CaseSet, **changes):
     torch.manual_seed(0)
-    method = create("shapeformer", cases.anatomy, cases[0].size, **({"channels": (8, 16), "training": SHORT} | changes))
+    plain = {"channels": (8, 16), "training": SHORT, "test_time_views": 1, "shape_prior": 0.0}
+    method = create("shapeformer", cases.anatomy, cases[0].size, **(plain | changes))
     method.prepare(cases)
     return method
 
