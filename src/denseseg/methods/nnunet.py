@@ -70,8 +70,8 @@ class Net:
 class NNUNet(Method):
     """nnU-Net with its own planning and training, on all training cases (its fold "all", as in the paper). Masks, no landmarks.
 
-    Recipes: "default" (without mirroring), "paper" (with it, as nnU-Net comes), "proof" (150 steps, to see that all works: enough for
-    lungs and heart, not for clavicles).
+    Recipes: "default" (without mirroring), "paper" (with it, as nnU-Net comes), "proof" (150 steps, to see that all works; enough
+    for lungs and heart, not for clavicles).
 
     Switching mirroring off is *our* change, in training and when predicting: a mirrored chest has its left clavicle where the right
     one was, under the name of the left one. nnU-Net knows no validation cases in fold "all", so those given to `fit` are not used.
