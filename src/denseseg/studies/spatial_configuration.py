@@ -71,11 +71,12 @@ class Arm:
 
 FIXED = {"learned_widths": False, "loss_weights": {"heatmap": 1.0}}
 SCN = Arm("components", "SCN")
+LA_NET = Arm("components", "LA-Net", "local_appearance")
 # Widths and sizes at a small scale: the paper fixes 1.5 to 6 pixels of 512, weighs by alpha 1 to 1000, has 128 to 512 pixels and
 # 32 to 256 filters.
 ARMS = (
     SCN,
-    Arm("components", "LA-Net", "local_appearance"),
+    LA_NET,
     Arm("components", "Localization U-Net", "localization_unet"),
     *(Arm("widths", f"fixed {s:g} px", options=FIXED, sigma_px=s) for s in (1.5, 3.0, 6.0)),
     *(
