@@ -19,7 +19,7 @@ from denseseg.heatmaps import Decoder, gaussian_heatmaps
 from denseseg.methods.heatmap_method import HeatmapMethod, HeatmapRecipe
 from denseseg.methods.network_method import OURS, VIEWS
 from denseseg.networks.localization import LearnedWidths
-from denseseg.training.settings import SGD, Drops, Share, Steps, TrainingSettings
+from denseseg.training.settings import SGD, Adam, Drops, Share, Steps, TrainingSettings
 
 SIDE = 512  # pixels of the paper's images, in which its lengths are meant
 GAMMA, ALPHA, LAMBDA = 100.0, 20.0, 0.0005  # of Eq. 1 and 2
@@ -58,8 +58,14 @@ PAYER = TrainingSettings(
     ),
 )
 # Adam as in our other recipes: in 400 steps on small hands the paper's optimiser is as good for the SCN and worse for its rivals.
+# Without norms a wide network bears smaller steps only: with 32 features 3e-4 gives 0.6 pixels, 1e-3 more than twice that.
 DEFAULT = LocalizationRecipe(
-    training=OURS, loss_weights=WEIGHTS, channels=(128,) * 4, shape_prior=1 / 128, test_time_views=VIEWS, dropout=0.0
+    training=OURS.changed(optimiser=Adam(3e-4)),
+    loss_weights=WEIGHTS,
+    channels=(128,) * 4,
+    shape_prior=1 / 128,
+    test_time_views=VIEWS,
+    dropout=0.0,
 )
 PAPER = LocalizationRecipe(
     sigma=FIRST_SIGMA / SIDE,
