@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from pydantic import PositiveFloat
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
@@ -39,7 +40,7 @@ class LocalizationRecipe(HeatmapRecipe):
         image has zero mean and unit standard deviation. dropout: rate, in the network's own places.
     """
 
-    amplitude: float = GAMMA / (2 * math.pi * FIRST_SIGMA**2)
+    amplitude: PositiveFloat = GAMMA / (2 * math.pi * FIRST_SIGMA**2)
     learned_widths: bool = True
     common_intensities: bool = False
     dropout: Share = 0.5
