@@ -74,12 +74,9 @@ class Arm:
 FIXED = {"learned_widths": False, "loss_weights": {"heatmap": 1.0}}
 SCN = Arm("components", "SCN")
 LA_NET = Arm("components", "LA-Net", "local_appearance")
-LONG: tuple[tuple[str, dict[str, Any], float | None], ...] = (
-    ("fixed 1.5 px", FIXED, 1.5),
-    ("learned", {}, None),
-)  # after 400 steps learned widths have hardly moved
-# Widths and sizes at a small scale: the paper fixes 1.5 to 6 pixels of 512, weighs by alpha 1 to 1000, has 128 to 512 pixels and
-# 32 to 256 filters.
+# after 400 steps learned widths have hardly moved
+LONG: tuple[tuple[str, dict[str, Any], float | None], ...] = (("fixed 1.5 px", FIXED, 1.5), ("learned", {}, None))
+# The paper has 128 to 512 pixels and 32 to 256 filters.
 ARMS = (
     SCN,
     LA_NET,
