@@ -59,10 +59,9 @@ class Decoder(StrEnum):
 
 
 def argmax_landmarks(heatmaps: Tensor) -> Tensor:
-    """The brightest pixel of each (B, N, H, W) heatmap, as published: (B, N, 2) whole pixels."""
-    width = heatmaps.shape[-1]
-    index = heatmaps.flatten(2).argmax(-1)
-    return torch.stack([index % width, index // width], -1).to(heatmaps.dtype)
+    """The brightest pixel of each (B, N, H, W) heatmap, as published: (B, N, 2) whole pixels; in (B, N, D, H, W) (x, y, z)."""
+    place = torch.unravel_index(heatmaps.flatten(2).argmax(-1), heatmaps.shape[2:])
+    return torch.stack(place[::-1], -1).to(heatmaps.dtype)
 
 
 def subpixel_landmarks(heatmaps: Tensor, radius: int = RADIUS) -> Tensor:
