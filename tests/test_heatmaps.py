@@ -7,7 +7,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from denseseg.heatmaps import DECODERS, Decoder, argmax_landmarks, gaussian_heatmaps, subpixel_landmarks
+from denseseg.heatmaps import (
+    DECODERS,
+    Decoder,
+    argmax_landmarks,
+    blob_landmarks,
+    gaussian_heatmaps,
+    laplace_heatmaps,
+    subpixel_landmarks,
+)
 
 
 @settings(deadline=None, max_examples=30)
@@ -27,9 +35,10 @@ def test_heatmaps_of_missing_landmarks_are_zero_and_flat_maps_have_finite_peaks(
     assert torch.isfinite(subpixel_landmarks(-torch.ones(1, 1, 16, 16))).all()
 
 
-@pytest.mark.parametrize(
-    ("decoder", "bound"), [("argmax", 0.5), ("subpixel", 2e-3), ("dark", 2e-3), ("centroid", 0.06), ("soft_argmax", 0.02)]
-)
+BOUNDS = {"argmax": 0.5, "subpixel": 2e-3, "dark": 2e-3, "centroid": 0.06, "soft_argmax": 0.02, "blob": 0.15}
+
+
+@pytest.mark.parametrize(("decoder", "bound"), BOUNDS.items())
 @settings(deadline=None, max_examples=20)
 @given(st.floats(12, 50), st.floats(12, 35), st.floats(2.5, 3.0))
 def test_every_decoder_finds_the_middle_of_a_gaussian(decoder, bound, x, y, sigma):
@@ -62,3 +71,23 @@ def test_gradients_reach_widths_also_where_a_landmark_is_missing():
     heatmaps.square().sum().backward()
     assert sigma.grad[0] < 0  # a wider spot of the same sum has fewer squares
     assert sigma.grad[1] == 0
+
+
+def test_a_laplace_heatmap_falls_by_its_width_and_has_a_pointed_top():
+    landmarks = torch.tensor([[[5.0, 4.0], [torch.nan, 2.0]]])
+    maps = laplace_heatmaps(landmarks, (12, 16), 3.0, 2.0)
+    assert maps.shape == (1, 2, 12, 16)
+    assert maps[0, 0, 4, 5] == 2 and maps[0, 1].abs().max() == 0
+    torch.testing.assert_close(maps[0, 0, 8, 8], torch.tensor(2 * torch.e ** (-5 / 3)))  # 3, 4, 5
+    torch.testing.assert_close(maps[0, 0, 4, 6] / maps[0, 0, 4, 5], maps[0, 0, 4, 7] / maps[0, 0, 4, 6])
+
+
+def test_the_blob_is_the_largest_one_above_the_threshold_and_else_the_brightest_pixel():
+    maps = torch.zeros(1, 3, 12, 12)
+    maps[0, 0, 2, 2] = 2.0  # brighter, but smaller
+    maps[0, 0, 7:9, 5:8] = 0.96
+    maps[0, 1, 4, 4] = maps[0, 1, 5, 5] = 1.0  # touch at a corner
+    maps[0, 2, 3, 9] = 0.95  # nothing is above it
+    found = blob_landmarks(maps)
+    torch.testing.assert_close(found, torch.tensor([[[6.0, 7.5], [4.5, 4.5], [9.0, 3.0]]]))
+    assert blob_landmarks(0.9 * maps)[0, 0].tolist() == [2.0, 2.0]  # fainter maps are read otherwise

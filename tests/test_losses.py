@@ -12,6 +12,7 @@ from torch import distributed, multiprocessing
 
 from denseseg import losses
 from denseseg.anatomy import Anatomy, Structure
+from denseseg.heatmaps import laplace_heatmaps
 
 POINTS = Anatomy("points", (Structure("a", 3, "a"), Structure("b", 2, "b")))
 
@@ -67,6 +68,13 @@ def test_segmentation_losses_fall_towards_the_truth(seed):
     right, wrong = 8 * (2 * masks - 1), -8 * (2 * masks - 1)
     for term in (losses.bce, losses.dice, lambda a, b: losses.weighted_bce(a, b, torch.tensor([1.0, 5.0, 100.0]))):
         assert term(right, masks) < 0.05 < term(torch.zeros_like(masks), masks) < term(wrong, masks)
+
+
+def test_the_segmentation_loss_is_dice_with_cross_entropy_or_with_weights_the_papers():
+    logits, masks = some_batch()
+    weights = torch.tensor([1.0, 5.0, 100.0], dtype=torch.float64)
+    assert losses.segmentation(logits, masks) == losses.bce(logits, masks) + losses.dice(logits, masks)
+    assert losses.segmentation(logits, masks, weights) == losses.weighted_bce(logits, masks, weights.float())
 
 
 def test_dice_where_a_structure_is_absent():
@@ -129,3 +137,83 @@ def test_the_sum_of_squares_is_that_of_the_known_landmarks_of_an_image():
     assert float(losses.heatmap_sse(off, heatmaps, known)) == 20 * (1 + 4 + 1) / 2
     volumes = torch.zeros(1, 1, 2, 3, 4)
     assert float(losses.heatmap_sse(volumes + 1, volumes, torch.ones(1, 1, dtype=torch.bool))) == 24
+
+
+# ---- how landmarks lie to one another -------------------------------------------------------------------------------
+
+EVERY = tuple(losses.FeatureMap)
+CARTESIAN, POLAR = EVERY[:2], EVERY[2:4]
+
+
+def spots(points: list[tuple[int, int]], size: tuple[int, int]) -> torch.Tensor:
+    """Heatmaps (1, N, H, W) of one very bright pixel (x, y) each: the softmax sees nothing else."""
+    maps = torch.zeros(1, len(points), *size)
+    for n, (x, y) in enumerate(points):
+        maps[0, n, y, x] = 100.0
+    return maps
+
+
+def test_feature_maps_are_normalised_and_the_angle_jumps_where_its_cosine_and_sine_do_not():
+    maps = losses.feature_maps(EVERY, (24, 32))
+    torch.testing.assert_close(maps.mean((1, 2)), torch.zeros(6), atol=1e-5, rtol=0)
+    torch.testing.assert_close(maps.var((1, 2), correction=0), torch.ones(6), atol=1e-3, rtol=0)
+    x, y, radius, angle, cosine, sine = maps
+    assert (x.diff(dim=1) > 0).all() and (y.diff(dim=0) > 0).all() and radius.argmin() in (11 * 32 + 15, 11 * 32 + 16)
+    jump = (maps[:, 12, 2] - maps[:, 11, 2]).abs()  # two pixels left of the centre, one above the other
+    assert jump[3] > 3 and jump[4:].max() < 0.2
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 31), st.integers(0, 23))
+def test_the_embedding_of_one_bright_pixel_is_what_the_maps_say_there(x, y):
+    maps = losses.feature_maps(EVERY, (24, 32))
+    found = losses.spatial_embedding(spots([(x, y)], (24, 32)), maps, beta=10.0)
+    torch.testing.assert_close(found[0, 0], maps[:, y, x], atol=1e-5, rtol=1e-5)
+
+
+def test_an_even_heatmap_is_embedded_in_the_middle_and_an_even_background_only_shrinks():
+    maps = losses.feature_maps(EVERY, (24, 32))
+    even = losses.spatial_embedding(torch.full((1, 1, 24, 32), 0.3), maps, beta=10.0)
+    torch.testing.assert_close(even, torch.zeros(1, 1, 6), atol=1e-5, rtol=0)
+    beta, pixel = 5.0, spots([(20, 4)], (24, 32)) / 100
+    share = (torch.tensor(beta).exp() - 1) / (torch.tensor(beta).exp() - 1 + 24 * 32)
+    torch.testing.assert_close(losses.spatial_embedding(pixel, maps, beta)[0, 0], share * maps[:, 4, 20], atol=1e-5, rtol=1e-4)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(st.tuples(st.integers(0, 15), st.integers(0, 15)), min_size=2, max_size=5))
+def test_turning_or_mirroring_a_square_image_changes_no_cartesian_correlation_but_moving_does(points):
+    maps = losses.feature_maps(CARTESIAN, (16, 16))
+
+    def correlation(heatmaps: torch.Tensor) -> torch.Tensor:
+        return losses.correlation_map(losses.spatial_embedding(heatmaps, maps, 10.0))
+
+    heatmaps = spots(points, (16, 16))
+    before = correlation(heatmaps)
+    torch.testing.assert_close(before, before.mT)
+    for changed in (heatmaps.rot90(1, (2, 3)), heatmaps.flip(3), heatmaps.mT):
+        torch.testing.assert_close(correlation(changed), before, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(correlation(heatmaps.roll(3, dims=3)), before, atol=1e-2)
+
+
+def test_the_correlation_loss_is_a_mean_over_pairs_of_known_landmarks():
+    true, found = torch.zeros(1, 3, 3), torch.zeros(1, 3, 3)
+    found[0, 0, 1] = found[0, 1, 0] = 2.0
+    found[0, 2] = found[0, :, 2] = 50.0
+    everyone, two = torch.ones(1, 3, dtype=torch.bool), torch.tensor([[True, True, False]])
+    assert losses.correlation_mse(found, true, two) == pytest.approx(2 * 4 / 4)
+    assert losses.correlation_mse(found, true, everyone) == pytest.approx((2 * 4 + 5 * 2500) / 9)
+    assert losses.correlation_mse(found, true, ~everyone) == 0
+
+
+def test_the_correlation_loss_pulls_a_heatmap_towards_its_place():
+    maps = losses.feature_maps((*CARTESIAN, *POLAR), (16, 16))
+
+    def correlation(heatmaps: torch.Tensor) -> torch.Tensor:
+        return losses.correlation_map(losses.spatial_embedding(heatmaps, maps, 10.0))
+
+    true = correlation(laplace_heatmaps(torch.tensor([[[3.0, 4.0], [12.0, 9.0]]]), (16, 16), 2.0))
+    heatmaps = laplace_heatmaps(torch.tensor([[[3.0, 4.0], [11.0, 9.0]]]), (16, 16), 2.0).requires_grad_()  # one is a pixel off
+    losses.correlation_mse(correlation(heatmaps), true, torch.ones(1, 2, dtype=torch.bool)).backward()
+    slope = heatmaps.grad[0, 1]
+    assert slope[9, 12] < 0 < slope[9, 10]

@@ -1,4 +1,4 @@
-"""Gaussian heatmaps: targets for heatmap regression, and the landmarks read from predicted ones."""
+"""Heatmaps: targets for heatmap regression, and the landmarks read from predicted ones."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 import torch
+from monai.transforms.utils import get_largest_connected_component_mask
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -29,17 +30,32 @@ def gaussian_heatmaps(landmarks: Tensor, size: Sequence[int], sigma: float | Ten
     return heatmaps
 
 
+def laplace_heatmaps(landmarks: Tensor, size: Sequence[int], width: float, amplitude: float = 1.0) -> Tensor:
+    """amplitude * exp(-d / width) round each landmark (Ham and Oh, Section 3.1, in words only; d is taken to be Euclidean).
+
+    landmarks: (B, N, 2) pixels (x, y) for a `size` of (H, W); width in pixels. Returns (B, N, H, W); all zero for a missing
+    landmark. Unlike a Gaussian it has a pointed top.
+    """
+    x, y = (torch.arange(extent, device=landmarks.device) - landmarks[..., k, None] for k, extent in enumerate(reversed(size)))
+    distance = torch.hypot(x[..., None, :], y[..., :, None])
+    return torch.nan_to_num(amplitude * torch.exp(-distance / width), nan=0.0)
+
+
 # ---- from a heatmap to a landmark -------------------------------------------------------------------------------
 
 
 class Decoder(StrEnum):
-    """How landmarks are read from heatmaps, see `DECODERS`; all but the first find places between pixels."""
+    """How landmarks are read from heatmaps, see `DECODERS`; all but the first find places between pixels.
+
+    All but BLOB ask only where a map is brightest, not how bright it is.
+    """
 
     ARGMAX = "argmax"
     SUBPIXEL = "subpixel"
     CENTROID = "centroid"
     SOFT_ARGMAX = "soft_argmax"
     DARK = "dark"
+    BLOB = "blob"
 
 
 def argmax_landmarks(heatmaps: Tensor) -> Tensor:
@@ -142,10 +158,24 @@ def _windows(heatmaps: Tensor, radius: int) -> tuple[Tensor, Tensor, Tensor]:
     return peak, torch.gather(heatmaps.flatten(2), 2, flat).unflatten(2, (side, side)), reach.to(heatmaps.dtype)
 
 
+def blob_landmarks(heatmaps: Tensor, threshold: float = 0.95) -> Tensor:
+    """Centroid of the largest blob of pixels above the threshold (Ham and Oh, Section 4.3): (B, N, 2) pixels.
+
+    Maps must be scaled so that the peak of a landmark that is surely there is 1. Pixels that touch at a corner belong together.
+    Where no pixel is above the threshold, of which the paper says nothing, the brightest one.
+    """
+    points, above = argmax_landmarks(heatmaps), heatmaps > threshold
+    for b, n in above.any(-1).any(-1).nonzero():
+        blob = get_largest_connected_component_mask(above[b, n].cpu(), connectivity=2)
+        points[b, n] = blob.nonzero().to(points).mean(0).flip(0)
+    return points
+
+
 DECODERS: dict[Decoder, Callable[[Tensor], Tensor]] = {
     Decoder.ARGMAX: argmax_landmarks,
     Decoder.SUBPIXEL: subpixel_landmarks,
     Decoder.CENTROID: centroid_landmarks,
     Decoder.SOFT_ARGMAX: soft_argmax_landmarks,
     Decoder.DARK: dark_landmarks,
+    Decoder.BLOB: blob_landmarks,
 }

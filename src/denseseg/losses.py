@@ -5,12 +5,16 @@ Each case counts for itself, except in `dice`, which also looks at the other cas
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from enum import StrEnum
+
 import torch
 from monai.losses import DiceLoss
 from torch import Tensor, distributed
 from torch.nn import functional as F
 
 from denseseg.anatomy import Anatomy
+from denseseg.geometry.frame import Size
 from denseseg.geometry.regions import padded_landmarks
 from denseseg.geometry.warp import sample
 
@@ -32,6 +36,13 @@ def weighted_bce(logits: Tensor, masks: Tensor, weights: Tensor) -> Tensor:
 def bce(logits: Tensor, masks: Tensor) -> Tensor:
     """Binary cross entropy without weights, mean over all pixels. logits, masks: (B, C, H, W); masks may be soft."""
     return F.binary_cross_entropy_with_logits(logits, masks)
+
+
+def segmentation(logits: Tensor, masks: Tensor, weights: Tensor | None = None) -> Tensor:
+    """The loss of masks: cross entropy and Dice, or where there are class weights (C,) the paper's `weighted_bce` alone."""
+    if weights is not None:
+        return weighted_bce(logits, masks, weights.to(logits))
+    return bce(logits, masks) + dice(logits, masks)
 
 
 _soft_dice = DiceLoss(sigmoid=True, reduction="none", smooth_nr=1.0, smooth_dr=1.0)
@@ -111,3 +122,57 @@ def heatmap_sse(predicted: Tensor, heatmaps: Tensor, known: Tensor) -> Tensor:
     """Squared differences of (B, N, *size) heatmaps, summed over pixels and `known` (B, N) landmarks (Payer et al., Eq. 2)."""
     squares = F.mse_loss(predicted, heatmaps, reduction="none").flatten(2).sum(-1)
     return (squares * known).sum(1).mean()
+
+
+# ---- how landmarks lie to one another (Ham and Oh 2023) -------------------------------------------------------------
+
+
+class FeatureMap(StrEnum):
+    """A picture that says of each pixel where it is, see `feature_maps`; the first four, Cartesian and polar, are the paper's."""
+
+    X = "x"
+    Y = "y"
+    RADIUS = "radius"
+    ANGLE = "angle"
+    COSINE = "cosine"
+    SINE = "sine"
+
+
+def feature_maps(names: Sequence[FeatureMap], size: Size, device: torch.device | None = None) -> Tensor:
+    """Spatial feature maps F (Section 3.2, Fig. 4): (d, H, W), each of zero mean and unit variance over the image.
+
+    x and y count from the image's centre, from where also radius and angle are measured. The angle runs from -pi to pi and jumps
+    between the two on the row to the left of the centre; its cosine and sine say the same without a jump.
+    """
+    y, x = (torch.arange(extent, device=device, dtype=torch.float32) - (extent - 1) / 2 for extent in size)
+    y, x = torch.meshgrid(y, x, indexing="ij")
+    angle = torch.atan2(y, x)
+    maps = {
+        FeatureMap.X: x,
+        FeatureMap.Y: y,
+        FeatureMap.RADIUS: torch.hypot(x, y),
+        FeatureMap.ANGLE: angle,
+        FeatureMap.COSINE: angle.cos(),
+        FeatureMap.SINE: angle.sin(),
+    }
+    return F.instance_norm(torch.stack([maps[name] for name in names])[None])[0]
+
+
+def spatial_embedding(heatmaps: Tensor, maps: Tensor, beta: float) -> Tensor:
+    """e = softmax(beta x) . F (Eq. 1 and 2): the mean of each map under the softmax over a heatmap's pixels.
+
+    heatmaps: (B, N, H, W), with peaks of about 1; maps: (d, H, W), of `feature_maps`. Returns (B, N, d). What the softmax leaves
+    on an even background adds nothing, since each map's mean is 0; it only makes e smaller.
+    """
+    return torch.softmax(beta * heatmaps.flatten(2), -1) @ maps.flatten(1).T
+
+
+def correlation_map(embedding: Tensor) -> Tensor:
+    """C = E E^T (Eq. 4): (B, N, d) -> (B, N, N). Turning or mirroring the embedded points about the origin changes nothing."""
+    return embedding @ embedding.mT
+
+
+def correlation_mse(predicted: Tensor, true: Tensor, known: Tensor) -> Tensor:
+    """Second term of Eq. 3: mean squared difference of (B, N, N) correlation maps over pairs of `known` landmarks, (B, N) bool."""
+    pairs = known[:, :, None] & known[:, None, :]
+    return ((predicted - true).square() * pairs).sum() / pairs.sum().clamp_min(1)

@@ -35,7 +35,7 @@ from denseseg.methods.localization import ALPHA, LocalizationMethod, Localizatio
 from denseseg.methods.spatial_configuration import SpatialConfiguration
 from denseseg.phantom import hand_phantom
 from denseseg.prediction import stacked_landmarks
-from denseseg.training.settings import Run, Steps
+from denseseg.training.settings import Adam, Run, Steps
 
 RADII = (2.0, 4.0, 10.0)  # mm, beyond which the paper counts outliers
 NEAR = 10.0  # mm, of LAaroundGT
@@ -46,7 +46,8 @@ NEAR = 10.0  # mm, of LAaroundGT
 
 @dataclass(frozen=True)
 class Scale:
-    """How large the trainings of a study are: (H, W) pixels, cases, steps, batch, and features of each level."""
+    """How large the trainings of a study are: (H, W) pixels, cases, steps, batch, features of each level, and Adam's learning rate,
+    larger than in our recipes, as so few features bear it."""
 
     size: Size = (80, 60)
     train: int = 60
@@ -54,6 +55,7 @@ class Scale:
     steps: int = 400
     batch_size: int = 2
     features: int = 16
+    learning_rate: float = 1e-3
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,13 @@ class Arm:
 
 FIXED = {"learned_widths": False, "loss_weights": {"heatmap": 1.0}}
 SCN = Arm("components", "SCN")
-# Widths and sizes at a small scale: the paper fixes 1.5 to 6 pixels of 512, weighs by alpha 1 to 1000, has 128 to 512 pixels and
-# 32 to 256 filters.
+LA_NET = Arm("components", "LA-Net", "local_appearance")
+# after 400 steps learned widths have hardly moved
+LONG: tuple[tuple[str, dict[str, Any], float | None], ...] = (("fixed 1.5 px", FIXED, 1.5), ("learned", {}, None))
+# The paper has 128 to 512 pixels and 32 to 256 filters.
 ARMS = (
     SCN,
-    Arm("components", "LA-Net", "local_appearance"),
+    LA_NET,
     Arm("components", "Localization U-Net", "localization_unet"),
     *(Arm("widths", f"fixed {s:g} px", options=FIXED, sigma_px=s) for s in (1.5, 3.0, 6.0)),
     *(
@@ -84,7 +88,11 @@ ARMS = (
     ),
     Arm("product", "convolutions instead", options={"variant": "convolutions"}),
     Arm("product", "forerunner (2016)", options={"variant": "pairwise"}),
-    *(Arm("filters", f"{n} filters", scale={"features": n}) for n in (4, 8, 32)),
+    *(Arm("widths, 1600 steps", name, options=options, sigma_px=s, scale={"steps": 1600}) for name, options, s in LONG),
+    *(
+        Arm("filters", f"{n} filters", scale={"features": n, "learning_rate": rate})
+        for n, rate in ((4, 1e-3), (8, 1e-3), (32, 3e-4))
+    ),
     *(Arm("input size", f"{h} x {w} px", scale={"size": (h, w)}) for h, w in ((64, 48), (112, 84))),
     Arm("cells", "1/16 of 80 pixels", options={"cells": 5}),
     Arm("training", "the paper's", recipe="paper", options={"decoder": "subpixel"}),
@@ -103,6 +111,8 @@ def recipe_of(arm: Arm, scale: Scale) -> LocalizationRecipe:
     recipe = get_recipe(arm.method, arm.recipe)
     assert isinstance(recipe, LocalizationRecipe)
     training = recipe.training.changed(length=Steps(scale.steps), batch_size=scale.batch_size)
+    if isinstance(training.optimiser, Adam):  # not the paper's
+        training = training.changed(optimiser=Adam(scale.learning_rate))
     recipe = recipe.changed(
         training=training, channels=(scale.features,) * len(recipe.channels), shape_prior=0.0, test_time_views=1
     )
@@ -160,10 +170,10 @@ def read_outs(method: SpatialConfiguration, cases: CaseSet) -> dict[str, np.ndar
 
 
 def near(heatmaps: Tensor, landmarks: Tensor, radius: Tensor) -> Tensor:
-    """(B, N, H, W) heatmaps, 0 farther from their landmark (B, N, 2) than the radius (B, 1) in pixels."""
+    """(B, N, H, W) heatmaps, as dark as can be farther from their landmark (B, N, 2) than a radius (B, 1) in pixels."""
     y, x = (torch.arange(n, dtype=landmarks.dtype) for n in heatmaps.shape[-2:])
     squared = (x - landmarks[..., 0, None])[..., None, :] ** 2 + (y - landmarks[..., 1, None])[..., None] ** 2
-    return torch.where(squared <= radius[..., None, None] ** 2, heatmaps, 0.0)
+    return torch.where(squared <= radius[..., None, None] ** 2, heatmaps, heatmaps.amin((2, 3), keepdim=True))
 
 
 def measured(method: LocalizationMethod, cases: CaseSet) -> dict[str, Any]:
