@@ -7,9 +7,8 @@ SpatialConfiguration-Net and the Localization U-Net are trained alike.
 
     python -m denseseg.studies.spine_3d --notes "one thread"
 
-trains both and records what comes of it. Unlike in the paper networks are small and trainings short, so these are Adam's: with the
-paper's optimiser the product hardly leaves its faint beginnings in as many steps. Nothing drops out, geometry is not augmented,
-widths begin at 2 voxels, and a vertebra that is not in view pays no price for its width.
+trains both and records what comes of it. Unlike in the paper networks are small, and trainings are short and Adam's; nothing drops
+out, geometry is not augmented, widths begin at 2 voxels, and a vertebra that is not in view pays no price for its width.
 """
 
 from __future__ import annotations
