@@ -189,7 +189,7 @@ def test_four_phantoms_are_learned_to_below_a_pixel():
     """From each of the start shapes; the floor is 0, since what it answers is not bound to a grid."""
     cases = chest_phantom(4, SIZE, seed=1)
     training = TrainingSettings(length=Steps(120), batch_size=4, optimiser=Adam(3e-3), augmentation=NO_AUGMENTATION)
-    method = create("shapeformer", CHEST, SIZE, channels=(16, 32), blocks=1, neighbours=8, training=training)
+    method = tiny(cases, channels=(16, 32), blocks=1, neighbours=8, training=training)
     method.fit(cases, None, QUIET)
     ends = method.moved(Batch.of(cases).images, method.start_shapes)
     error = np.linalg.norm(ends.numpy() - cases.landmarks[:, None], axis=-1).mean(-1)

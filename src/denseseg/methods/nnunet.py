@@ -162,7 +162,7 @@ class NNUNet(Method):
 
 def overlap_shares(cases: Sequence[Case]) -> np.ndarray:
     """(C, C): the pixels that two structures share in all cases, as a share of the smaller one's; 0 on the diagonal."""
-    shared = sum(np.einsum("chw,dhw->cd", m := true_masks(case).astype(np.float32), m) for case in cases)
+    shared = sum(np.einsum("chw,dhw->cd", m := true_masks(case).astype(float), m) for case in cases)
     areas = np.diag(shared)
     shares = shared / np.maximum(np.minimum(areas[:, None], areas), 1)
     np.fill_diagonal(shares, 0)
