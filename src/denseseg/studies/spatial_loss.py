@@ -36,9 +36,8 @@ from denseseg.experiments.store import write_study
 from denseseg.geometry.frame import Size
 from denseseg.heatmaps import Decoder, laplace_heatmaps
 from denseseg.losses import FeatureMap, correlation_map, feature_maps, spatial_embedding
-from denseseg.methods import create
 from denseseg.methods.method import Method
-from denseseg.methods.spatial_configuration_loss import CARTESIAN, POLAR, SpatialConfigurationLoss, SpatialRecipe
+from denseseg.methods.spatial_configuration_loss import CARTESIAN, PAPER, POLAR, SpatialConfigurationLoss, SpatialRecipe
 from denseseg.phantom import hand_phantom
 from denseseg.prediction import stacked_landmarks
 from denseseg.training.settings import Adam, Drops, Run, Steps, TrainingSettings
@@ -119,9 +118,8 @@ def loudness(method: SpatialConfigurationLoss, outputs: torch.Tensor, batch: Bat
 def at_full_size(cases: CaseSet, steps: int = 50, channels: Sequence[int] = (4, 8, 16, 32, 64)) -> dict[str, Any]:
     """Training with the paper's recipe on a few cases of full size, with a narrow network: how loud the second term is for the
     first case before and after, and for its true heatmaps if all of them lay 2 pixels to the right."""
-    recipe = SpatialConfigurationLoss.recipes["paper"]
-    training = recipe.training.changed(length=Steps(steps))  # type: ignore[attr-defined]
-    method = create("spatial_configuration_loss", cases.anatomy, cases[0].size, "paper", channels=channels, training=training)
+    recipe = PAPER.changed(channels=channels, training=PAPER.training.changed(length=Steps(steps)))
+    method = SpatialConfigurationLoss(cases.anatomy, cases[0].size, recipe)
     first = Batch.of(cases[:1]).select(torch.tensor([0]))
 
     def painted() -> torch.Tensor:
