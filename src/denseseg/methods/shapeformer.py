@@ -16,6 +16,7 @@ from denseseg.anatomy import Anatomy
 from denseseg.batch import Batch
 from denseseg.cases.case_set import CaseSet
 from denseseg.errors import STRICT, DataError, explained
+from denseseg.geometry.contour import on_device
 from denseseg.geometry.frame import Size
 from denseseg.geometry.warp import sample
 from denseseg.methods import inference
@@ -70,7 +71,8 @@ class ShapeRegressor(nn.Module):
     def forward(self, images: Tensor, starts: Tensor) -> Tensor:
         height, width = images.shape[-2:]
         seen = sample(self.backbone(images).float(), starts / STRIDE, padding="border").permute(0, 2, 3, 1)  # (B, S, N, F)
-        places = (starts - starts.new_tensor([width - 1, height - 1]) / 2) / height
+        centre = on_device(np.array([width - 1, height - 1], np.float32) / 2, starts)
+        places = (starts - centre) / height
         displacement = self.transformer(torch.cat([seen, 2 * places], -1).flatten(0, 1), (places / UNIT).flatten(0, 1))
         origin = self.mean_shape.expand_as(starts) if self.through_mean else starts
         return origin + UNIT * height * displacement.view_as(starts).float()
