@@ -3,9 +3,8 @@
 Where the paper is silent or at odds with itself:
 - The width of its Laplace heatmaps is not printed. Its reader takes the centroid of what is above 0.95, which is more than a single
   pixel only where exp(-1 / width) > 0.95, so from 19.5 pixels on: here 20 of the 800 rows.
-- Eq. 3 has sums of squares, over pixels and over pairs of landmarks. Here both terms are means, as PyTorch takes them: a
-  gamma of sums is gamma N / (H W) of means, 7e-5 gamma for 37 landmarks and 800 x 640 pixels; with that no gamma of Table 5 could
-  do harm.
+- Eq. 3 has sums of squares, over pixels and over pairs of landmarks. Here both terms are means, as PyTorch takes them: the gamma of
+  sums is gamma N / (H W) of means, 7e-5 gamma for 37 landmarks and 800 x 640 pixels, with which no gamma of Table 5 could do harm.
 - Heatmaps have a peak of 1. A network whose first outputs are as large spends its first hundreds of steps on painting nothing; our
   recipe lets it paint 44, as our other heatmap methods do, and divides. Both terms of the loss are of the divided heatmaps.
 - gamma is 1e-3 in Section 4.2, but the published result is the row of 1e-4 in Table 5.

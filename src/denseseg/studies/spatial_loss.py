@@ -118,8 +118,8 @@ def loudness(method: SpatialConfigurationLoss, outputs: torch.Tensor, batch: Bat
 def at_full_size(cases: CaseSet, steps: int = 50, channels: Sequence[int] = (4, 8, 16, 32, 64)) -> dict[str, Any]:
     """Training with the paper's recipe on a few cases of full size, with a narrow network: how loud the second term is for the
     first case before and after, and for its true heatmaps if all of them lay 2 pixels to the right."""
-    recipe = PAPER.changed(channels=channels, training=PAPER.training.changed(length=Steps(steps)))
-    method = SpatialConfigurationLoss(cases.anatomy, cases[0].size, recipe)
+    training = PAPER.training.changed(length=Steps(steps))
+    method = SpatialConfigurationLoss(cases.anatomy, cases[0].size, PAPER.changed(channels=tuple(channels), training=training))
     first = Batch.of(cases[:1]).select(torch.tensor([0]))
 
     def painted() -> torch.Tensor:
