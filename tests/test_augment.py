@@ -14,7 +14,7 @@ from denseseg.batch import Batch
 from denseseg.errors import DataError, validated
 from denseseg.heatmaps import gaussian_heatmaps, subpixel_landmarks
 
-ALL = Augmentation(elastic=0.02, gamma=0.3, contrast=0.3, noise=0.1)
+ALL = Augmentation(elastic=0.02, elastic_grid=7, gamma=0.3, contrast=0.3, gain=0.3, offset=0.1, noise=0.1)
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -109,6 +109,23 @@ def test_hard_masks_can_be_had_after_moving():
     hard = moved.masks_or(torch.zeros_like(masks), soft=False)
     assert set(hard.unique().tolist()) == {0, 1}
     torch.testing.assert_close(hard.sum((1, 2, 3)), moved.masks.sum((1, 2, 3)), rtol=0.02, atol=0)
+
+
+def test_gain_and_offset_are_uniform_about_the_middle_grey():
+    images = torch.tensor([0.5, 1.0]).view(1, 1, 1, 2).expand(2000, 1, 1, 2)
+    ranges = Augmentation(rotation=0, translation=0, scale=0, gain=0.25, offset=0.1)
+    grey, white = augment(Batch(images, torch.zeros(2000, 1, 2)), ranges, seeded(0)).images.unbind(-1)
+    offset, gain = grey - 0.5, 2 * (white - grey)
+    for values, reach, centre in ((offset, 0.1, 0.0), (gain, 0.25, 1.0)):
+        assert (values - centre).abs().max() <= reach + 1e-5
+        assert float(values.mean()) == pytest.approx(centre, abs=0.05 * reach)
+        assert float(values.std()) == pytest.approx(reach / 3**0.5, rel=0.05)
+
+
+def test_a_finer_elastic_grid_bends_on_a_smaller_scale():
+    coarse, fine = (draw(4, (64, 64), Augmentation(elastic=0.02, elastic_grid=grid), seeded(0)).bend for grid in (5, 12))
+    assert (coarse.shape, fine.shape) == ((4, 2, 5, 5), (4, 2, 12, 12))
+    assert float(fine.std()) == pytest.approx(0.02 * 64, rel=0.1)
 
 
 # ---- bounds ---------------------------------------------------------------------------------------------------------

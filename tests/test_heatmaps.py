@@ -65,6 +65,14 @@ def test_a_heatmap_in_three_dimensions_has_its_own_sigma_and_amplitude():
     torch.testing.assert_close(maps[0, 1, 2, 2, 2], 3 * torch.tensor(-0.125).exp())
 
 
+def test_gradients_reach_widths_also_where_a_landmark_is_missing():
+    sigma = torch.tensor([2.0, 3.0], requires_grad=True)
+    heatmaps = gaussian_heatmaps(torch.tensor([[[8.0, 8.0], [torch.nan, 3.0]]]), (16, 16), sigma, 1 / sigma**2)
+    heatmaps.square().sum().backward()
+    assert sigma.grad[0] < 0  # a wider spot of the same sum has fewer squares
+    assert sigma.grad[1] == 0
+
+
 def test_a_laplace_heatmap_falls_by_its_width_and_has_a_pointed_top():
     landmarks = torch.tensor([[[5.0, 4.0], [torch.nan, 2.0]]])
     maps = laplace_heatmaps(landmarks, (12, 16), 3.0, 2.0)

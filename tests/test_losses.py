@@ -70,6 +70,13 @@ def test_segmentation_losses_fall_towards_the_truth(seed):
         assert term(right, masks) < 0.05 < term(torch.zeros_like(masks), masks) < term(wrong, masks)
 
 
+def test_the_segmentation_loss_is_dice_with_cross_entropy_or_with_weights_the_papers():
+    logits, masks = some_batch()
+    weights = torch.tensor([1.0, 5.0, 100.0], dtype=torch.float64)
+    assert losses.segmentation(logits, masks) == losses.bce(logits, masks) + losses.dice(logits, masks)
+    assert losses.segmentation(logits, masks, weights) == losses.weighted_bce(logits, masks, weights.float())
+
+
 def test_dice_where_a_structure_is_absent():
     """Claiming as much as the others have costs a half, claiming nothing costs nothing, and the first pixel is cheap.
 
@@ -124,6 +131,14 @@ def test_dice_of_two_halves_on_two_ranks_is_that_of_the_whole(tmp_path: Path):
     assert abs((sum(alone) / 2 - whole).item()) > 1e-3  # without the other half's statistics it is another
 
 
+def test_the_sum_of_squares_is_that_of_the_known_landmarks_of_an_image():
+    heatmaps = torch.zeros(2, 3, 4, 5)
+    off, known = heatmaps + torch.tensor([1.0, 2.0, 3.0])[:, None, None], torch.tensor([[True, True, False], [True, False, False]])
+    assert float(losses.heatmap_sse(off, heatmaps, known)) == 20 * (1 + 4 + 1) / 2
+    volumes = torch.zeros(1, 1, 2, 3, 4)
+    assert float(losses.heatmap_sse(volumes + 1, volumes, torch.ones(1, 1, dtype=torch.bool))) == 24
+
+
 # ---- how landmarks lie to one another -------------------------------------------------------------------------------
 
 EVERY = tuple(losses.FeatureMap)
@@ -142,7 +157,7 @@ def test_feature_maps_are_normalised_and_the_angle_jumps_where_its_cosine_and_si
     maps = losses.feature_maps(EVERY, (24, 32))
     torch.testing.assert_close(maps.mean((1, 2)), torch.zeros(6), atol=1e-5, rtol=0)
     torch.testing.assert_close(maps.var((1, 2), correction=0), torch.ones(6), atol=1e-3, rtol=0)
-    x, y, radius, angle, cosine, sine = maps
+    x, y, radius = maps[:3]
     assert (x.diff(dim=1) > 0).all() and (y.diff(dim=0) > 0).all() and radius.argmin() in (11 * 32 + 15, 11 * 32 + 16)
     jump = (maps[:, 12, 2] - maps[:, 11, 2]).abs()  # two pixels left of the centre, one above the other
     assert jump[3] > 3 and jump[4:].max() < 0.2

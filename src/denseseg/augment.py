@@ -29,8 +29,9 @@ class Augmentation:
     """Ranges of the random changes; a zero switches one off. None may be negative.
 
     rotation: degrees, uniform in +-, at most 180. translation: share of the image size, uniform in +-, each axis. scale: uniform
-    in 1 +-, less than 1. elastic: standard deviation of a smooth displacement, share of the image size, on a 5 x 5 grid of control
-    points. gamma: exponent exp(N(0, gamma)). contrast: factor exp(N(0, contrast)) about the image mean. noise: standard deviation.
+    in 1 +-, less than 1. elastic: standard deviation of a smooth displacement, share of the image size, on a square grid of
+    `elastic_grid` control points a side. gamma: exponent exp(N(0, gamma)). contrast: factor exp(N(0, contrast)) about the image
+    mean. gain: factor uniform in 1 +- about the middle grey, 0.5. offset: what is added, uniform in +-. noise: standard deviation.
     The defaults are the paper's (Section 3.5, with the signs of its code). Raises ValueError where a range is out of its bounds.
     """
 
@@ -38,8 +39,11 @@ class Augmentation:
     translation: Share = 0.1
     scale: Annotated[float, Field(ge=0, lt=1)] = 0.15
     elastic: Share = 0.0
+    elastic_grid: Annotated[int, Field(ge=2)] = 5
     gamma: Spread = 0.0
     contrast: Spread = 0.0
+    gain: Share = 0.0
+    offset: Share = 0.0
     noise: Spread = 0.0
 
 
@@ -53,8 +57,8 @@ class Changes:
     """What was drawn for n cases, on the CPU in float32; None for a change that is switched off.
 
     matrix, shift: x -> matrix (x - centre) + centre + shift, (n, 2, 2) and (n, 2) pixels.
-    bend: (n, 2, 5, 5) pixels, the displacement at the control points. gamma, contrast: (n, 1, 1, 1), the logarithm of each.
-    noise: (n, 1, H, W), what is added.
+    bend: (n, 2, grid, grid) pixels, the displacement at the control points. gamma, contrast: (n, 1, 1, 1), the logarithm of each.
+    gain, offset: (n, 1, 1, 1), x -> (1 + gain) (x - 0.5) + 0.5 + offset. noise: (n, 1, H, W), what is added.
     """
 
     matrix: Tensor
@@ -63,6 +67,8 @@ class Changes:
     gamma: Tensor | None = None
     contrast: Tensor | None = None
     noise: Tensor | None = None
+    gain: Tensor | None = None
+    offset: Tensor | None = None
 
     def __getitem__(self, index: slice | Tensor) -> Changes:
         """The part of some cases, such as `changes[rank::world]`: of several processes, each draws for all and applies its own."""
@@ -88,9 +94,11 @@ def draw(n: int, size: Size, ranges: Augmentation, generator: torch.Generator) -
     cos, sin = scale * angle.cos(), scale * angle.sin()
     matrix = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
     shift = ranges.translation * uniform(2) * torch.tensor([size[1], size[0]])
-    bend = normal(ranges.elastic * max(size), 2, 5, 5)
+    bend = normal(ranges.elastic * max(size), 2, *[ranges.elastic_grid] * 2)
     gamma, contrast = normal(ranges.gamma, 1, 1, 1), normal(ranges.contrast, 1, 1, 1)
-    return Changes(matrix, shift, bend, gamma, contrast, noise=normal(ranges.noise, 1, *size))
+    noise = normal(ranges.noise, 1, *size)
+    gain, offset = (spread * uniform(1, 1, 1) if spread else None for spread in (ranges.gain, ranges.offset))
+    return Changes(matrix, shift, bend, gamma, contrast, noise, gain, offset)
 
 
 def apply(batch: Batch, changes: Changes) -> Batch:
@@ -117,6 +125,10 @@ def _change_grey_values(images: Tensor, changes: Changes) -> Tensor:
     if changes.contrast is not None:
         mean = images.mean((1, 2, 3), keepdim=True)
         images = mean + (images - mean) * changes.contrast.exp()
+    if changes.gain is not None:
+        images = 0.5 + (images - 0.5) * (1 + changes.gain)
+    if changes.offset is not None:
+        images = images + changes.offset
     return images if changes.noise is None else images + changes.noise
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CHECKSUM = "sha256"  # the header's key
+NUMBERS = re.compile(r'\[\n[^][{}"]*\]')  # a list without texts, lists or mappings: it is written on one line
 
 
 @contextmanager
@@ -98,10 +100,20 @@ def atomic_file(path: Path) -> Iterator[Path]:
             Path(name).unlink(missing_ok=True)
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """The mapping in a JSON file. Raises DataError that names the file."""
+    with explained(f"{path} is not readable JSON", "run it again or remove it", (json.JSONDecodeError, UnicodeDecodeError)):
+        content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise DataError(f"{path} holds no JSON object; run it again or remove it")
+    return content
+
+
 def write_json(path: Path, record: Mapping[str, Any]) -> Path:
     """Write a record to this file in one step. Raises DataError."""
     with explained(f"{path.name}: the record holds something that JSON has not", "use null for unknown"):
         text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = NUMBERS.sub(lambda found: " ".join(found[0].split()).replace("[ ", "[").replace(" ]", "]"), text)
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path

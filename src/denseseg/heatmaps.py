@@ -17,15 +17,17 @@ def gaussian_heatmaps(landmarks: Tensor, size: Sequence[int], sigma: float | Ten
     """amplitude * exp(-d^2 / (2 sigma^2)) round each landmark (Keuth et al., Eq. 5; Payer et al., Eq. 1).
 
     landmarks: (B, N, 2) pixels (x, y) for a `size` of (H, W); likewise (B, N, 3) (x, y, z) for (D, H, W). sigma in pixels and
-    amplitude: a number each, or (N,) one a landmark. Returns (B, N, *size); all zero for a missing landmark.
+    amplitude: a number each, or (N,) one a landmark; gradients reach them. Returns (B, N, *size); all zero for a missing landmark.
     """
     sigma, amplitude = (torch.as_tensor(value).to(landmarks)[..., None] for value in (sigma, amplitude))
-    heatmaps = amplitude.expand(landmarks.shape[1], 1)[:, 0]
+    # what is missing is replaced before the arithmetic: a NaN would come back in the gradient, even if nothing came of it
+    there, landmarks = torch.isfinite(landmarks).all(-1), landmarks.nan_to_num(0.0)
+    heatmaps = there * amplitude.expand(landmarks.shape[1], 1)[:, 0]
     for axis, extent in enumerate(reversed(size)):  # a Gaussian is separable; x, the last axis of an image, comes first
         distance = torch.arange(extent, device=landmarks.device) - landmarks[..., axis, None]
         profile = torch.exp(-(distance**2) / (2 * sigma**2))
         heatmaps = profile[(..., *[None] * axis)] * heatmaps.unsqueeze(-1 - axis)
-    return torch.nan_to_num(heatmaps, nan=0.0)
+    return heatmaps
 
 
 def laplace_heatmaps(landmarks: Tensor, size: Sequence[int], width: float, amplitude: float = 1.0) -> Tensor:
@@ -57,10 +59,9 @@ class Decoder(StrEnum):
 
 
 def argmax_landmarks(heatmaps: Tensor) -> Tensor:
-    """The brightest pixel of each (B, N, H, W) heatmap, as published: (B, N, 2) whole pixels."""
-    width = heatmaps.shape[-1]
-    index = heatmaps.flatten(2).argmax(-1)
-    return torch.stack([index % width, index // width], -1).to(heatmaps.dtype)
+    """The brightest pixel of each (B, N, H, W) heatmap, as published: (B, N, 2) whole pixels; in (B, N, D, H, W) (x, y, z)."""
+    place = torch.unravel_index(heatmaps.flatten(2).argmax(-1), heatmaps.shape[2:])
+    return torch.stack(place[::-1], -1).to(heatmaps.dtype)
 
 
 def subpixel_landmarks(heatmaps: Tensor, radius: int = RADIUS) -> Tensor:

@@ -38,6 +38,13 @@ def bce(logits: Tensor, masks: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, masks)
 
 
+def segmentation(logits: Tensor, masks: Tensor, weights: Tensor | None = None) -> Tensor:
+    """The loss of masks: cross entropy and Dice, or where there are class weights (C,) the paper's `weighted_bce` alone."""
+    if weights is not None:
+        return weighted_bce(logits, masks, weights.to(logits))
+    return bce(logits, masks) + dice(logits, masks)
+
+
 _soft_dice = DiceLoss(sigmoid=True, reduction="none", smooth_nr=1.0, smooth_dr=1.0)
 
 
@@ -109,6 +116,12 @@ def heatmap_mse(predicted: Tensor, heatmaps: Tensor, known: Tensor) -> Tensor:
     """L_H: mean squared difference of (B, N, H, W) heatmaps over those that are `known`, (B, N) bool."""
     error = F.mse_loss(predicted, heatmaps, reduction="none").mean((2, 3))
     return (error * known).sum() / known.sum().clamp_min(1)
+
+
+def heatmap_sse(predicted: Tensor, heatmaps: Tensor, known: Tensor) -> Tensor:
+    """Squared differences of (B, N, *size) heatmaps, summed over pixels and `known` (B, N) landmarks (Payer et al., Eq. 2)."""
+    squares = F.mse_loss(predicted, heatmaps, reduction="none").flatten(2).sum(-1)
+    return (squares * known).sum(1).mean()
 
 
 # ---- how landmarks lie to one another (Ham and Oh 2023) -------------------------------------------------------------

@@ -180,7 +180,7 @@ def test_a_split_by_patients_needs_patients_and_more_than_one():
 
 def test_bad_splits_are_refused():
     cases = make_set(6)
-    with pytest.raises(DataError, match="unknown split 'random'; known: paper, stratified"):
+    with pytest.raises(DataError, match="unknown split 'random'; known: paper, stratified, patients, folds"):
         cases.split("random")
     with pytest.raises(DataError, match="validation=1"):
         cases.split("stratified", validation=1)
@@ -191,3 +191,108 @@ def test_bad_splits_are_refused():
     cases[2].metadata["split"] = "trian"
     with pytest.raises(DataError, match="holds trian"):
         cases.split("paper")
+
+
+# ---- folds ----------------------------------------------------------------------------------------------------------
+
+
+def with_column(cases: CaseSet, column: str, cells: list) -> CaseSet:
+    for case, cell in zip(cases, cells, strict=True):
+        case.metadata |= {} if cell is None else {column: cell}
+    return cases
+
+
+@settings(deadline=None, max_examples=30)
+@given(crowd(), st.integers(2, 4), st.integers(0, 3))
+def test_drawn_folds_test_each_case_once_and_no_patient_in_two(people, k, seed):
+    cases = of_patients(people)
+    splits = [cases.split("folds", fold=fold, folds=k, seed=seed, validation=0.2) for fold in range(k)]
+    assert sorted(itertools.chain(*(split.test.ids for split in splits))) == cases.ids
+    largest = max(people.count(person) for person in people if person)
+    for split in splits:
+        assert ids(split) == cases.ids
+        assert patients_in_both(split) == [] and not patients(split.train) & patients(split.validation)
+        assert abs(len(split.test) - len(cases) / k) <= 1 + largest
+
+
+def test_drawn_folds_hold_each_stratum_alike():
+    cases = make_set(24, size=(8, 8))
+    for fold in range(3):
+        test = cases.split("folds", fold=fold, folds=3, validation=0.2).test
+        assert sorted(case.metadata["stratum"] for case in test) == ["a"] * 4 + ["b"] * 4
+
+
+@pytest.mark.parametrize("kind", [int, float, str])  # as pandas may read the column
+def test_the_column_fold_says_where_a_case_is_tested(kind):
+    cases = with_column(make_set(12), "fold", [kind(i % 3) for i in range(12)])
+    parts = cases.split("folds", fold=2, validation=0.25)
+    assert parts.test.ids == [case.id for i, case in enumerate(cases) if i % 3 == 2]
+    assert ids(parts) == cases.ids and len(parts.validation) == 2
+    assert cases.split("folds", fold=2, folds=3, validation=0.25).test.ids == parts.test.ids
+    assert cases.split("folds", fold=2, validation=0.25, seed=1).test.ids == parts.test.ids
+
+
+def test_bad_folds_are_refused():
+    with pytest.raises(DataError, match=r"toy: cases\.csv has no column fold; say how many folds shall be drawn, at least 2"):
+        make_set(9).split("folds", fold=0)
+    with pytest.raises(DataError, match="there is no fold 3; give a fold from 0 to 2"):
+        make_set(9).split("folds", fold=3, folds=3)
+    with pytest.raises(DataError, match="there is no fold None"):
+        make_set(9).split("folds", folds=3)
+    with pytest.raises(DataError, match=r"case case002 has None in the column fold of cases\.csv; give every case"):
+        with_column(make_set(3), "fold", [0, 1, None]).split("folds", fold=0)
+    with pytest.raises(DataError, match=r"names \[0, 2\], not all folds from 0"):
+        with_column(make_set(4), "fold", [0, 2, 0, 2]).split("folds", fold=0)
+    with pytest.raises(DataError, match=r"names \[0, 1\], not 3 folds"):
+        with_column(make_set(4), "fold", [0, 1, 0, 1]).split("folds", fold=0, folds=3)
+
+
+# ---- few cases to learn from ----------------------------------------------------------------------------------------
+
+
+def learned(cases: CaseSet, size: int, draw: int = 0, **more) -> set[str]:
+    parts = cases.split(**{"scheme": "paper", "validation": 0.2} | more, train_size=size, draw=draw)
+    return set(parts.train.ids) | set(parts.validation.ids)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(5, 9), st.integers(10, 20), st.integers(0, 9))
+def test_few_cases_are_part_of_the_training_part_and_nested(few, more, draw):
+    cases = make_set(30, size=(8, 8))
+    whole = cases.split("paper", validation=0.2)
+    small, large = learned(cases, few, draw), learned(cases, more, draw)
+    assert (len(small), len(large)) == (few, more)
+    assert small < large <= set(whole.train.ids + whole.validation.ids)
+    assert cases.split("paper", validation=0.2, train_size=few, draw=draw).test.ids == whole.test.ids
+
+
+def test_a_draw_decides_which_and_the_seed_does_not():
+    cases = make_set(30, size=(8, 8))
+    assert len({frozenset(learned(cases, 10, draw)) for draw in range(4)}) == 4
+    assert learned(cases, 10, 1) == learned(cases, 10, 1, seed=5)
+
+
+def test_a_published_choice_is_taken_for_its_fold_and_draw():
+    cases = with_column(make_set(12), "fold", [i % 3 for i in range(12)])
+    marks = {
+        0: "fold 1",
+        1: "fold 0, fold 2",
+        2: "fold 0",
+        5: "fold 0",
+        6: "fold 0, fold 1",
+        8: "fold 1",
+        9: "fold 1",
+        11: "fold 11",
+    }
+    with_column(cases, "subset_4_1", [marks.get(i) for i in range(12)])
+    assert learned(cases, 4, 1, scheme="folds", fold=1, validation=0.25) == {"case000", "case006", "case008", "case009"}
+    with pytest.raises(DataError, match=r"subset_4_1 of cases\.csv names 3 of the cases to learn from in fold 0"):
+        learned(cases, 4, 1, scheme="folds", fold=0)
+    drawn = [learned(cases, size, draw, scheme="folds", fold=1, validation=0.25) for size, draw in ((4, 0), (5, 1))]
+    assert [len(found) for found in drawn] == [4, 5]  # the column is of another draw, and of another size
+
+
+@pytest.mark.parametrize("size", [0, 21])
+def test_more_cases_than_there_are_cannot_be_drawn(size):
+    with pytest.raises(DataError, match=rf"train_size={size}, but there are 20 cases to learn from"):
+        make_set(30).split("paper", train_size=size)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from denseseg.anatomy import CHEST
-from denseseg.evaluation.correspondence import dense_correspondence_error
+from denseseg.evaluation.correspondence import consistent_places, dense_correspondence_error
 from denseseg.geometry.regions import contour_masks
 from denseseg.geometry.template import Template
 from denseseg.geometry.uvmap import uv_maps
@@ -83,3 +83,26 @@ def test_a_polar_map_is_compared_through_its_own_chart(phantom, template):
     heart = dense_correspondence_error(phantom, template, maps.uv[0], maps.valid[0], back).loc[CHEST.index("heart")]
     wrong = dense_correspondence_error(phantom, template, maps.uv[0], maps.valid[0]).loc[CHEST.index("heart")]
     assert heart["mean"] < 1 < wrong["mean"]
+
+
+# ---- landmarks from case to case ------------------------------------------------------------------------------------
+
+
+def test_true_landmarks_are_where_consistent_ones_would_be():
+    phantoms = [ChestPhantom(3, i, SIZE) for i in range(3)]
+    landmarks = np.stack([one.landmarks for one in phantoms])
+    landmarks[1, CHEST.slices["heart"]] = np.nan
+    np.testing.assert_allclose(consistent_places(phantoms, landmarks, CHEST), landmarks, atol=1e-6)
+
+
+def test_one_case_out_of_step_is_off_by_its_part_of_the_step():
+    phantoms = [ChestPhantom(3, 1, SIZE)] * 4  # the same chest four times, so that the step is the same in all
+    landmarks = np.stack([phantoms[0].landmarks] * 4)
+    lung = CHEST.slices["left lung"]
+    landmarks[3, lung] = np.roll(landmarks[3, lung], 1, axis=0)
+    step = phantoms[0].canonical[lung] - np.roll(phantoms[0].canonical[lung], 1, axis=0)
+    error = np.stack([p.material(1, points) for p, points in zip(phantoms, landmarks[:, lung], strict=True)])
+    error -= np.stack(
+        [p.material(1, points) for p, points in zip(phantoms, consistent_places(phantoms, landmarks, CHEST)[:, lung], strict=True)]
+    )
+    np.testing.assert_allclose(error, np.multiply.outer([0.25, 0.25, 0.25, -0.75], step), atol=1e-6)

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from denseseg.anatomy import CHEST
+from denseseg.augment import STRONG
 from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError
-from denseseg.experiments import Spec, evaluate_method, read_records, run_experiment, write_record
+from denseseg.experiments import Spec, evaluate_method, experiment, read_records, recipe_of, run_experiment, write_record
 from denseseg.methods import create, load_method
 from denseseg.phantom import chest_phantom
+from denseseg.training.settings import Epochs, Seconds, Steps
 
 SIZE = (64, 64)
 
@@ -51,6 +53,53 @@ def test_the_same_run_is_not_trained_twice_and_another_gets_its_own_folder(cases
     run_experiment(cases, spec(cases, options={"channels": (4, 12)}), tmp_path, progress=False)
     run_experiment(cases, spec(cases, seed=1), tmp_path, progress=False)
     assert len(list(tmp_path.iterdir())) == 3
+
+
+# ---- on equal terms -------------------------------------------------------------------------------------------------
+
+
+def test_a_spec_fits_the_cases_to_its_size(cases):
+    found = run_experiment(cases, spec(cases, method="mean_shape", options={}, size=(32, 32)), None)
+    assert found.record.size == (32, 32) == found.method.size
+    assert found.record.data_sha256 == cases.fitted((32, 32)).fingerprint()
+
+
+def test_folds_and_draws_divide_the_cases(cases):
+    folds = [run_experiment(cases, mean_of(cases, split="folds", fold=k, folds=3), None) for k in range(3)]
+    assert sorted(i for found in folds for i in found.split.test.ids) == cases.ids
+    few = run_experiment(cases, mean_of(cases, train_size=6, draw=1), None)
+    assert few.record.n_train + few.record.n_validation == 6
+    assert few.split.test.ids == run_experiment(cases, mean_of(cases), None).split.test.ids
+    with pytest.raises(DataError, match="a run tests one fold; give Spec its number"):
+        run_experiment(cases, mean_of(cases, split="folds", folds=3), None)
+
+
+def mean_of(cases: CaseSet, **changes) -> Spec:
+    return spec(cases, **{"method": "mean_shape", "options": {}} | changes)
+
+
+def test_a_budget_and_an_augmentation_are_the_same_for_every_recipe(cases):
+    for method in ("denseseg", "heatmap_regression"):
+        for length in (Epochs(7), Steps(7)):
+            training = recipe_of(spec(cases, method=method, options={}, budget=length, augmentation=STRONG)).training
+            assert (training.length, training.augmentation) == (length, STRONG)
+    assert recipe_of(mean_of(cases, budget=Steps(7), augmentation=STRONG)) == recipe_of(mean_of(cases))
+
+
+def test_a_budget_of_seconds_becomes_steps_once(cases, tmp_path, monkeypatch):
+    short = spec(cases, budget=Seconds(0.3))
+    first = run_experiment(cases, short, tmp_path, progress=False).record
+    assert first.steps == round(0.3 / first.seconds_per_step) or first.steps == 1
+    assert first.recipe_settings["training"]["length"] == {"steps": first.steps}
+    assert first.processor_seconds > 0 and first.peak_memory_mib > 100
+    monkeypatch.setattr(experiment, "TIMED", 0)  # it would fail if it were timed again
+    again = run_experiment(cases, short, tmp_path, progress=False).record
+    assert (again.steps, again.seconds_per_step, again.history) == (first.steps, first.seconds_per_step, first.history)
+
+
+def test_what_is_not_trained_in_steps_ignores_a_budget(cases):
+    record = run_experiment(cases, mean_of(cases, budget=Seconds(1)), None).record
+    assert record.steps is None and record.processor_seconds > 0
 
 
 def test_a_spec_of_other_cases_is_refused(cases):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from pydantic import ValidationError
 from records import box_record, box_run, boxes
 
+from denseseg.augment import STRONG, Augmentation
 from denseseg.errors import DataError, validated
 from denseseg.evaluation import summarise
 from denseseg.experiments.record import Record, Spec, StudyRecord, make_record, study_record
+from denseseg.training.settings import Epochs, Seconds, Steps
 
 SPEC = {"dataset": "JSRT", "method": "denseseg", "profile": "full"}
 
@@ -26,20 +29,35 @@ def test_a_run_is_named_before_it_starts(tmp_path):
 
 
 def test_what_the_name_does_not_say_is_in_a_digest():
-    changes = [{"options": {"band": 2}}, {"options": {"band": 3}}, {"fold": 0}, {"fold": 1}, {"draw": 0}, {"size": (256, 256)}]
+    few = [{"train_size": size, "draw": draw} for size in (10, 50) for draw in (0, 1)]
+    budgets = [{"budget": budget} for budget in (Epochs(5), Steps(5), Seconds(5), Seconds(6))]
+    images = [{"augmentation": augmentation} for augmentation in (Augmentation(), STRONG)]
+    changes = [{"options": {"band": 2}}, {"options": {"band": 3}}, {"size": (256, 256)}, *few, *budgets, *images]
     names = [Spec(**SPEC, **change).name for change in changes]
     plain = Spec(**SPEC).name
     assert all(len(name) == len(plain) + 9 and name.startswith(f"{plain}_") for name in names)
-    assert len(set(names)) == len(names)
+    folds = [Spec(**SPEC, split="folds", **change).name for change in ({}, {"fold": 0}, {"fold": 1}, {"folds": 3}, {"folds": 5})]
+    assert len(set(names + folds)) == len(names + folds)
     assert Spec(**SPEC, options={"a": 1, "b": 2}).name == Spec(**SPEC, options={"b": 2, "a": 1}).name
     assert Spec(**SPEC, options={"channels": (4, 8)}).name == Spec(**SPEC, options={"channels": [4, 8]}).name
+
+
+def test_names_of_earlier_versions_stay():
+    assert Spec(**SPEC, options={"channels": (4, 8)}).name == "denseseg_default_full_paper_0_7e20e0d5"
+    assert Spec(**SPEC, size=(256, 256)).name == "denseseg_default_full_paper_0_0f152948"
+
+
+def test_a_spec_comes_back_from_its_file():
+    spec = Spec(**SPEC, budget=Seconds(5), augmentation=STRONG, split="folds", fold=1, train_size=10, draw=2)
+    assert validated(Spec, json.loads(spec.model_dump_json()), "file") == spec
 
 
 def test_a_spec_does_not_change_and_knows_its_fields():
     spec = Spec(**SPEC)
     with pytest.raises(ValidationError):
         spec.seed = 3
-    for wrong in ({"sede": 3}, {"method": " "}, {"size": (0, 4)}, {"seed": "three"}):
+    halves = ({"draw": 0}, {"train_size": 10}, {"fold": 0}, {"folds": 3}, {"fold": -1, "split": "folds"})
+    for wrong in ({"sede": 3}, {"method": " "}, {"size": (0, 4)}, {"seed": "three"}, {"budget": {"weeks": 1}}, *halves):
         with pytest.raises(ValidationError):
             Spec(**SPEC | wrong)
 
@@ -70,6 +88,17 @@ def test_a_record_says_what_was_run_on_what():
     assert (written.mean, written.median, written.high, written.unit) == (tre["mean"], tre["median"], tre["high"], "mm")
     assert written.failures == 1
     assert set(record.metrics) == {"boxes", "average"}
+
+
+def test_a_record_tells_what_the_training_cost_and_its_values_image_by_image():
+    record = make_record(**box_run(history=pd.DataFrame({"epoch": [0, 1], "steps": [3.0, 1.0], "processor_seconds": [2.0, 4.0]})))
+    assert (record.steps, record.processor_seconds, record.seconds_per_step) == (4, 6.0, 1.5)
+    assert (record.n_cases, record.values.cases) == (10, ["c6", "c7", "c8", "c9"])
+    resumed = pd.DataFrame(
+        {"epoch": [0, 1], "steps": [np.nan, 1.0], "processor_seconds": [np.nan, 4.0]}
+    )  # begun by an older version
+    for history in (resumed, pd.DataFrame()):
+        assert make_record(**box_run(history=history)).steps is None
 
 
 def test_a_known_hash_is_taken():
@@ -115,7 +144,7 @@ def test_a_toy_is_a_phantom_or_a_small_profile_whatever_its_name(kind, profile, 
         (("metrics", "boxes", "tre", "mean"), None, "metrics.boxes.tre.mean must be a valid number"),
         (("metrics", "boxes", "tre", "mean"), float("nan"), "metrics.boxes.tre.mean must be a finite number"),
         (("metrics", "boxes", "tre", "low"), 1e9, "upside down"),
-        (("version",), 99, "file: version must be 2"),
+        (("version",), 99, "file: version must be 3"),
     ],
 )
 def test_errors_name_the_field_in_one_line(path, value, message):

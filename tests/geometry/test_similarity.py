@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from denseseg.geometry.similarity import umeyama
+from denseseg.geometry.similarity import Similarity, procrustes_mean, umeyama
 
 angles = st.floats(-np.pi, np.pi)
 scales = st.floats(0.3, 3)
@@ -37,3 +37,20 @@ def test_umeyama_leaves_missing_points_out():
     assert umeyama(source, source + 3).translation == pytest.approx([3, 3])
     with pytest.raises(ValueError, match="at least two distinct"):
         umeyama(np.ones((4, 2)), np.ones((4, 2)))
+
+
+@given(seeds)
+def test_the_mean_of_one_shape_in_many_places_is_this_shape_in_the_place_of_the_first(seed):
+    rng = np.random.default_rng(seed)
+    shape = rng.normal(size=(6, 2)) * 10
+    turns = [umeyama(shape, rng.normal(size=(6, 2))).rotation for _ in range(4)]
+    moves = [Similarity(rng.uniform(0.5, 2), turn, rng.normal(size=2) * 20) for turn in turns]
+    copies = np.stack([move.apply(shape) for move in moves])
+    np.testing.assert_allclose(procrustes_mean(copies), copies[0], atol=1e-6)
+
+
+def test_the_mean_of_shapes_lies_between_them():
+    square, wide = np.array([[1.0, 1], [-1, 1], [-1, -1], [1, -1]]), np.array([[2.0, 1], [-2, 1], [-2, -1], [2, -1]])
+    low, high = 1, 2
+    width, height = np.ptp(procrustes_mean(np.stack([square, wide])), axis=0)
+    assert low < width / height < high

@@ -9,7 +9,7 @@ from bones import as_batch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from denseseg.geometry.spline import fit_spline
+from denseseg.geometry.spline import bending_energy, fit_spline
 
 seeds = st.integers(0, 10_000)
 
@@ -35,3 +35,15 @@ def test_a_spline_leaves_missing_points_out():
     with_gap = fit_spline(as_batch(gap), values)(anywhere)
     without = fit_spline(as_batch(contour[kept]), values[torch.as_tensor(kept)])(anywhere)
     np.testing.assert_allclose(with_gap, without, atol=1e-3)
+
+
+@settings(deadline=None, max_examples=25)
+@given(seeds, st.sampled_from([0.0, 0.1, 1.0]))
+def test_bending_energy_is_the_splines_and_affine_maps_cost_nothing(seed, smoothing):
+    rng = np.random.default_rng(seed)
+    points, values = blob(seed), rng.normal(size=(24, 2))
+    energy = bending_energy(points, smoothing)
+    spline = fit_spline(torch.as_tensor(points)[None], torch.as_tensor(values), smoothing)
+    np.testing.assert_allclose(energy @ values, spline.weights[0], atol=1e-6 * np.abs(energy).max())
+    np.testing.assert_allclose(energy @ (points @ rng.normal(size=(2, 2)) + 5), 0, atol=1e-6 * np.abs(energy).max())
+    assert np.linalg.eigvalsh(energy).min() > -1e-9 * np.abs(energy).max()

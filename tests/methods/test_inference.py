@@ -45,6 +45,20 @@ def test_views_are_moved_back_before_they_are_averaged(views):
     assert all((view - smooth)[inner].abs().mean() > 0.02 for view in seen[1:])
 
 
+@pytest.mark.parametrize("views", [1, 5])
+def test_points_of_a_view_are_moved_back_before_they_are_averaged(views):
+    """The brightness-weighted centre of a blob, which moves as the image does."""
+    y, x = torch.meshgrid(torch.arange(64.0), torch.arange(48.0), indexing="ij")
+    centres = torch.tensor([[20.0, 30.0], [27.5, 33.0]])
+    images = torch.exp(-((x - centres[:, :1, None]) ** 2 + (y - centres[:, 1:, None]) ** 2) / 18)[:, None]
+
+    def centre(view):
+        weights = view[:, 0] / view.sum((1, 2, 3))[:, None, None]
+        return torch.stack([(weights * x).sum((1, 2)), (weights * y).sum((1, 2))], -1)[:, None]
+
+    torch.testing.assert_close(inference.average_points_over_views(centre, images, views)[:, 0], centres, atol=0.02, rtol=0)
+
+
 def test_only_the_largest_component_of_a_mask_is_kept():
     masks = torch.zeros(1, 3, 16, 16, dtype=torch.bool)
     masks[0, 0, 2:8, 2:8] = True

@@ -18,7 +18,8 @@ from denseseg.methods.mean_shape import MeanShape
 from denseseg.phantom import chest_phantom
 
 SIZE = (64, 64)
-ALL = [(name, recipe) for name, cls in METHODS.items() for recipe in cls.recipes]
+# nnU-Net is another package's, and has a test file of its own
+ALL = [(name, recipe) for name, cls in METHODS.items() if name != "nnunet" for recipe in cls.recipes]
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +56,10 @@ def test_saved_methods_predict_the_same(name, recipe, cases, tmp_path):
     loaded = load_method(path)
     assert loaded.recipe == method.recipe
     assert loaded.anatomy == method.anatomy
-    before, after = (m.predict_image(cases[0].image).landmarks for m in (method, loaded))
-    np.testing.assert_allclose(before, after, atol=1e-6)  # BLAS may differ in the last bits with the place in memory
+    before, after = (m.predict_image(cases[0].image) for m in (method, loaded))
+    for what in ("landmarks", "probabilities"):
+        if getattr(before, what) is not None:  # BLAS may differ in the last bits with the place in memory
+            np.testing.assert_allclose(getattr(before, what), getattr(after, what), atol=1e-6)
     assert list(tmp_path.iterdir()) == [path]  # no partial file is left
 
 

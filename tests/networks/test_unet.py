@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from denseseg.anatomy import CHEST
-from denseseg.networks.unet import HeatmapUNet, TwoHeadUNet, parameter_count
+from denseseg.networks.unet import MaskHeatmapUNet, OneHeadUNet, TwoHeadUNet, parameter_count
 
 
 def test_the_network_has_the_papers_size_and_the_stated_shapes():
@@ -18,7 +18,19 @@ def test_the_network_has_the_papers_size_and_the_stated_shapes():
     logits, uv = TwoHeadUNet(5, (8, 16, 32))(torch.zeros(2, 1, 32, 48))
     assert logits.shape == (2, 5, 32, 48)
     assert uv.shape == (2, 5, 2, 32, 48)
-    assert HeatmapUNet(166, (8, 16, 32))(torch.zeros(2, 1, 32, 48)).shape == (2, 166, 32, 48)
+    assert OneHeadUNet(166, (8, 16, 32))(torch.zeros(2, 1, 32, 48)).shape == (2, 166, 32, 48)
+
+
+def test_heatregseg_has_the_papers_two_heads_on_the_same_features():
+    network = MaskHeatmapUNet(len(CHEST), CHEST.n_landmarks)
+    features = parameter_count(network.unet) + parameter_count(network.mask_head)
+    assert features == parameter_count(TwoHeadUNet(len(CHEST)).unet) + parameter_count(TwoHeadUNet(len(CHEST)).mask_head)
+    last = 65 * len(CHEST), 65 * CHEST.n_landmarks  # 1x1 convolutions of 64 features and a constant
+    heads = parameter_count(network.mask_head), parameter_count(network.heatmap_head)
+    assert heads[0] - last[0] == heads[1] - last[1] == 4 * (9 * 64**2 + 2 * 64)  # four convolutions and their norms
+    logits, heatmaps = MaskHeatmapUNet(5, 166, (8, 16, 32))(torch.zeros(2, 1, 30, 45))
+    assert logits.shape == (2, 5, 30, 45)
+    assert heatmaps.shape == (2, 166, 30, 45)
 
 
 def test_network_outputs_are_unbounded():

@@ -146,10 +146,11 @@ def test_a_resized_image_is_refused(files):
             read_hand_atlas(*files.write())
 
 
-def test_an_inverted_image_is_refused(files):
-    files.images["3146"] = 1 - hand(4).image
-    with pytest.raises(DataError, match=r"3146.png: bones are darker than the rest; invert"):
-        read_hand_atlas(*files.write())
+def test_an_inverted_or_flat_image_is_refused(files):
+    for name, image in (("dark", 1 - hand(4).image), ("flat", np.full(SIZE, 0.4))):
+        files.images["3146"], files.folder = image, files.folder / name
+        with pytest.raises(DataError, match=r"3146.png: bones are not brighter than the rest; invert"):
+            read_hand_atlas(*files.write())
 
 
 def test_an_image_in_two_folds_is_refused(files):

@@ -65,7 +65,10 @@ def run_in(folder, **changes) -> Run:
 def test_the_history_tells_each_epoch_and_each_term():
     trainable = Brightness()
     history = train(trainable, data(), QUICK, QUIET, validate=lambda: 1.0)
-    assert history.columns.tolist() == ["epoch", "learning_rate", "loss", "square", "size", "validation_error", "seconds"]
+    counts = ["steps", "processor_seconds", "seconds"]
+    assert history.columns.tolist() == ["epoch", "learning_rate", "loss", "square", "size", "validation_error", *counts]
+    assert history["steps"].tolist() == [3, 3, 3, 3]
+    assert (history["processor_seconds"] > 0).all()
     np.testing.assert_allclose(history["loss"], 2 * history["square"])
     assert (history["size"] > 0).all()
     assert history["learning_rate"].is_monotonic_decreasing
@@ -84,7 +87,7 @@ def test_a_term_without_a_weight_moves_nothing():
 def test_a_number_of_steps_is_kept_exactly(steps, rows):
     trainable = Brightness()
     history = train(trainable, data(), QUICK.changed(length=Steps(steps)), QUIET)
-    assert len(trainable.seen) == steps
+    assert len(trainable.seen) == steps == history["steps"].sum()
     assert len(history) == rows
 
 

@@ -8,5 +8,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "case": ["Case"],
         "case_set": ["CaseSet", "Split", "patients_in_both"],
         "folder": ["read_cases", "write_cases"],
+        "from_masks": ["landmarks_from_masks"],
     },
 )

@@ -20,7 +20,7 @@ class Case:
     id: unique within its data set; it names the files.
     image: (H, W) float32 in [0, 1], bone bright.
     landmarks: (N, 2) float64, (x, y) in pixels; NaN marks a missing landmark. A structure without any landmark is absent: it is not
-        in the image. Landmarks may lie outside the image, where its border cuts a structure off.
+        in the image. Landmarks may lie outside the image, where its border cuts a structure off. With masks, all may be missing.
     masks: (C, H, W) bool in the anatomy's order, or None where the contours of the landmarks are the masks.
     spacing: millimetres per pixel, or None where unknown.
     metadata: further columns of cases.csv (split, stratum, age, ...).
@@ -67,7 +67,7 @@ class Case:
             return f"landmarks have shape {found}, {self.anatomy.name} needs {expected}; mark missing ones with NaN"
         if np.isinf(self.landmarks).any():
             return "a landmark is infinite; mark missing ones with NaN"
-        if np.isnan(self.landmarks).all():
+        if self.masks is None and np.isnan(self.landmarks).all():
             return "every landmark is missing; remove the case or add its rows to landmarks.csv"
         height, width = self.size
         margin = 0.5 * max(height, width) + 1e-6  # what a change of size may round away

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import pandas as pd
@@ -91,18 +91,50 @@ class CaseSet(Sequence[Case]):
             digest.update(b"" if case.masks is None else np.packbits(case.masks).tobytes())
         return digest.hexdigest()
 
-    def split(self, scheme: str = "paper", *, validation: float = 0.1, train: float = 160 / 246, seed: int = 0) -> Split:
+    def split(
+        self,
+        scheme: str = "paper",
+        *,
+        validation: float = 0.1,
+        train: float = 160 / 246,
+        seed: int = 0,
+        fold: int | None = None,
+        folds: int | None = None,
+        train_size: int | None = None,
+        draw: int = 0,
+    ) -> Split:
         """Divide into training, validation and test part.
 
         scheme: "paper" uses the `split` column of cases.csv (train or test, as published); "stratified" shuffles by
             `seed` within each value of the `stratum` column and puts the share `train` of each into training;
-            "patients" does so too, but keeps the cases of one patient together, as the `patient` column names them.
+            "patients" does so too, but keeps the cases of one patient together, as the `patient` column names them;
+            "folds" tests fold number `fold` of a cross-validation, from 0, and trains on the others: each case is tested in the
+            fold that the `fold` column names. Where there is no such column, `folds` folds are drawn, strata alike and patients
+            kept together.
         validation: share of the training part that is set aside to choose between models; stratified likewise. Whatever the
             scheme, no patient is in both. A case that names no patient counts as a patient of its own.
+        train_size: how many cases there are to learn from, those of the validation part included; None takes all. Which ones is
+            said by the column `subset_<train_size>_<draw>` (see `_few`), or where there is none drawn with `draw` as seed: of the
+            same draw, the smaller set is then part of the larger one.
         Shares are met to within the cases of one patient. `patients_in_both` tells whom a published split has in two parts.
         Raises DataError where the scheme or the column is unknown or a part would be empty.
         """
         rng = np.random.default_rng(seed)
+        learning, test = self._learning_and_test(scheme, train, fold, folds, rng)
+        if not 0 <= validation < 1:
+            raise DataError(f"validation={validation}: give a share from 0 up to, but not including, 1")
+        if train_size is not None:
+            learning = self._few(learning, train_size, draw, fold or 0)
+        held_out, kept = self._divide(learning, validation, rng, together=True)
+        parts = {"training": kept, "test": test} | ({"validation": held_out} if validation else {})
+        for part, indices in parts.items():
+            if not indices:
+                raise DataError(f"{self.name}: the {part} part of split {scheme!r} is empty with {len(self)} cases; add cases")
+        return Split(self.subset(sorted(kept)), self.subset(sorted(held_out)), self.subset(sorted(test)))
+
+    def _learning_and_test(
+        self, scheme: str, train: float, fold: int | None, folds: int | None, rng: np.random.Generator
+    ) -> tuple[list[int], list[int]]:
         if scheme == "paper":
             marks = [case.metadata.get("split") for case in self.cases]
             unknown = sorted({str(m) for m in marks} - {"train", "test"})
@@ -114,16 +146,58 @@ class CaseSet(Sequence[Case]):
             if scheme == "patients" and not any(map(_patient, self.cases)):
                 raise DataError(f"{self.name}: no case names its patient; add a column patient to cases.csv, or use 'stratified'")
             learning, test = self._divide(list(range(len(self))), train, rng, together=scheme == "patients")
+        elif scheme == "folds":
+            tested = self._folds(folds, rng)
+            if fold not in tested:
+                raise DataError(f"{self.name}: there is no fold {fold}; give a fold from 0 to {max(tested)}")
+            learning, test = ([i for i, own in enumerate(tested) if (own == fold) == here] for here in (False, True))
         else:
-            raise DataError(f"unknown split {scheme!r}; known: paper, stratified, patients")
-        if not 0 <= validation < 1:
-            raise DataError(f"validation={validation}: give a share from 0 up to, but not including, 1")
-        held_out, kept = self._divide(learning, validation, rng, together=True)
-        parts = {"training": kept, "test": test} | ({"validation": held_out} if validation else {})
-        for part, indices in parts.items():
-            if not indices:
-                raise DataError(f"{self.name}: the {part} part of split {scheme!r} is empty with {len(self)} cases; add cases")
-        return Split(self.subset(sorted(kept)), self.subset(sorted(held_out)), self.subset(sorted(test)))
+            raise DataError(f"unknown split {scheme!r}; known: paper, stratified, patients, folds")
+        return learning, test
+
+    def _folds(self, number: int | None, rng: np.random.Generator) -> list[int]:
+        """The fold, from 0, in which each case is tested: as the column `fold` names it, or else drawn."""
+        named = [case.metadata.get("fold") for case in self.cases]
+        if all(map(_empty, named)):
+            return self._drawn_folds(number, rng)
+        found = [_whole(cell) for cell in named]
+        if None in found:
+            case = self.cases[found.index(None)]
+            fault = f"case {case.id} has {case.metadata.get('fold')!r} in the column fold of cases.csv"
+            raise DataError(f"{self.name}: {fault}; give every case the number of the fold in which it is tested")
+        known = [fold for fold in found if fold is not None]
+        if set(known) != set(range(number or max(known) + 1)):
+            wanted = f"{number} folds" if number else "all folds from 0"
+            raise DataError(f"{self.name}: the column fold of cases.csv names {sorted(set(known))}, not {wanted}; correct either")
+        return known
+
+    def _drawn_folds(self, number: int | None, rng: np.random.Generator) -> list[int]:
+        if number is None or number < 2:
+            raise DataError(f"{self.name}: cases.csv has no column fold; say how many folds shall be drawn, at least 2")
+        found, rest = [0] * len(self), list(range(len(self)))
+        for fold in range(number):
+            part, rest = self._divide(rest, 1 / (number - fold), rng, together=True)
+            for i in part:
+                found[i] = fold
+        return found
+
+    def _few(self, learning: list[int], size: int, draw: int, fold: int) -> list[int]:
+        """`size` of the cases to learn from, as published or else drawn.
+
+        The column `subset_<size>_<draw>` of cases.csv holds a published choice: for each case the folds in which it is one of the
+        few to learn from, as in "fold 0, fold 2". Splits without folds take those of fold 0.
+        """
+        column = f"subset_{size}_{draw}"
+        cells = [case.metadata.get(column) for case in self.cases]
+        if not all(map(_empty, cells)):
+            chosen = [i for i in learning if f"fold {fold}" in str(cells[i]).split(", ")]
+            if len(chosen) != size:
+                fault = f"the column {column} of cases.csv names {len(chosen)} of the cases to learn from in fold {fold}"
+                raise DataError(f"{self.name}: {fault}; correct it, or take another draw")
+            return chosen
+        if not 0 < size <= len(learning):
+            raise DataError(f"{self.name}: train_size={size}, but there are {len(learning)} cases to learn from; take fewer")
+        return sorted(learning[i] for i in np.random.default_rng(draw).permutation(len(learning))[:size])
 
     def _divide(self, indices: list[int], share: float, rng: np.random.Generator, together: bool) -> tuple[list[int], list[int]]:
         """Two lists with `share` and the rest of the indices, each stratum divided alike, sizes exact to rounding.
@@ -156,7 +230,18 @@ def patients_in_both(split: Split) -> list[str]:
 def _patient(case: Case) -> str:
     """The patient's name, or nothing where the case tells none."""
     name = case.metadata.get("patient")
-    return "" if name is None or pd.isna(name) else str(name)
+    return "" if _empty(name) else str(name)
+
+
+def _empty(cell: Any) -> bool:
+    """Whether a cell of cases.csv says nothing."""
+    return bool(pd.isna(cell))
+
+
+def _whole(cell: Any) -> int | None:
+    """The number in a cell of cases.csv, which pandas may have read as 1, 1.0 or "1"; None where it is none."""
+    text = str(cell).removesuffix(".0")
+    return int(text) if text.isdigit() else None
 
 
 def distinct(name: str, anatomy: Anatomy, cases: Iterable[Case]) -> Iterator[Case]:

@@ -2,7 +2,7 @@
 
     dataset.toml      name, anatomy, source, licence, and any further text; kind = "phantom" marks a synthetic set
     cases.csv         case, spacing, split, and any other column (patient, age, stratum, ...)
-    landmarks.csv     case, structure, index, x, y      (pixels; a missing landmark has no row)
+    landmarks.csv     case, structure, index, x, y      (pixels; a missing landmark has no row; no such file in a set of masks only)
     images/ID.png     8 or 16 bit, one channel
     masks/ID.npz      optional: bool array `masks` of shape (C, H, W)
 
@@ -47,7 +47,7 @@ TEXT = ("case", "structure", "split", "stratum", "patient", "spacing")
 def read_cases(folder: str | Path) -> CaseSet:
     """Read a data-set folder. Raises DataError that names the file, the case and how to fix it."""
     folder = Path(folder)
-    name, anatomy, info = _read_description(folder / "dataset.toml")
+    name, anatomy, info = read_description(folder)
     table = _read_table(folder / "cases.csv", ["case"])
     if table["case"].isna().any():
         raise DataError(f"{folder / 'cases.csv'}: line {table['case'].isna().argmax() + 2} names no case; fill it in or remove it")
@@ -120,8 +120,9 @@ class _Description(BaseModel):
     structures: tuple[Structure, ...] | None = None
 
 
-def _read_description(path: Path) -> tuple[str, Anatomy, dict[str, str]]:
-    """Name, anatomy and further information of dataset.toml."""
+def read_description(folder: Path) -> tuple[str, Anatomy, dict[str, str]]:
+    """Name, anatomy and further information of a folder's dataset.toml. Raises DataError."""
+    path = folder / "dataset.toml"
     if not path.exists():
         raise DataError(f"{path} is missing: not a finished data-set folder; run the script that prepares it (again)")
     with explained(f"{path} is not valid TOML", "correct that line", (tomllib.TOMLDecodeError, UnicodeDecodeError)):
@@ -151,6 +152,9 @@ def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:
 
 def _landmark_arrays(path: Path, anatomy: Anatomy, cases: set[str]) -> dict[str, np.ndarray]:
     """landmarks.csv as case -> (N, 2) array with NaN where a row is absent."""
+    arrays = {case: np.full((anatomy.n_landmarks, 2), np.nan) for case in cases}
+    if not path.exists() and any((path.parent / "masks").glob("*.npz")):
+        return arrays  # a set of masks only, for `landmarks_from_masks`
     table = _read_table(path, [*LANDMARK, "x", "y"])
     table[NUMBERS] = table[NUMBERS].apply(pd.to_numeric, errors="coerce")
     table["count"] = table["structure"].map(dict(zip(anatomy.names, anatomy.counts, strict=True)))
@@ -172,7 +176,6 @@ def _landmark_arrays(path: Path, anatomy: Anatomy, cases: set[str]) -> dict[str,
             raise DataError(f"{path}: {fault.format(**table[wrong].iloc[0].to_dict() | known)}")
     starts = {name: where.start for name, where in anatomy.slices.items()}
     position = table["structure"].map(starts).to_numpy() + table["index"].to_numpy().astype(int)
-    arrays = {case: np.full((anatomy.n_landmarks, 2), np.nan) for case in cases}
     for case, rows in table.groupby("case").indices.items():
         arrays[case][position[rows]] = table[["x", "y"]].to_numpy()[rows]
     return arrays

@@ -27,7 +27,7 @@ from denseseg.experiments.published import published
 from denseseg.experiments.record import Numbers, Record, StudyRecord
 from denseseg.experiments.store import read_records, read_studies
 from denseseg.experiments.tables import method_title
-from denseseg.studies import bone_age, lung_points, search, spatial_loss
+from denseseg.studies import bone_age, lung_points, mask_and_map, search, spatial_configuration, spatial_loss, spine_3d
 from denseseg.viewing import plots
 
 COMPARED = ("tre", "asd_one_way_published", "dsc")
@@ -36,7 +36,10 @@ STUDIES = {
     "new landmarks": lung_points.table,
     "bone age": bone_age.table,
     "hyper-parameter search": search.table,
+    "spatial configuration": spatial_configuration.table,
     "spatial-configuration loss": spatial_loss.table,
+    "mask and map": mask_and_map.table,
+    "three dimensions": spine_3d.table,
 }  # name in the record -> its results as markdown
 TOY = "TOY"
 TOY_WARNING = """```{warning}
@@ -137,7 +140,7 @@ def render_results(folder: str | Path, picture: Path | None = None) -> str:
     parts += ["## Studies", *(_study(record) for record in studies)] if studies else []
     parts += [f"## {TOY} runs", TOY_WARNING, _own_table(toys, METRICS, mark=f"{TOY}: ")] if toys else []
     parts += ["## Every run", EVERY_RUN, _runs(records)] if records else []
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _picture(records: list[Record], path: Path) -> str:

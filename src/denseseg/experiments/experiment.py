@@ -5,27 +5,52 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from pydantic import BaseModel, PositiveFloat, PositiveInt
 
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet, Split
-from denseseg.errors import DataError
+from denseseg.errors import DataError, validated
 from denseseg.evaluation.scores import evaluate
 from denseseg.experiments.profiles import get_profile
+from denseseg.experiments.provenance import forget_peak_memory, peak_memory, processor_seconds
 from denseseg.experiments.record import Record, Spec, file_name, make_record
+from denseseg.files import read_json, write_json
 from denseseg.methods import create, get_recipe, save_method
 from denseseg.methods.method import Method, Recipe
-from denseseg.training.settings import Run
+from denseseg.methods.network_method import NetworkRecipe
+from denseseg.training.settings import Epochs, Run, Seconds, Steps
+
+WARM_UP, TIMED = 4, 20  # steps, before a budget of seconds is divided by what one takes
 
 
 def recipe_of(spec: Spec) -> Recipe:
-    """The recipe that a run is made with: the method's, scaled by the profile, with the spec's options."""
+    """The recipe that a run is made with: the method's, scaled by the profile, with the spec's options, budget and augmentation.
+
+    A budget of seconds is converted later, where it is known what a step takes: see `run_experiment`.
+    """
     profile = get_profile(spec.profile)
-    scaled = get_recipe(spec.method, spec.recipe).scaled(profile.length, profile.width, profile.batch_size)
-    return scaled.changed(**spec.options)
+    recipe = get_recipe(spec.method, spec.recipe).scaled(profile.length, profile.width, profile.batch_size).changed(**spec.options)
+    if isinstance(spec.budget, (Epochs, Steps)):
+        recipe = retrained(recipe, length=spec.budget)
+    return recipe if spec.augmentation is None else retrained(recipe, augmentation=spec.augmentation)
+
+
+def retrained(recipe: Recipe, **changes: Any) -> Recipe:
+    """The recipe with changed settings of its training; one that trains nothing with the package's loop stays as it is."""
+    return recipe.changed(training=recipe.training.changed(**changes)) if isinstance(recipe, NetworkRecipe) else recipe
+
+
+def split_of(cases: CaseSet, spec: Spec) -> Split:
+    """How a run divides its cases. Always with seed 0, so that seeds of the training are compared on the same test cases."""
+    if spec.split == "folds" and spec.fold is None:
+        raise DataError("a run tests one fold; give Spec its number as fold, or pool the records of all folds")
+    few = {} if spec.train_size is None else {"train_size": spec.train_size, "draw": spec.draw or 0}
+    return cases.split(spec.split, seed=0, fold=spec.fold, folds=spec.folds, **few)
 
 
 @dataclass
@@ -50,24 +75,34 @@ def run_experiment(
 ) -> Experiment:
     """Train one method on a split of the cases and evaluate it on the test part.
 
-    cases: all of one size. folder: where runs are kept, each in a folder of its own, or None; a run found there is resumed, a
-        finished one is not trained again.
-    The seed decides the network's first weights, the order and the augmentation; the split always uses seed 0, so that seeds are
-    compared on the same test cases. Raises DataError where the spec names another data set, or something that is not known.
+    cases: all of one size, unless the spec names the size that they are fitted to. folder: where runs are kept, each in a folder of
+        its own, or None; a run found there is resumed, a finished one is not trained again.
+    The seed decides the network's first weights, the order and the augmentation. A budget of seconds is divided by what a step
+    takes, which is measured once and kept in the run's folder. Raises DataError where the spec names another data set, or something
+    that is not known.
     """
     if cases.name != spec.dataset:
         raise DataError(f"the run is to use {spec.dataset!r}, the cases are {cases.name!r}; give Spec the name of the cases")
-    split, recipe, data = cases.split(spec.split, seed=0), recipe_of(spec), cases.fingerprint()
-    method = create(spec.method, cases.anatomy, cases[0].size, recipe)
+    cases = cases if spec.size is None else cases.fitted(spec.size)
+    split, recipe, data = split_of(cases, spec), recipe_of(spec), cases.fingerprint()
     own = None
     if folder is not None:
         digest = hashlib.sha256(repr((data, recipe)).encode()).hexdigest()[:8]  # so that no two runs share a folder
         own = Path(folder) / file_name(f"{spec.dataset}_{spec.name}_{digest}")
     run = Run(seed=spec.seed, folder=own, precision=precision, progress=progress)
-    began = time.perf_counter()
+    method, costs = create(spec.method, cases.anatomy, cases[0].size, recipe), {}
+    if isinstance(spec.budget, Seconds) and isinstance(recipe, NetworkRecipe):
+        pace = pace_of(method, split.train, run, spec.budget)
+        costs["seconds_per_step"] = pace.seconds_per_step
+        recipe = retrained(recipe, length=Steps(pace.steps))
+        method = create(spec.method, cases.anatomy, cases[0].size, recipe)
+    forget_peak_memory()
+    began, worked = time.perf_counter(), processor_seconds()
     history = method.fit(split.train, split.validation, run)
     # a resumed run has its earlier epochs in the history, not on this clock
     seconds = float(history["seconds"].sum()) if len(history) else time.perf_counter() - began
+    if not len(history):
+        costs["processor_seconds"] = processor_seconds() - worked
     if own is not None:
         save_method(method, own / "weights.safetensors")
     table, seconds_per_case = evaluate_method(method, split.test)
@@ -75,9 +110,35 @@ def run_experiment(
     record = make_record(
         spec, data=cases, data_sha256=data, split=split, table=table, parameters=method.parameters, history=history,
         seconds_train=seconds, seconds_per_case=seconds_per_case, device=run.resolved_device, precision=precision,
-        recipe=asdict(recipe), notes=notes,  # type: ignore[call-overload]
+        recipe=asdict(recipe), notes=notes, peak_memory_mib=peak_memory(run.resolved_device), **costs,  # type: ignore[call-overload]
     )  # fmt: skip
     return Experiment(method, split, history, table, record)
+
+
+class Pace(BaseModel):
+    """What a step of a training takes, and so how many fit a budget of seconds."""
+
+    seconds_per_step: PositiveFloat
+    steps: PositiveInt
+
+
+def pace_of(method: Method, train: CaseSet, run: Run, budget: Seconds) -> Pace:
+    """How many steps of this training fit into a budget: as measured, and kept in the run's folder for when it is resumed.
+
+    method: not trained yet; what it learns here is of no use. On a GPU seconds are those of the clock, else of the processor.
+    """
+    kept = None if run.folder is None else run.folder / "pace.json"
+    if kept is not None and kept.exists():
+        return validated(Pace, read_json(kept), str(kept))
+    clock = "seconds" if run.resolved_device == "cuda" else "processor_seconds"
+    for steps in (WARM_UP, TIMED):
+        brief = type(method)(method.anatomy, method.size, retrained(method.recipe, length=Steps(steps), patience=None))
+        history = brief.fit(train, None, replace(run, folder=None, progress=False))
+    each = float(history[clock].sum() / history["steps"].sum())
+    pace = Pace(seconds_per_step=each, steps=max(1, round(budget.seconds / each)))
+    if kept is not None:
+        write_json(kept, pace.model_dump())
+    return pace
 
 
 def evaluate_method(method: Method, cases: Sequence[Case], progress: bool = False) -> tuple[pd.DataFrame, float]:

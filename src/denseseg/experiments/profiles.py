@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from denseseg.cases.case_set import CaseSet
-from denseseg.cases.folder import read_cases
+from denseseg.cases.folder import read_cases, read_description
 from denseseg.errors import DataError
 from denseseg.geometry.frame import Size
 from denseseg.phantom import FULL_SIZES, PHANTOMS
@@ -51,6 +51,7 @@ PROFILES = {
         Profile("smoke", (64, 64), (96, 56), 12, 0.02, 1 / 8, 4, "proves that everything runs; its numbers mean nothing"),
         Profile("course", (96, 96), (136, 80), 160, 0.25, 1 / 4, 4, "results that teach, on a laptop, in minutes"),
         Profile("compact", (128, 128), (192, 112), 246, 0.6, 1 / 2, 4, "real data without a GPU, in about an hour"),
+        Profile("large", (224, 224), (288, 168), 246, 0.6, 1 / 2, 4, "real data without a GPU, three times as long as compact"),
         Profile("full", (256, 256), (384, 224), 246, 1.0, 1.0, 8, "the paper's sizes; meant for a GPU"),
     )
 }
@@ -63,16 +64,23 @@ def get_profile(name: str) -> Profile:
     return PROFILES[name]
 
 
-def load_cases(profile: Profile, data: str = "phantom", seed: int = 0) -> CaseSet:
-    """The cases of a run at the profile's size.
+def dataset_name(data: str) -> str:
+    """The name of what `load_cases` loads, without loading it."""
+    if not data.endswith("phantom"):
+        return read_description(Path(data))[0]
+    return "chest phantom" if data == "phantom" else data
+
+
+def load_cases(profile: Profile, data: str = "phantom", seed: int = 0, size: Size | None = None) -> CaseSet:
+    """The cases of a run at the profile's size, or at another (H, W).
 
     data: "phantom" (the chest), another phantom such as "hand phantom", or the path of a data-set folder.
     """
     name = "chest" if data == "phantom" else data.removesuffix(" phantom")
     if name in PHANTOMS and data.endswith("phantom"):
-        return PHANTOMS[name](profile.n_cases, profile.size_like(FULL_SIZES[name]), seed)
+        return PHANTOMS[name](profile.n_cases, size or profile.size_like(FULL_SIZES[name]), seed)
     if not Path(data).is_dir():
         known = ", ".join(f'"{phantom} phantom"' for phantom in PHANTOMS)
         raise DataError(f'data = {data!r} is no folder; give "phantom", {known} or the path of a folder (see data_scripts/)')
     cases = read_cases(data)
-    return cases.fitted(profile.size_like(cases[0].size))
+    return cases.fitted(size or profile.size_like(cases[0].size))

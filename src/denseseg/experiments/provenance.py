@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import subprocess
+import sys
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -49,6 +52,31 @@ def describe_device(device: torch.device | str = "cpu") -> str:
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
     return f"{_processor()}, {threads} thread{'s' if threads != 1 else ''}" if device.type == "cpu" else device.type
+
+
+def processor_seconds() -> float:
+    """Processor time of this process, all threads together, and of the programs that it called and that have ended."""
+    return time.process_time() + sum(os.times()[2:4])
+
+
+def peak_memory(device: torch.device | str = "cpu") -> float | None:
+    """The most memory in MiB that this process has held: on a GPU its tensors there since `forget_peak_memory`, else all that was
+    resident since the process began, so that it tells about one run where the process did one. None on systems that do not tell.
+    """
+    if torch.device(device).type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def forget_peak_memory() -> None:
+    """Let the measurement on a GPU begin anew."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
 
 
 def _processor() -> str:

@@ -22,11 +22,14 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, StringConstraints, model_validator
 
 from denseseg.anatomy import Name
+from denseseg.augment import Augmentation
 from denseseg.cases.case_set import CaseSet, Split
 from denseseg.errors import STRICT, validated
 from denseseg.evaluation.summary import summarise
 from denseseg.experiments.provenance import current_commit, describe_device, installed_versions
+from denseseg.experiments.values import Values, rounded
 from denseseg.files import plain
+from denseseg.training.settings import Epochs, Seconds, Steps
 
 TOY_PROFILES = ("smoke", "course")
 Hash = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
@@ -35,8 +38,11 @@ Hash = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 class Spec(BaseModel):
     """What names a run.
 
-    dataset: its name. size: (H, W) in pixels, or None for the profile's own. method, recipe, profile, split: by name.
-    fold: of a cross-validation. draw: which random choice of training cases. seed: of the training. options: changes of the recipe.
+    dataset: its name. size: (H, W) in pixels that the cases are fitted to, or None for the size they come in, the profile's own.
+    method, recipe, profile, split: by name. fold: of the split "folds"; a record that pools them all has none. folds: how many are
+    drawn where the data set names none. train_size, draw: how many cases there are to learn from, and which random choice of them;
+    see `CaseSet.split`. seed: of the training. options: changes of the recipe. budget: how long is trained, whatever recipe and
+    profile say. augmentation: the same for recipes that differ in theirs. Neither means anything to a recipe that trains nothing.
     """
 
     model_config = ConfigDict(**STRICT, frozen=True)
@@ -47,16 +53,29 @@ class Spec(BaseModel):
     recipe: Name = "default"
     profile: Name
     split: Name = "paper"
-    fold: int | None = None
-    draw: int | None = None
+    fold: NonNegativeInt | None = None
+    folds: Annotated[int, Field(ge=2)] | None = None
+    train_size: PositiveInt | None = None
+    draw: NonNegativeInt | None = None
     seed: int = 0
     options: dict[str, Any] = {}
+    budget: Epochs | Steps | Seconds | None = None
+    augmentation: Augmentation | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Spec:
+        if self.split != "folds" and (self.fold is not None or self.folds is not None):
+            raise ValueError(f"split {self.split!r} has no folds; write split='folds'")
+        if (self.train_size is None) != (self.draw is None):
+            raise ValueError("train_size and draw say together which few cases there are to learn from; give both or none")
+        return self
 
     @property
     def name(self) -> str:
-        """`<method>_<recipe>_<profile>_<split>_<seed>`, and a digest of size, fold, draw and options where any is given."""
+        """`<method>_<recipe>_<profile>_<split>_<seed>`, and a digest of all the rest where any of it is given."""
         words = [self.method, self.recipe, self.profile, self.split, str(self.seed)]
-        rest = self.model_dump(mode="json", include={"size", "fold", "draw", "options"}, exclude_defaults=True)
+        said = {"dataset", "method", "recipe", "profile", "split", "seed"}
+        rest = self.model_dump(mode="json", exclude=said, exclude_defaults=True)
         if rest:
             words.append(hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:8])
         return file_name("_".join(words))
@@ -101,7 +120,7 @@ class Origin(BaseModel):
 
     model_config = STRICT
 
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     source: str
     synthetic: bool = False
     commit: str = Field(default_factory=current_commit)
@@ -115,7 +134,10 @@ class Record(Origin):
     """The result of one run.
 
     size: (H, W) of the images; precision: of the training; failures: structures of test cases with any failed prediction.
-    recipe_settings: every option of the method and its training. history: one row per epoch.
+    recipe_settings: every option of the method and its training. history: one row per epoch, to five digits.
+    n_cases: of the whole data set. steps: of the optimiser, processor_seconds: that they took, in all threads, validation apart;
+    seconds_per_step: their ratio, or what a budget of seconds was converted with. peak_memory_mib: see `provenance.peak_memory`.
+    values: image by image. The last six are None in older records, and where a method does not tell them.
     """
 
     spec: Spec
@@ -132,6 +154,12 @@ class Record(Origin):
     recipe_settings: dict[str, Any]
     metrics: dict[str, dict[str, Numbers]]
     history: list[dict[str, Any]] = []
+    n_cases: NonNegativeInt | None = None
+    steps: NonNegativeInt | None = None
+    processor_seconds: NonNegativeFloat | None = None
+    seconds_per_step: NonNegativeFloat | None = None
+    peak_memory_mib: NonNegativeFloat | None = None
+    values: Values | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Record:
@@ -178,15 +206,30 @@ def make_record(
 
     data: all cases, at the size they were used; split: how they were divided. table: of `evaluate` over `split.test`.
     recipe: every option of the method and its training. history: a row per epoch. more: what `Record` has besides: parameters,
-    seconds_train, seconds_per_case, precision, notes, device (a torch device), and data_sha256 where it is known already.
-    Raises DataError where the result is no valid record.
+    seconds_train, seconds_per_case, precision, notes, device (a torch device), data_sha256 where it is known already, and costs
+    that the history does not tell. Raises DataError where the result is no valid record.
     """
     failures = table.groupby(["case", "structure"])["failed"].any().sum()
-    groups = summarise(table).dropna(subset="mean").groupby("group", sort=False)  # what nobody annotated is not recorded
-    metrics = {group: part.drop(columns="group").set_index("metric").to_dict("index") for group, part in groups}
+    more = _costs(history) | more
     more |= {"n_train": len(split.train), "n_validation": len(split.validation), "n_test": len(split.test), "failures": failures}
-    more |= {"spec": spec.model_dump(), "size": data[0].size, "recipe_settings": recipe, "metrics": metrics}
+    more |= {"spec": spec.model_dump(mode="json"), "size": data[0].size, "recipe_settings": recipe, "metrics": metrics_of(table)}
+    more |= {"n_cases": len(data), "values": Values.of(table).model_dump(mode="json")}
+    history = history.map(lambda value: rounded(value) if isinstance(value, float) else value)
     return _made(Record, data, history=history.to_dict("records"), **more)
+
+
+def metrics_of(table: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
+    """The summary of a table of `evaluate` as a record holds it: group -> metric -> numbers; what nobody annotated is left out."""
+    groups = summarise(table).dropna(subset="mean").groupby("group", sort=False)
+    return {str(group): part.drop(columns="group").set_index("metric").to_dict("index") for group, part in groups}
+
+
+def _costs(history: pd.DataFrame) -> dict[str, float]:
+    """What the training loop tells of its costs; unknown where an epoch of an older version does not."""
+    if not {"steps", "processor_seconds"} <= set(history) or history[["steps", "processor_seconds"]].isna().any(axis=None):
+        return {}
+    steps, seconds = history["steps"].sum(), history["processor_seconds"].sum()
+    return {"steps": round(steps), "processor_seconds": seconds, "seconds_per_step": seconds / steps}
 
 
 def study_record(study: str, data: CaseSet, results: Mapping[str, Any], **more: Any) -> StudyRecord:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from denseseg.errors import DataError, validated
 from denseseg.experiments.profiles import PROFILES
-from denseseg.experiments.record import Record, StudyRecord
-from denseseg.files import write_json
+from denseseg.experiments.record import Record, Spec, StudyRecord
+from denseseg.files import read_json, write_json
 
 Content = dict[str, Any]
 VERSION = Record.model_fields["version"].default
@@ -35,6 +34,12 @@ def read_records(folder: str | Path = "results") -> list[Record]:
     return [_read(path, Record) for path in paths]
 
 
+def find_record(spec: Spec, folder: str | Path = "results") -> Record | None:
+    """The record of this run, where there is one."""
+    path = spec.path(folder)
+    return _read(path, Record) if path.exists() else None
+
+
 def read_studies(folder: str | Path = "results") -> list[StudyRecord]:
     """All records of studies, as `read_records` reads those of runs."""
     return [_read(path, StudyRecord) for path in sorted((Path(folder) / "studies").glob("*.json"))]
@@ -52,13 +57,7 @@ def _write(record: Record | StudyRecord, path: Path, identity: tuple[str, ...]) 
 
 
 def _read(path: Path, kind: type[Record] | type[StudyRecord]) -> Any:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not readable JSON ({error}); run it again or remove it") from None
-    if not isinstance(content, dict):
-        raise DataError(f"{path} holds no record; remove it from the results")
-    return validated(kind, upgraded(content, str(path)), str(path))
+    return validated(kind, upgraded(read_json(path), str(path)), str(path))
 
 
 def upgraded(content: Content, source: str) -> Content:
@@ -101,4 +100,9 @@ def _run_from_1(new: Content) -> Content:
     return {"n_validation": None} | new | {"spec": spec, "precision": precision, "recipe_settings": settings}
 
 
-MIGRATIONS: dict[int, Callable[[Content], Content]] = {1: _from_1}
+def _from_2(old: Content) -> Content:
+    """Version 2 had no values of single images, and did not tell what a training had cost."""
+    return old | {"version": 3}
+
+
+MIGRATIONS: dict[int, Callable[[Content], Content]] = {1: _from_1, 2: _from_2}

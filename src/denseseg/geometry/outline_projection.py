@@ -35,7 +35,7 @@ class Projection:
 
 def project_onto_outline(
     points: np.ndarray,
-    uv: np.ndarray,
+    uv: np.ndarray | None,
     probability: np.ndarray,
     targets: np.ndarray,
     half_extent: np.ndarray,
@@ -51,8 +51,8 @@ def project_onto_outline(
     Where the image border cuts a structure, its mask ends at the border, not at an outline. That stretch takes its part in the
     order, but a landmark that belongs to it stays where it is, as do all that are missing or lie beyond the border pixels.
 
-    points: (n, 2) decoded pixels; uv: (2, H, W); probability: (H, W) in [0, 1]; targets: (n, 2) uv; half_extent: (2,) template
-    pixels per unit uv. Nothing moves where the mask has no outline.
+    points: (n, 2) decoded pixels; uv: (2, H, W), or None with a weight of 0; probability: (H, W) in [0, 1]; targets: (n, 2) uv;
+    half_extent: (2,) template pixels per unit uv. Nothing moves where the mask has no outline.
     """
     seen = inside_image(points, probability.shape, margin=0)  # beyond the border's centres `mask_contours` closes the outline
     curves = mask_contours(probability)
@@ -63,6 +63,7 @@ def project_onto_outline(
         outline = outline[::-1]
     cost = cdist(points[seen], outline, "sqeuclidean")
     if uv_weight:
+        assert uv is not None
         cost += uv_weight * cdist(targets[seen] * half_extent, _read(uv, outline) * half_extent, "sqeuclidean")
     place = _cyclic_assignment(cost)
     moved = seen.copy()
@@ -125,16 +126,17 @@ def _read(maps: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def project_onto_outlines(
-    points: np.ndarray, uv: np.ndarray, probability: np.ndarray, template: Template, uv_weight: float = 1.0
+    points: np.ndarray, uv: np.ndarray | None, probability: np.ndarray, template: Template, uv_weight: float = 1.0
 ) -> Projection:
     """`project_onto_outline` for every structure whose landmarks are an outline; the others stay.
 
-    points: (N, 2); uv: (C, 2, H, W); probability: (C, H, W). uv_weight: as there.
+    points: (N, 2); uv: (C, 2, H, W), or None; probability: (C, H, W). uv_weight: as there.
     """
     whole, anatomy = _unmoved(points), template.anatomy
     for c, (structure, where) in enumerate(zip(anatomy.structures, anatomy.slices.values(), strict=True)):
         if structure.outlined:
             targets, extent = template.uv[where], template.half_extent[c]
-            part = project_onto_outline(points[where], uv[c], probability[c], targets, extent, uv_weight)
+            own = None if uv is None else uv[c]
+            part = project_onto_outline(points[where], own, probability[c], targets, extent, uv_weight)
             whole.points[where], whole.jacobian[where], whole.own[where] = part.points, part.jacobian, part.own
     return whole

@@ -1,4 +1,4 @@
-"""Similarity transforms between two sets of corresponding points (Umeyama 1991)."""
+"""Similarity transforms between two sets of corresponding points (Umeyama 1991), and the mean of shapes that they align."""
 
 from __future__ import annotations
 
@@ -50,3 +50,15 @@ def umeyama(source: np.ndarray, target: np.ndarray) -> Similarity:
     rotation = u @ np.diag(sign) @ vt
     scale = float((d * sign).sum() / (s**2).sum(1).mean())
     return Similarity(scale, rotation, centre_t - scale * rotation @ centre_s)
+
+
+def procrustes_mean(shapes: np.ndarray, rounds: int = 3) -> np.ndarray:
+    """(n, 2) mean of (M, n, 2) corresponding shapes, each aligned to it by a similarity (Gower 1975).
+
+    It lies in the frame of the first shape: its place, turn and scale. Each round aligns the shapes to the mean of the last.
+    """
+    mean = shapes[0]
+    for _ in range(rounds):
+        aligned = np.mean([umeyama(shape, mean).apply(shape) for shape in shapes], axis=0)
+        mean = umeyama(aligned, shapes[0]).apply(aligned)  # a mean of aligned shapes is smaller than they are
+    return mean

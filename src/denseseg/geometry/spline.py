@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.linalg import null_space
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -65,6 +66,19 @@ def fit_spline(points: Tensor, values: Tensor, smoothing: float | Tensor = 0.0) 
     system[:, :n, :n], system[:, :n, n:], system[:, n:, :n] = kernel, linear, linear.mT
     solution = torch.linalg.solve_ex(system, F.pad(values * one, (0, 0, 0, 3))).result.to(points)
     return ThinPlateSpline(x.to(points), solution[:, :n], solution[:, n:], origin.to(points), scale.to(points))
+
+
+def bending_energy(points: np.ndarray, smoothing: float = 0.0) -> np.ndarray:
+    """(n, n) matrix B with y^T B y the least cost of a spline from (n, 2) points to values y (n,), which vanishes for affine ones.
+
+    The cost is the bending energy (Bookstein 1989), with smoothing > 0 that of the smoothing spline: its bending energy plus
+    |y - s(points)|^2 / smoothing, with `smoothing` as in `fit_spline`. The points are finite and not all in one line.
+    """
+    x = torch.as_tensor(points - points.mean(0), dtype=torch.float64)
+    x = x / x.square().sum(1).mean().sqrt()
+    kernel = _kernel(torch.cdist(x, x).square()).numpy() + smoothing * np.eye(len(x))
+    bent = null_space(np.column_stack([np.ones(len(x)), x.numpy()]).T)  # (n, n - 3): values that no affine map explains
+    return bent @ np.linalg.solve(bent.T @ kernel @ bent, bent.T)
 
 
 def usable(points: np.ndarray) -> np.ndarray:

@@ -17,7 +17,6 @@ from denseseg import losses
 from denseseg.anatomy import Anatomy
 from denseseg.batch import Batch
 from denseseg.cases.case_set import CaseSet
-from denseseg.cases.masks import positive_weights
 from denseseg.errors import STRICT
 from denseseg.geometry.decode import decode_affine, decode_published, uv_targets
 from denseseg.geometry.frame import Size, inside_image
@@ -25,16 +24,10 @@ from denseseg.geometry.regions import find_regions
 from denseseg.geometry.uvmap import Generator, uv_maps
 from denseseg.methods import inference
 from denseseg.methods.method import Recipe
-from denseseg.methods.network_method import MANY_STRUCTURES, OURS, VIEWS, NetworkMethod, NetworkRecipe
+from denseseg.methods.network_method import MANY_STRUCTURES, OURS, VIEWS, NetworkMethod
+from denseseg.methods.segmentation import MaskRecipe, Segmentation, class_weights, mask_targets, read_masks, without_region
 from denseseg.networks.unet import TwoHeadUNet
 from denseseg.prediction import Prediction
-
-
-class Segmentation(StrEnum):
-    """The loss of the masks: Dice with cross entropy, or the paper's cross entropy weighted by class."""
-
-    DICE_BCE = "dice_bce"
-    WEIGHTED_BCE = "weighted_bce"
 
 
 class Decoder(StrEnum):
@@ -45,23 +38,18 @@ class Decoder(StrEnum):
 
 
 @dataclass(frozen=True, config=STRICT)
-class DenseSegRecipe(NetworkRecipe):
+class DenseSegRecipe(MaskRecipe):
     """Options of DenseSeg.
 
     generator: of the uv targets (see `uv_maps`), on the augmented landmarks. band: pixels beyond the mask that are supervised too
-    (thin-plate splines only). soft_masks: train on covered shares of pixels. segmentation, decoder: see there.
-    project_onto_outline: move landmarks of outlines to the predicted outline. largest_component: keep one connected component of
-    each mask.
+    (thin-plate splines only). decoder: see there. project_onto_outline: move landmarks of outlines to the predicted outline.
     Loss terms: segmentation, uv, landmarks, variation; without uv it is the paper's sparse ablation.
     """
 
     generator: Generator = Generator.TPS
     band: NonNegativeInt = 4
-    soft_masks: bool = True
-    segmentation: Segmentation = Segmentation.DICE_BCE
     decoder: Decoder = Decoder.AFFINE
     project_onto_outline: bool = True
-    largest_component: bool = True
 
 
 EXTRAPOLATED = 6.0  # pixels from the mask at which a landmark is no longer read from the map
@@ -85,11 +73,21 @@ PAPER = DenseSegRecipe(
 )
 
 
+# Loss weights of a recipe with one term switched off, as the option `loss_weights` of a run. Without the segmentation loss nobody
+# trains the mask in which landmarks are looked for: its head says anything, and landmarks are read wherever that is.
+ABLATIONS = {
+    f"{name}_without_{term}": {other: weight for other, weight in recipe.loss_weights.items() if other != term}
+    for name, recipe in (("default", DEFAULT), ("paper", PAPER))
+    for term in recipe.loss_weights
+}
+
+
 class DenseSeg(NetworkMethod):
     """The book's method.
 
     Recipes: "default" (ours), "many_structures" (ours, trained longer and with larger steps: more than ten structures take longer
-    to be told apart, chapter 12), "paper", "sparse" (the paper's without the dense uv loss), "released" (with the bug of its maps).
+    to be told apart, chapter 12), "paper", "sparse" (the paper's without the dense uv loss, with the code's weight of the sparse
+    one: 0.667), "sparse_eq4" (the same with what Eq. 4 leaves of it, 0.333), "released" (with the bug of its maps).
     """
 
     name = "denseseg"
@@ -99,25 +97,20 @@ class DenseSeg(NetworkMethod):
         "many_structures": DEFAULT.changed(training=MANY_STRUCTURES),
         "paper": PAPER,
         "sparse": PAPER.changed(loss_weights={"segmentation": 0.1333, "landmarks": 0.6667, "variation": 0.2}),
+        "sparse_eq4": PAPER.changed(loss_weights=ABLATIONS["paper_without_uv"]),
         "released": PAPER.changed(generator=Generator.PUBLISHED),
     }
     recipe: DenseSegRecipe
 
     def __init__(self, anatomy: Anatomy, size: Size, recipe: DenseSegRecipe):
         super().__init__(anatomy, size, recipe)
-        self.positive_weights = torch.ones(len(anatomy))
+        self.class_weights: Tensor | None = None
         self.optional = torch.zeros(len(anatomy), dtype=torch.bool)  # structures that some training case lacks
         self.covariance_factor = 1.0
 
     @classmethod
     def unsupported(cls, anatomy: Anatomy) -> str | None:
-        bare = [s.name for s in anatomy.structures if not s.covers]
-        if not bare:
-            return None
-        return (
-            f"{', '.join(bare[:3])} covers no region, so there is no place for a uv map; single landmarks get one by "
-            'region = "hull" in dataset.toml'
-        )
+        return without_region(anatomy)
 
     def build(self) -> TwoHeadUNet:
         return TwoHeadUNet(len(self.anatomy), self.recipe.channels)
@@ -125,15 +118,14 @@ class DenseSeg(NetworkMethod):
     def prepare(self, train: CaseSet) -> None:
         super().prepare(train)
         self.optional = torch.as_tensor(self.anatomy.absent(train.landmarks).any(0))
-        if self.recipe.segmentation is Segmentation.WEIGHTED_BCE:
-            self.positive_weights = torch.as_tensor(positive_weights(train), dtype=torch.float32)
+        self.class_weights = class_weights(train, self.recipe)
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:
         recipe, terms = self.recipe, self.terms
         regions = find_regions(batch.landmarks, self.anatomy, self.size, recipe.band + 1)  # for masks and maps alike
         targets = {"landmarks": batch.landmarks}
         if "segmentation" in terms or "variation" in terms:
-            targets["masks"] = batch.masks_or(regions.masks(recipe.soft_masks), soft=recipe.soft_masks)
+            targets["masks"] = mask_targets(batch, regions, recipe)
         if "uv" in terms:
             maps = uv_maps(batch.landmarks, self.fitted_template, self.size, recipe.generator, recipe.band, regions=regions)
             targets |= {"uv": maps.uv, "valid": maps.valid}
@@ -142,14 +134,8 @@ class DenseSeg(NetworkMethod):
     def losses(self, outputs: tuple[Tensor, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:
         logits, uv = (output.float() for output in outputs)
 
-        def segmentation() -> Tensor:
-            masks = targets["masks"]
-            if self.recipe.segmentation is Segmentation.WEIGHTED_BCE:
-                return losses.weighted_bce(logits, masks, self.positive_weights.to(logits))
-            return losses.bce(logits, masks) + losses.dice(logits, masks)
-
         terms = {
-            "segmentation": segmentation,
+            "segmentation": lambda: losses.segmentation(logits, targets["masks"], self.class_weights),
             "uv": lambda: losses.uv_l1(uv, targets["uv"], targets["valid"]),
             "landmarks": lambda: losses.landmark_uv(uv, targets["landmarks"], uv_targets(self.fitted_template, uv), self.anatomy),
             "variation": lambda: losses.total_variation(uv, targets["masks"] > 0.5),
@@ -161,9 +147,7 @@ class DenseSeg(NetworkMethod):
         recipe, template = self.recipe, self.fitted_template
         maps = inference.average_over_views(self._maps, images.to(self.device), recipe.test_time_views)
         probabilities, uv = maps[:, : len(self.anatomy)], maps[:, len(self.anatomy) :].unflatten(1, (-1, 2))
-        masks = probabilities > 0.5
-        if recipe.largest_component:
-            masks = inference.largest_components(masks)
+        masks = read_masks(probabilities, recipe)
         if recipe.decoder is Decoder.PUBLISHED:
             points, spreads = decode_published(uv, masks, template), [None] * len(images)
             unseen = torch.zeros_like(points[..., 0], dtype=torch.bool)
@@ -203,12 +187,10 @@ class DenseSeg(NetworkMethod):
 
     def state(self) -> dict[str, Tensor]:
         factor = torch.tensor(self.covariance_factor, dtype=torch.float64)
-        own = {"positive_weights": self.positive_weights, "optional": self.optional, "covariance_factor": factor}
-        return super().state() | own
+        return super().state() | {"optional": self.optional, "covariance_factor": factor}
 
     def set_state(self, state: dict[str, Tensor]) -> None:
         super().set_state(state)
-        self.positive_weights = state["positive_weights"]
         # weights of version 1 have neither
         self.optional = state.get("optional", torch.ones(len(self.anatomy), dtype=torch.bool))
         self.covariance_factor = float(state.get("covariance_factor", 1.0))

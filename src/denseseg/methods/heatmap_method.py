@@ -64,7 +64,10 @@ class HeatmapMethod(NetworkMethod):
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> list[Prediction]:
-        heatmaps = inference.average_over_views(self.heatmaps, images.to(self.device), self.recipe.test_time_views)
+        return self.read(inference.average_over_views(self.heatmaps, images.to(self.device), self.recipe.test_time_views))
+
+    def read(self, heatmaps: Tensor) -> list[Prediction]:
+        """Predictions from (B, N, H, W) heatmaps in which a landmark that is surely there peaks at 1."""
         points = DECODERS[self.recipe.decoder](heatmaps).double().cpu().numpy()
         peaks = heatmaps.amax((2, 3)).clamp_min(0).cpu().numpy()  # a threshold of 0 judges nothing
         return [self._placed(*parts) for parts in zip(points, peaks, strict=True)]

@@ -1,6 +1,7 @@
 """What any method may do when it predicts: test-time augmentation, largest component, shape prior, projection onto the outline.
 
-The first two work on maps, tensors in and tensors out. The others turn a prediction into a better one, its covariance included.
+The first two work on maps or points, tensors in and tensors out. The others turn a prediction into a better one, its covariance
+included.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from denseseg.geometry.frame import inside_image
 from denseseg.geometry.outline_projection import project_onto_outlines
 from denseseg.geometry.shape_model import ShapeModel
 from denseseg.geometry.template import Template
-from denseseg.geometry.warp import unwarp, warp
+from denseseg.geometry.warp import move_points, unwarp, warp
 from denseseg.prediction import Prediction
 
 ELLIPSE_95 = -2 * np.log(0.05)  # squared Mahalanobis distance within which a 2-D normal distribution holds 95 %
@@ -36,6 +37,17 @@ def average_over_views(maps: Callable[[Tensor], Tensor], images: Tensor, test_ti
         seen = maps(warp(images, matrix, shift)).to(images)
         total = total + unwarp(torch.cat([seen, torch.ones_like(images)], dim=1), matrix, shift)
     return total[:, :-1] / total[:, -1:]  # the last channel counts the views that saw a pixel; the first sees all
+
+
+def average_points_over_views(points: Callable[[Tensor], Tensor], images: Tensor, test_time_views: int) -> Tensor:
+    """(B, N, 2) points found in (B, 1, H, W) images, the mean over the same views; `points`: from images to points, pixels."""
+    size, found = (images.shape[-2], images.shape[-1]), []
+    for matrix, shift in similarity_views(test_time_views, size, images):
+        inverse = torch.linalg.inv(matrix)
+        seen = points(warp(images, matrix, shift))
+        back = inverse.to(seen).expand(len(images), 2, 2), (-inverse @ shift).to(seen).expand(len(images), 2)
+        found.append(move_points(seen, *back, None, size))
+    return torch.stack(found).mean(0)
 
 
 def largest_components(masks: Tensor) -> Tensor:
@@ -67,9 +79,8 @@ def apply_shape_prior(prediction: Prediction, model: ShapeModel, noise: float, u
 
 
 def apply_outline_projection(prediction: Prediction, template: Template, uv_weight: float) -> Prediction:
-    """Landmarks of outlines on the outlines of the masks; see `project_onto_outline`, also for `uv_weight`."""
-    assert prediction.landmarks is not None and prediction.masks is not None
-    assert prediction.probabilities is not None and prediction.uv is not None
+    """Landmarks of outlines on the outlines of the masks; see `project_onto_outline`, also for `uv_weight`: 0 needs no map."""
+    assert prediction.landmarks is not None and prediction.masks is not None and prediction.probabilities is not None
     # a component that was left out of the mask shall have no outline
     kept = np.where(prediction.masks, prediction.probabilities, np.minimum(prediction.probabilities, 0.49))
     projection = project_onto_outlines(prediction.landmarks, prediction.uv, kept, template, uv_weight)

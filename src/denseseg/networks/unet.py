@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from monai.networks.blocks import ResidualUnit
 from monai.networks.nets import UNet
@@ -29,44 +30,74 @@ def residual_head(features: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(*units, nn.Conv2d(features, outputs, kernel_size=1))
 
 
-class TwoHeadUNet(nn.Module):
+class HeadedUNet(nn.Module):
+    """The U-Net, to whose features a subclass adds heads."""
+
+    def __init__(self, channels: Sequence[int]):
+        super().__init__()
+        self.unet, self.multiple = residual_unet(channels), 2 ** (len(channels) - 1)
+
+    def maps(self, images: Tensor, *heads: nn.Module) -> list[Tensor]:
+        """What each head makes of the features of (B, 1, H, W) images: (B, K, H, W) with its own K."""
+        features = self.unet(padded(images, self.multiple))
+        return [cropped(head(features), images.shape[2:]) for head in heads]
+
+
+class TwoHeadUNet(HeadedUNet):
     """DenseSeg's network: shared features, one head for masks, one for uv maps (paper, Fig. 2).
 
     (B, 1, H, W) -> mask logits (B, C, H, W) and uv (B, C, 2, H, W). The uv head ends linearly, without tanh.
     """
 
     def __init__(self, structures: int, channels: Sequence[int] = (64, 128, 256, 512)):
-        super().__init__()
-        self.unet, self.multiple = residual_unet(channels), 2 ** (len(channels) - 1)
+        super().__init__(channels)
         self.mask_head = residual_head(channels[0], structures)
         self.uv_head = residual_head(channels[0], 2 * structures)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        height, width = images.shape[-2:]
-        features = self.unet(padded(images, self.multiple))
-        logits, uv = (head(features)[..., :height, :width] for head in (self.mask_head, self.uv_head))
+        logits, uv = self.maps(images, self.mask_head, self.uv_head)
         return logits, uv.unflatten(1, (-1, 2))
 
 
-class HeatmapUNet(nn.Module):
-    """The same U-Net with one heatmap a landmark: (B, 1, H, W) -> (B, N, H, W)."""
+class MaskHeatmapUNet(HeadedUNet):
+    """HeatRegSeg's network: DenseSeg's with a head for heatmaps in place of that for uv maps (paper, Section 3.6).
 
-    def __init__(self, landmarks: int, channels: Sequence[int] = (64, 128, 256, 512)):
-        super().__init__()
-        self.unet, self.multiple = residual_unet(channels), 2 ** (len(channels) - 1)
-        self.head = nn.Conv2d(channels[0], landmarks, kernel_size=1)
+    (B, 1, H, W) -> mask logits (B, C, H, W) and heatmaps (B, N, H, W).
+    """
+
+    def __init__(self, structures: int, landmarks: int, channels: Sequence[int] = (64, 128, 256, 512)):
+        super().__init__(channels)
+        self.mask_head = residual_head(channels[0], structures)
+        self.heatmap_head = residual_head(channels[0], landmarks)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        logits, heatmaps = self.maps(images, self.mask_head, self.heatmap_head)
+        return logits, heatmaps
+
+
+class OneHeadUNet(HeadedUNet):
+    """The same U-Net with a 1x1 convolution to one map a landmark, or a structure: (B, 1, H, W) -> (B, K, H, W)."""
+
+    def __init__(self, maps: int, channels: Sequence[int] = (64, 128, 256, 512)):
+        super().__init__(channels)
+        self.head = nn.Conv2d(channels[0], maps, kernel_size=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        height, width = images.shape[-2:]
-        return self.head(self.unet(padded(images, self.multiple)))[..., :height, :width]
+        return self.maps(images, self.head)[0]
 
 
 def padded(images: Tensor, multiple: int) -> Tensor:
-    """(B, K, H, W) images, grown to the right and downwards so that both sides are multiples, two of them at least."""
-    right, down = (max(2 * multiple, -(-side // multiple) * multiple) - side for side in (images.shape[-1], images.shape[-2]))
-    if not right and not down:
+    """(B, K, *size) images or volumes, grown at the end of each axis so that all sides are multiples, two of them at least."""
+    missing = [max(2 * multiple, -(-side // multiple) * multiple) - side for side in images.shape[2:]]
+    if not any(missing):
         return images
-    return F.pad(images, (0, right, 0, down), mode="replicate")
+    return F.pad(images, [end for side in reversed(missing) for end in (0, side)], mode="replicate")
+
+
+def cropped(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """(B, K, *grown) maps of a padded image, reduced to the image's own `size`: the inverse of `padded`."""
+    inside: Any = (..., *map(slice, size))
+    return maps[inside]
 
 
 def parameter_count(network: nn.Module) -> int:

@@ -31,22 +31,22 @@ from denseseg.training.settings import Epochs, Run
 if TYPE_CHECKING:
     import optuna
 
-Proposal = Callable[["optuna.Trial"], dict[str, Any]]
+Proposal = Callable[["optuna.trial.BaseTrial"], dict[str, Any]]
 
 
-def _loss_weights(trial: optuna.Trial) -> dict[str, Any]:
+def _loss_weights(trial: optuna.trial.BaseTrial) -> dict[str, Any]:
     """Raw weights in 0.5..10 as in the authors' code, divided by their sum; uv stands for both terms of the maps."""
     raw = {name: trial.suggest_float(name, 0.5, 10.0, log=True) for name in ("segmentation", "uv", "variation")}
     share = {name: value / sum(raw.values()) for name, value in raw.items()}
     return {"loss_weights": share | {"uv": share["uv"] / 2, "landmarks": share["uv"] / 2}}
 
 
-def _spots(trial: optuna.Trial) -> dict[str, Any]:
+def _spots(trial: optuna.trial.BaseTrial) -> dict[str, Any]:
     """Amplitude and width of the heatmaps, in the paper's ranges: 1..50, and 1..10 pixels of 256."""
     return {"amplitude": trial.suggest_float("amplitude", 1.0, 50.0), "sigma": trial.suggest_float("sigma", 1.0, 10.0) / 256}
 
 
-def _shared_loss(trial: optuna.Trial) -> dict[str, Any]:
+def _shared_loss(trial: optuna.trial.BaseTrial) -> dict[str, Any]:
     """The share of the segmentation in the loss, lambda in 0..1."""
     share = trial.suggest_float("lambda", 0.01, 0.99)
     return {"loss_weights": {"segmentation": share, "heatmap": 1 - share}}
@@ -167,7 +167,7 @@ def chosen(study: optuna.Study, count: int = 5) -> list[optuna.trial.FrozenTrial
     """The best trials: of one objective the smallest; of several those of the Pareto front with the smallest mean rank."""
     if len(study.directions) == 1:
         done = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
-        return sorted(done, key=lambda trial: trial.value)[:count]
+        return sorted(done, key=lambda trial: trial.values[0])[:count]
     front = study.best_trials
     ranks = pd.DataFrame([trial.values for trial in front]).rank().mean(axis=1)
     return [front[i] for i in ranks.sort_values(kind="stable").index[:count]]

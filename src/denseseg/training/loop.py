@@ -59,8 +59,8 @@ def train(
         with the same identity is resumed, one with another raises DataError.
     validate: returns an error, small is good; called now and then, with the moving average of the weights in place where there is
         one.
-    Returns the history, a row an epoch: epoch, learning_rate, loss, each term, validation_error (NaN where not measured),
-    seconds.
+    Returns the history, a row an epoch: epoch, learning_rate, loss, each term, validation_error (NaN where not measured), steps
+    done, processor_seconds that they took (all threads of this process; without validation), and seconds of the whole epoch.
     Raises DataError where the loss is not finite or a file cannot be written.
     """
     devices = range(torch.cuda.device_count()) if run.resolved_device == "cuda" else []
@@ -144,7 +144,7 @@ class _Loop:
         return len(self.history) == 1 or not np.isnan(self.history[-1]["validation_error"])
 
     def epoch(self) -> None:
-        began, epoch, settings = time.perf_counter(), self.next, self.settings
+        began, worked, epoch, settings = time.perf_counter(), time.process_time(), self.next, self.settings
         rate = settings.schedule.rate(settings.optimiser.learning_rate, epoch / self.epochs)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
@@ -155,6 +155,7 @@ class _Loop:
         terms = [self._step(batch, rng) for batch in self._batches(epoch)]
         self.network.eval()
         row = {"epoch": float(epoch), "learning_rate": rate, **self._means(terms), "validation_error": float("nan")}
+        row |= {"steps": float(len(terms)), "processor_seconds": time.process_time() - worked}
         every = settings.validate_every
         if self.validate is not None and (epoch == self.epochs - 1 or epoch % every == every - 1):
             row["validation_error"] = self._validated(self.validate, epoch)

@@ -33,6 +33,14 @@ class Steps:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Seconds:
+    """As many steps as take so long: processor seconds of all threads, or on a GPU seconds. Steps are timed once, before the run,
+    and the number is kept, so that a run which was stopped goes on with the same."""
+
+    seconds: PositiveFloat
+
+
+@dataclass(frozen=True, config=STRICT)
 class Adam:
     """Kingma and Ba 2015."""
 

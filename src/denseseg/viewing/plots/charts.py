@@ -29,7 +29,7 @@ def plot_history(table: pd.DataFrame, unit: str = "pixels") -> Figure:
     if not len(table):
         raise DataError("the history is empty: this method has nothing to train, so there is nothing to plot")
     errors = [name for name in table if "error" in str(name)]
-    skipped = {"epoch", "learning_rate", "seconds", *errors}
+    skipped = {"epoch", "learning_rate", "steps", "processor_seconds", "seconds", *errors}
     terms = [name for name in table.select_dtypes("number") if name not in skipped]
     figure, axes = plt.subplots(2, 1, figsize=(6.4, 5.4), sharex=True, height_ratios=(3, 2))
     for name, colour in zip(terms, BRIGHT * 3, strict=False):

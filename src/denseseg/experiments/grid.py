@@ -1,0 +1,193 @@
+"""Grids of runs: which there are, which of them are not recorded yet, and one of them run by its name.
+
+    python -m denseseg.experiments.grid table --data data/jsrt --profile full            # all runs; recorded ones are marked
+    python -m denseseg.experiments.grid few --data data/hand --seeds 0 1 2 --missing     # names of those that are missing
+    python -m denseseg.experiments.grid folds --data data/hand --run NAME                # make one record
+    python -m denseseg.experiments.grid folds --data data/hand --pool NAME               # all folds in one record
+
+The `Snakefile` beside this file makes all missing records of a grid, on this machine or on many.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from denseseg.errors import DataError, exit_status
+from denseseg.experiments.benchmark import on_equal_terms
+from denseseg.experiments.experiment import run_experiment
+from denseseg.experiments.pooling import pooled, pooled_spec
+from denseseg.experiments.profiles import dataset_name, get_profile, load_cases
+from denseseg.experiments.record import Record, Spec
+from denseseg.experiments.store import find_record, write_record
+from denseseg.methods import METHODS
+
+SNAKEFILE = Path(__file__).with_name("Snakefile")
+
+# every column of the DenseSeg paper's Table 1, its ablations, our recipes, and the methods of the other papers
+TABLE = (
+    ("denseseg", "paper"), ("denseseg", "released"), ("denseseg", "sparse"), ("denseseg", "default"),
+    ("heatmap_regression", "paper"), ("heatmap_regression", "default"),
+    ("heatmap_segmentation", "paper"), ("heatmap_segmentation", "default"),
+    ("spatial_configuration", "default"), ("localization_unet", "default"), ("local_appearance", "default"),
+    ("spatial_configuration_loss", "default"), ("shapeformer", "default"), ("linear_shape", "default"), ("mean_shape", "default"),
+    ("plain_unet", "default"), ("nnunet", "default"),
+)  # fmt: skip
+# what places single landmarks, as hands have them
+HAND = (
+    ("spatial_configuration", "default"), ("localization_unet", "default"), ("local_appearance", "default"),
+    ("spatial_configuration_loss", "default"), ("heatmap_regression", "default"), ("denseseg", "default"),
+    ("mean_shape", "default"),
+)  # fmt: skip
+# the SCN paper compares the first two where there are few images
+FEW = (*HAND[:2], ("heatmap_regression", "default"), ("denseseg", "default"))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Methods with their recipes, and how the cases are divided for them.
+
+    folds: how many there are, each a run of its own; 0 for the published split. sizes, draws: of the training cases, None for all.
+    """
+
+    purpose: str
+    methods: tuple[tuple[str, str], ...]
+    folds: int = 0
+    sizes: tuple[int | None, ...] = (None,)
+    draws: int = 1
+
+    def specs(self, dataset: str, profile: str, seeds: Sequence[int] = (0,)) -> list[Spec]:
+        """Every run of the grid on this data set, by method, size, draw, fold and seed."""
+        folds: list[dict[str, Any]] = [{"split": "folds", "folds": self.folds, "fold": fold} for fold in range(self.folds)] or [
+            {"split": "paper"}
+        ]
+        few: list[dict[str, Any]] = [
+            {} if size is None else {"train_size": size, "draw": draw}
+            for size in self.sizes
+            for draw in range(1 if size is None else self.draws)
+        ]
+        terms = [part | fold for part in few for fold in folds]
+        return [
+            spec
+            for pair in self.methods
+            for part in terms
+            for spec in on_equal_terms([pair], seeds, dataset=dataset, profile=profile, **part)
+        ]
+
+
+GRIDS = {
+    "table": Grid("all methods on the published split (DenseSeg paper, Table 1)", TABLE),
+    "folds": Grid("three-fold cross-validation of single landmarks (SCN paper, Table 1; Ham & Oh, Table 2)", HAND, folds=3),
+    "few": Grid(
+        "few training images, three draws (SCN paper, Table 2 and Fig. 8), and dense maps beside", FEW, 3, (10, 50, 100), 3
+    ),
+    "draws": Grid("the same on the published split, for sets of some hundred images", FEW, sizes=(10, 30, 50, 100, None), draws=3),
+}
+
+
+def known(pair: tuple[str, str]) -> bool:
+    """Whether this program has the method and its recipe."""
+    return pair[0] in METHODS and pair[1] in METHODS[pair[0]].recipes
+
+
+def grid_specs(name: str, dataset: str, profile: str, seeds: Sequence[int] = (0,), only: Sequence[str] | None = None) -> list[Spec]:
+    """The runs of a grid by its name, of those methods that this program has.
+
+    only: "method" or "method:recipe", to take no others. Raises DataError where a name is unknown.
+    """
+    if name not in GRIDS:
+        raise DataError(f"unknown grid {name!r}; known: {', '.join(GRIDS)}")
+    get_profile(profile)  # or an error that lists them
+    pairs = [pair for pair in GRIDS[name].methods if known(pair)]
+    words = {pair: {pair[0], ":".join(pair)} for pair in pairs}
+    for word in only or ():
+        if not any(word in own for own in words.values()):
+            raise DataError(f"the grid {name!r} has no method {word!r}; it has: {', '.join(':'.join(pair) for pair in pairs)}")
+    chosen = tuple(pair for pair in pairs if only is None or words[pair] & set(only))
+    return replace(GRIDS[name], methods=chosen).specs(dataset, profile, seeds)
+
+
+def pools(specs: Iterable[Spec]) -> dict[str, list[Spec]]:
+    """Name of each pooled record -> the runs of its folds."""
+    found: dict[str, list[Spec]] = {}
+    for spec in specs:
+        if spec.fold is not None:
+            found.setdefault(pooled_spec(spec).name, []).append(spec)
+    return found
+
+
+def missing(specs: Iterable[Spec], results: str | Path = "results") -> list[Spec]:
+    """Those runs that have no record in `results`."""
+    return [spec for spec in specs if not spec.path(results).exists()]
+
+
+def named(specs: Iterable[Spec], name: str) -> Spec:
+    """The run of this name. Raises DataError where there is none."""
+    for spec in specs:
+        if spec.name == name:
+            return spec
+    raise DataError(f"the grid has no run {name!r}; give the same grid, profile, seeds and methods as when it was listed")
+
+
+def run_one(spec: Spec, data: str, results: str | Path = "results", runs: str | Path = "runs") -> Record:
+    """Make the record of one run and write it down; a run that was stopped goes on where it was."""
+    cases = load_cases(get_profile(spec.profile), data, size=spec.size)
+    record = run_experiment(cases, spec, runs).record
+    write_record(record, results)
+    return record
+
+
+def pool_one(folds: Sequence[Spec], results: str | Path = "results") -> Record:
+    """Make the record of all folds from their records and write it down. Raises DataError where one is missing."""
+    found = [find_record(spec, results) for spec in folds]
+    for spec, record in zip(folds, found, strict=True):
+        if record is None:
+            raise DataError(f"{spec.path(results)} is missing; run that fold first")
+    whole = pooled([record for record in found if record is not None])
+    write_record(whole, results)
+    return whole
+
+
+def listing(specs: Sequence[Spec], results: str | Path) -> str:
+    """A line for each run: whether it is recorded, its name, and what the name holds as a digest."""
+    open_ones = {spec.name for spec in missing(specs, results)}
+    rest = [
+        spec.model_dump(mode="json", include={"fold", "train_size", "draw", "options"}, exclude_defaults=True) for spec in specs
+    ]
+    states = ["missing " if spec.name in open_ones else "recorded" for spec in specs]
+    return "\n".join(f"{state}  {spec.name}  {more or ''}".rstrip() for state, spec, more in zip(states, specs, rest, strict=True))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("grid", help="; ".join(f"{name}: {grid.purpose}" for name, grid in GRIDS.items()))
+    parser.add_argument("--data", default="phantom", help='"phantom", "wrist phantom", ... or a data-set folder')
+    parser.add_argument("--profile", default="compact")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--methods", nargs="+", help="method or method:recipe; all that the grid has by default")
+    parser.add_argument("--results", default="results")
+    parser.add_argument("--runs", default="runs")
+    parser.add_argument("--missing", action="store_true", help="print the names of missing runs alone")
+    parser.add_argument("--run", metavar="NAME", help="make the record of this run")
+    parser.add_argument("--pool", metavar="NAME", help="make the record that pools these folds")
+    options = parser.parse_args(arguments)
+    specs = grid_specs(options.grid, dataset_name(options.data), options.profile, options.seeds, options.methods)
+    if options.run:
+        run_one(named(specs, options.run), options.data, options.results, options.runs)
+    elif options.pool:
+        folds = pools(specs)
+        if options.pool not in folds:
+            raise DataError(f"the grid pools no {options.pool!r}; it pools: {', '.join(folds) or 'nothing'}")
+        pool_one(folds[options.pool], options.results)
+    elif options.missing:
+        print(*(spec.name for spec in missing(specs, options.results)), sep="\n")
+    else:
+        print(listing(specs, options.results))
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status(main))

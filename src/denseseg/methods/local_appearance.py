@@ -1,0 +1,23 @@
+"""LA-Net: the local appearance component of the SpatialConfiguration-Net, trained alone (Payer et al. 2019, Section 4.1.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from denseseg.methods.localization import DEFAULT, PAPER, LocalizationMethod
+from denseseg.methods.method import Recipe
+from denseseg.networks.localization import LearnedWidths
+from denseseg.networks.spatial_configuration import LocalAppearance
+
+
+class LocalAppearanceNet(LocalizationMethod):
+    """It sees a patch around each place, so it cannot tell alike ones apart. Recipes: see `SpatialConfiguration`."""
+
+    name = "local_appearance"
+    title = "LA-Net"
+    recipes: ClassVar[Mapping[str, Recipe]] = {"default": DEFAULT, "paper": PAPER}
+
+    def build(self) -> LearnedWidths:
+        recipe = self.recipe
+        return self.with_widths(LocalAppearance(self.anatomy.n_landmarks, recipe.channels, dropout=recipe.dropout))

@@ -1,0 +1,83 @@
+"""A U-Net that predicts masks and nothing else: how well this network segments when it has no landmarks to think of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from denseseg import losses
+from denseseg.anatomy import Anatomy
+from denseseg.batch import Batch
+from denseseg.cases.case_set import CaseSet
+from denseseg.geometry.frame import Size
+from denseseg.geometry.regions import find_regions
+from denseseg.methods import inference
+from denseseg.methods.method import Recipe
+from denseseg.methods.network_method import MANY_STRUCTURES, OURS, VIEWS, NetworkMethod
+from denseseg.methods.segmentation import MaskRecipe, class_weights, mask_targets, read_masks, without_region
+from denseseg.networks.unet import OneHeadUNet
+from denseseg.prediction import Prediction
+
+DEFAULT = MaskRecipe(training=OURS, loss_weights={"segmentation": 1.0}, test_time_views=VIEWS)
+
+
+class PlainUNet(NetworkMethod):
+    """DenseSeg's U-Net with one convolution to a mask a structure, Dice and cross entropy. It has no landmarks.
+
+    Recipes: "default", "many_structures" (the same, trained longer, with larger steps).
+    """
+
+    name = "plain_unet"
+    title = "U-Net (segmentation only)"
+    recipes: ClassVar[Mapping[str, Recipe]] = {
+        "default": DEFAULT,
+        "many_structures": DEFAULT.changed(training=MANY_STRUCTURES),
+    }
+    recipe: MaskRecipe
+
+    def __init__(self, anatomy: Anatomy, size: Size, recipe: MaskRecipe):
+        super().__init__(anatomy, size, recipe)
+        self.class_weights: Tensor | None = None
+        self.optional = torch.zeros(len(anatomy), dtype=torch.bool)  # structures that some training case lacks
+
+    @classmethod
+    def unsupported(cls, anatomy: Anatomy) -> str | None:
+        return without_region(anatomy)
+
+    def build(self) -> nn.Module:
+        return OneHeadUNet(len(self.anatomy), self.recipe.channels)
+
+    def prepare(self, train: CaseSet) -> None:
+        super().prepare(train)
+        self.class_weights = class_weights(train, self.recipe)
+        self.optional = torch.as_tensor(self.anatomy.absent(train.landmarks).any(0))
+
+    def targets(self, batch: Batch) -> dict[str, Tensor]:
+        return {"masks": mask_targets(batch, find_regions(batch.landmarks, self.anatomy, self.size), self.recipe)}
+
+    def losses(self, outputs: Tensor, targets: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {"segmentation": losses.segmentation(outputs.float(), targets["masks"], self.class_weights)}
+
+    @torch.no_grad()
+    def predict(self, images: Tensor) -> list[Prediction]:
+        probabilities = inference.average_over_views(self._probabilities, images.to(self.device), self.recipe.test_time_views)
+        masks = read_masks(probabilities, self.recipe)
+        present = (masks.flatten(2).any(-1).cpu() | ~self.optional).double()  # what is always there is not absent but not found
+        arrays = (t.cpu().numpy() for t in (masks, probabilities, present))
+        return [
+            Prediction(self.anatomy, None, mask, probability, presence=there)
+            for mask, probability, there in zip(*arrays, strict=True)
+        ]
+
+    def _probabilities(self, images: Tensor) -> Tensor:
+        return self.network(self.normalise(images)).float().sigmoid()
+
+    def state(self) -> dict[str, Tensor]:
+        return super().state() | {"optional": self.optional}
+
+    def set_state(self, state: dict[str, Tensor]) -> None:
+        super().set_state(state)
+        self.optional = state["optional"]

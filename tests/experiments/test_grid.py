@@ -1,0 +1,134 @@
+"""Grids of runs: which there are, what is missing, one made by its name, all of them by Snakemake."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+
+import pytest
+from records import boxes
+
+from denseseg.cases.folder import write_cases
+from denseseg.errors import DataError
+from denseseg.experiments.grid import GRIDS, SNAKEFILE, grid_specs, known, main, missing, named, pool_one, pools, run_one
+from denseseg.experiments.store import read_records
+from denseseg.methods import METHODS
+
+PHANTOMS = ("--profile", "smoke", "--methods", "mean_shape")
+
+
+# ---- which runs -----------------------------------------------------------------------------------------------------
+
+
+def test_a_grid_has_each_run_once_and_knows_every_recipe_that_it_names():
+    for name in GRIDS:
+        specs = grid_specs(name, "toy", "compact", seeds=(0, 1))
+        assert len({spec.name for spec in specs}) == len(specs)
+        assert all(known((spec.method, spec.recipe)) for spec in specs)
+
+
+def test_a_recipe_in_a_grid_is_one_of_its_method():
+    """A method may still be to come; one that is there has the recipes that the grids name."""
+    named_ones = {pair for grid in GRIDS.values() for pair in grid.methods if pair[0] in METHODS}
+    assert {pair for pair in named_ones if not known(pair)} == set()
+
+
+def test_cross_validation_and_few_images_are_all_there():
+    folds = grid_specs("folds", "toy", "compact", only=["mean_shape"])
+    assert [(spec.split, spec.fold, spec.folds) for spec in folds] == [("folds", fold, 3) for fold in range(3)]
+    few = GRIDS["few"].specs("toy", "compact", seeds=(0,)) if all(map(known, GRIDS["few"].methods)) else []
+    assert len(few) == len(pools(few)) * 3
+    assert {(spec.train_size, spec.draw) for spec in few} in (set(), {(n, draw) for n in (10, 50, 100) for draw in range(3)})
+
+
+def test_a_grid_can_be_narrowed_to_methods_and_recipes():
+    assert {spec.recipe for spec in grid_specs("table", "toy", "full", only=["denseseg:paper", "mean_shape"])} == {
+        "paper",
+        "default",
+    }
+    with pytest.raises(DataError, match="the grid 'table' has no method 'denseg'; it has: denseseg:paper, "):
+        grid_specs("table", "toy", "full", only=["denseg"])
+    with pytest.raises(DataError, match="unknown grid 'tabel'; known: table, folds, few, draws"):
+        grid_specs("tabel", "toy", "full")
+    with pytest.raises(DataError, match="unknown profile 'ful'"):
+        grid_specs("table", "toy", "ful")
+
+
+# ---- made one by one ------------------------------------------------------------------------------------------------
+
+
+def test_folds_are_run_by_name_and_pooled(tmp_path, capsys):
+    data = str(write_cases(tmp_path / "data", boxes()))
+    grid = ["folds", "--data", data, *PHANTOMS, "--results", str(tmp_path / "results"), "--runs", str(tmp_path / "runs")]
+    main([*grid, "--missing"])
+    names = capsys.readouterr().out.split()
+    assert len(names) == 3
+    for name in names:
+        main([*grid, "--run", name])
+    (pool,) = pools(grid_specs("folds", "toy boxes", "smoke", only=["mean_shape"]))
+    main([*grid, "--pool", pool])
+    capsys.readouterr()
+    main([*grid, "--missing"])
+    assert capsys.readouterr().out.strip() == ""
+    main(grid)
+    assert capsys.readouterr().out.count("recorded") == 3
+    records = read_records(tmp_path / "results")
+    assert sorted(record.n_test for record in records)[-1] == 10 == sum(record.n_test for record in records) / 2
+
+
+def test_what_is_not_in_the_grid_or_not_there_is_told(tmp_path):
+    data = str(write_cases(tmp_path / "data", boxes()))
+    specs = grid_specs("folds", "toy boxes", "smoke", only=["mean_shape"])
+    with pytest.raises(DataError, match="the grid has no run 'nothing'"):
+        named(specs, "nothing")
+    with pytest.raises(DataError, match="the grid pools no 'nothing'; it pools: mean_shape_default_smoke_folds_0_"):
+        main(["folds", "--data", data, *PHANTOMS, "--pool", "nothing"])
+    run_one(specs[0], data, tmp_path, tmp_path / "runs")
+    assert missing(specs, tmp_path) == specs[1:]
+    with pytest.raises(DataError, match="is missing; run that fold first"):
+        pool_one(specs, tmp_path)
+
+
+# ---- by Snakemake ---------------------------------------------------------------------------------------------------
+
+
+def snakemake(folder, *more: str) -> list[str]:
+    config = [f"data={folder / 'data'}", "grid=folds", "profile=smoke", "methods=mean_shape", "results=results", "runs=runs"]
+    return [sys.executable, "-m", "snakemake", "-s", str(SNAKEFILE), "--cores", "1", *more, "--config", *config]
+
+
+def finished(folder, *more: str) -> None:
+    done = subprocess.run(snakemake(folder, *more), cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def times(folder) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in (folder / "results").rglob("*.json")}
+
+
+@pytest.mark.skipif(find_spec("snakemake") is None, reason="the extra 'sweep' is not installed")
+def test_a_grid_that_was_killed_goes_on_and_a_record_that_was_removed_is_made_again(tmp_path):
+    write_cases(tmp_path / "data", boxes())
+    with open(tmp_path / "log", "w") as log:
+        first = subprocess.Popen(snakemake(tmp_path), cwd=tmp_path, start_new_session=True, stdout=log, stderr=log)
+        while not times(tmp_path) and first.poll() is None:
+            time.sleep(0.2)
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
+    early = times(tmp_path)
+    assert 1 <= len(early) < 4, (tmp_path / "log").read_text()
+    finished(tmp_path, "--unlock")
+    finished(tmp_path, "--rerun-incomplete")
+    whole = times(tmp_path)
+    assert len(whole) == 4  # three folds, and all of them pooled
+    fold = next(path for path in (tmp_path / "results").rglob("*.json") if json.loads(path.read_text())["spec"]["fold"] == 1)
+    fold.unlink()
+    finished(tmp_path)
+    changed = {name for name, when in times(tmp_path).items() if whole[name] != when}
+    (pool,) = pools(grid_specs("folds", "toy boxes", "smoke", only=["mean_shape"]))
+    assert changed == {fold.name, f"{pool}.json"}

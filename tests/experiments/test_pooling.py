@@ -1,0 +1,96 @@
+"""Folds pooled: as if all images had been tested at once, and refused where they do not make a whole."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from records import boxes
+
+from denseseg.errors import DataError
+from denseseg.evaluation import summarise
+from denseseg.experiments import Spec, read_records, run_experiment, write_record
+from denseseg.experiments.pooling import pooled, pooled_spec
+
+
+def spec(fold: int | None = None, **changes) -> Spec:
+    return Spec(
+        **{"dataset": "toy boxes", "method": "mean_shape", "profile": "smoke", "split": "folds", "folds": 3, "fold": fold} | changes
+    )
+
+
+@pytest.fixture(scope="module")
+def runs():
+    cases = boxes()
+    for i, case in enumerate(cases):
+        case.landmarks += np.random.default_rng(i).normal(size=case.landmarks.shape)
+    cases[4].landmarks[2] = np.nan
+    return [run_experiment(cases, spec(fold), None) for fold in range(3)]
+
+
+@pytest.fixture
+def records(runs):
+    return [run.record for run in runs]
+
+
+def test_folds_pooled_are_all_images_at_once(runs, records):
+    whole = pooled(records)
+    table = summarise(pd.concat([run.table for run in runs])).set_index(["group", "metric"])
+    for group, metrics in whole.metrics.items():
+        for metric, numbers in metrics.items():
+            expected = table.loc[group, metric]
+            for name in ("mean", "sd", "median"):
+                assert getattr(numbers, name) == pytest.approx(expected[name], rel=1e-3), (group, metric, name)
+            assert (numbers.n, numbers.missing, numbers.failures) == tuple(expected[["n", "missing", "failures"]])
+    assert whole.spec == pooled_spec(records[0].spec) and whole.spec.fold is None
+    assert whole.n_test == whole.n_cases == 10 == len(set(whole.values.cases))
+    assert whole.seconds_train == pytest.approx(sum(record.seconds_train for record in records))
+    assert whole.processor_seconds == pytest.approx(sum(record.processor_seconds for record in records))
+    assert whole.history == [] and whole.steps is None
+
+
+def test_the_order_of_the_folds_does_not_matter(records):
+    one, other = (pooled(list(order)) for order in (records, records[::-1]))
+    for metric, numbers in one.metrics["boxes"].items():
+        assert numbers.mean == pytest.approx(other.metrics["boxes"][metric].mean)
+        assert numbers.low == pytest.approx(other.metrics["boxes"][metric].low)
+    assert (one.spec, one.n_train, one.failures) == (other.spec, other.n_train, other.failures)
+
+
+def test_a_pooled_record_lies_beside_its_folds(records, tmp_path):
+    paths = {write_record(record, tmp_path) for record in [*records, pooled(records)]}
+    assert len(paths) == 4 == len(read_records(tmp_path))
+
+
+def test_what_is_no_whole_is_refused(records):
+    with pytest.raises(DataError, match="no folds to pool"):
+        pooled([])
+    with pytest.raises(DataError, match=r"folds 0, 2 test \d of 10 cases; run the folds that are missing"):
+        pooled([records[0], records[2]])
+    with pytest.raises(DataError, match="is tested in 2 of the folds; give each fold once"):
+        pooled([*records, records[1]])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"values": None}, "has no values of single images; an older version made it: run it again"),
+        ({"data_sha256": "a" * 64}, "fold 1 of .* has another data_sha256"),
+        ({"parameters": 7}, "has another parameters, 7, than fold 0"),
+        ({"recipe_settings": {"shape_prior": 1.0}}, "has another spec or recipe"),
+        ({"spec": spec(1, seed=1)}, "has another spec or recipe"),
+        ({"spec": spec(None)}, "is no fold of a cross-validation"),
+        ({"spec": spec(None, split="paper", folds=None)}, "is no fold of a cross-validation"),
+    ],
+)
+def test_folds_of_different_runs_are_not_pooled(records, changes, message):
+    with pytest.raises(DataError, match=message):
+        pooled([records[0], records[1].model_copy(update=changes), records[2]])
+
+
+def test_a_budget_of_seconds_may_have_other_steps_in_each_fold(records):
+    lengths = [{"training": {"length": {"steps": steps}, "batch_size": 4}} for steps in (10, 11, 12)]
+    assert (
+        pooled([record.model_copy(update={"recipe_settings": own}) for record, own in zip(records, lengths, strict=True)]).n_test
+        == 10
+    )
