@@ -91,7 +91,8 @@ def show_best_to_worst(
         for ax, (what, case_id) in zip(row, chosen.items(), strict=True):
             case = cases[places[case_id]]
             show_prediction(case.image, predictions[places[case_id]], case, ax=ax)
-            ax.get_legend().remove()
+            if legend := ax.get_legend():  # many structures have none
+                legend.remove()
             scale_bar(ax, case.size, case.spacing)
             errors = ", ".join(f"{metric(key).title} {per_case(table, key)[case_id]:.1f}" for key in dict.fromkeys((by, "tre")))
             ax.set_title(f"{what}: {errors} {unit}", fontsize=8)
