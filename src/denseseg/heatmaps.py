@@ -60,8 +60,11 @@ class Decoder(StrEnum):
 
 def argmax_landmarks(heatmaps: Tensor) -> Tensor:
     """The brightest pixel of each (B, N, H, W) heatmap, as published: (B, N, 2) whole pixels; in (B, N, D, H, W) (x, y, z)."""
-    place = torch.unravel_index(heatmaps.flatten(2).argmax(-1), heatmaps.shape[2:])
-    return torch.stack(place[::-1], -1).to(heatmaps.dtype)
+    index, place = heatmaps.flatten(2).argmax(-1), []
+    for extent in reversed(heatmaps.shape[2:]):  # unravel_index would bring tensors of the host along
+        place.append(index % extent)
+        index = index // extent
+    return torch.stack(place, -1).to(heatmaps.dtype)
 
 
 def subpixel_landmarks(heatmaps: Tensor, radius: int = RADIUS) -> Tensor:
