@@ -29,9 +29,7 @@ def prepare(arguments: argparse.Namespace) -> None:
         arguments.images, arguments.setup, truth=arguments.truth, longest=arguments.longest, progress=True
     )
     write_cases(arguments.out, cases)
-    (arguments.out / "report.txt").write_text(f"{report}\n", encoding="utf-8")
-    print(report)
-    print(f"written: {arguments.out}")
+    report.close(arguments.out)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -41,9 +41,7 @@ def prepare(arguments: argparse.Namespace) -> None:
         progress=True,
     )
     write_cases(arguments.out, cases, name=NAME, anatomy=WRIST, info=INFO)
-    (arguments.out / "report.txt").write_text(f"{report}\n", encoding="utf-8")
-    print(report)
-    print(f"written: {arguments.out}")
+    report.close(arguments.out)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -25,7 +25,15 @@ from denseseg.geometry.uvmap import Generator, uv_maps
 from denseseg.methods import inference
 from denseseg.methods.method import Recipe
 from denseseg.methods.network_method import MANY_STRUCTURES, OURS, VIEWS, NetworkMethod
-from denseseg.methods.segmentation import MaskRecipe, Segmentation, class_weights, mask_targets, read_masks, without_region
+from denseseg.methods.segmentation import (
+    MaskRecipe,
+    Segmentation,
+    class_weights,
+    mask_targets,
+    presence,
+    read_masks,
+    without_region,
+)
 from denseseg.networks.unet import TwoHeadUNet
 from denseseg.prediction import Prediction
 
@@ -155,7 +163,7 @@ class DenseSeg(NetworkMethod):
             decoded = decode_affine(uv, masks, template)
             points, unseen = decoded.points, decoded.extrapolation > EXTRAPOLATED
             spreads = list(decoded.covariance.double().cpu().numpy())
-        present = (masks.flatten(2).any(-1).cpu() | ~self.optional).double()  # what is always there is not absent but not found
+        present = presence(masks, self.optional)
         arrays = [t.cpu().numpy() for t in (points.double(), masks, probabilities, uv, present, unseen)]
         return [
             self._refined(Prediction(self.anatomy, place, mask, probability, maps, there, spread), hidden)

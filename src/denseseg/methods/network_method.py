@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -23,7 +23,7 @@ from denseseg.evaluation.metrics import dice, failure_distance
 from denseseg.geometry.frame import Size, inside_image
 from denseseg.methods.method import Method, Recipe
 from denseseg.networks.unet import parameter_count
-from denseseg.prediction import stacked_landmarks
+from denseseg.prediction import Prediction, stacked_landmarks
 from denseseg.training.loop import train as train_network
 from denseseg.training.settings import Adam, Epochs, Run, TrainingSettings
 
@@ -150,11 +150,15 @@ def validation_error(method: Method, cases: CaseSet, batch_size: int = 8) -> flo
     A landmark that was not found counts as half the image diagonal. Of a method without landmarks: 100 - DSC (%) over all
     structures that are there.
     """
-    predictions = method.predict_cases(cases, batch_size)
+    return error_of(method.predict_cases(cases, batch_size), cases, method.size)
+
+
+def error_of(predictions: Sequence[Prediction], cases: CaseSet, size: Size) -> float:
+    """`validation_error` of predictions at hand, of a method for images of this (H, W) size."""
     if predictions[0].landmarks is None:
         found = [mask for p in predictions if p.masks is not None for mask in p.masks]
         true = [mask for case in cases for mask in true_masks(case)]
         return 100 - 100 * float(np.mean([dice(a, b) for a, b in zip(found, true, strict=True) if b.any()]))
     error = np.linalg.norm(stacked_landmarks(predictions) - cases.landmarks, axis=-1)
     judged = np.stack([inside_image(case.landmarks, case.size) for case in cases])
-    return float(np.where(np.isnan(error), failure_distance(method.size), error)[judged].mean())
+    return float(np.where(np.isnan(error), failure_distance(size), error)[judged].mean())

@@ -17,7 +17,7 @@ from denseseg.geometry.regions import find_regions
 from denseseg.methods import inference
 from denseseg.methods.method import Recipe
 from denseseg.methods.network_method import MANY_STRUCTURES, OURS, VIEWS, NetworkMethod
-from denseseg.methods.segmentation import MaskRecipe, class_weights, mask_targets, read_masks, without_region
+from denseseg.methods.segmentation import MaskRecipe, class_weights, mask_targets, presence, read_masks, without_region
 from denseseg.networks.unet import OneHeadUNet
 from denseseg.prediction import Prediction
 
@@ -65,7 +65,7 @@ class PlainUNet(NetworkMethod):
     def predict(self, images: Tensor) -> list[Prediction]:
         probabilities = inference.average_over_views(self._probabilities, images.to(self.device), self.recipe.test_time_views)
         masks = read_masks(probabilities, self.recipe)
-        present = (masks.flatten(2).any(-1).cpu() | ~self.optional).double()  # what is always there is not absent but not found
+        present = presence(masks, self.optional)
         arrays = (t.cpu().numpy() for t in (masks, probabilities, present))
         return [
             Prediction(self.anatomy, None, mask, probability, presence=there)

@@ -63,3 +63,9 @@ def read_masks(probabilities: Tensor, recipe: MaskRecipe) -> Tensor:
     """(B, C, H, W) bool masks of predicted probabilities."""
     masks = probabilities > 0.5
     return inference.largest_components(masks) if recipe.largest_component else masks
+
+
+def presence(masks: Tensor, optional: Tensor) -> Tensor:
+    """(B, C) 0 or 1 from (B, C, H, W) bool masks, on the CPU: an empty mask says "absent" only of a structure that some training
+    case lacked, `optional` (C,); what is always there is not absent but not found."""
+    return (masks.flatten(2).any(-1).cpu() | ~optional).double()

@@ -39,6 +39,12 @@ class Report:
         lines += [f"note: {note}" for note in self.notes]
         return "\n".join(lines)
 
+    def close(self, folder: Path) -> None:
+        """Leave report.txt in the finished data-set folder, and print it with where that is."""
+        (folder / "report.txt").write_text(f"{self}\n", encoding="utf-8")
+        print(self)
+        print(f"written: {folder}")
+
 
 def few(names: list[str], show: int = 5) -> str:
     """The names, or how many and the first ones."""

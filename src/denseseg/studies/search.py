@@ -24,7 +24,7 @@ from denseseg.evaluation.metrics import dice
 from denseseg.evaluation.tables import pipe_table
 from denseseg.experiments.record import StudyRecord, study_record
 from denseseg.methods import create, get_recipe
-from denseseg.methods.network_method import NetworkMethod, NetworkRecipe, validation_error
+from denseseg.methods.network_method import NetworkMethod, NetworkRecipe, error_of, validation_error
 from denseseg.training.loop import train as train_network
 from denseseg.training.settings import Epochs, Run
 
@@ -146,8 +146,8 @@ def measured(method: NetworkMethod, cases: CaseSet) -> dict[str, float]:
     landmark_error_px, as `validation_error`; dice_loss: 1 - mean DSC of the structures that are there; and of DenseSeg uv_error,
     the mean absolute error of the map over true pixels, and landmark_uv_error, the same at the true landmarks (both in uv).
     """
-    found = {"landmark_error_px": validation_error(method, cases)}
     predictions = method.predict_cases(cases)
+    found = {"landmark_error_px": error_of(predictions, cases, method.size)}
     pairs = [(a, b) for p, case in zip(predictions, cases, strict=True) for a, b in zip(_masks(p), true_masks(case), strict=False)]
     if pairs:
         found["dice_loss"] = 1 - float(np.mean([dice(a, b) for a, b in pairs if b.any()]))
