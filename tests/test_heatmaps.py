@@ -35,7 +35,9 @@ def test_heatmaps_of_missing_landmarks_are_zero_and_flat_maps_have_finite_peaks(
     assert torch.isfinite(subpixel_landmarks(-torch.ones(1, 1, 16, 16))).all()
 
 
-BOUNDS = {"argmax": 0.5, "subpixel": 2e-3, "dark": 2e-3, "centroid": 0.06, "soft_argmax": 0.02, "blob": 0.15}
+# A blob above 0.95 of such a spot is a disc with a radius of 0.8 to 1 pixel; of the pixels in it, over all positions of its middle,
+# the centroid is at most 0.46 pixels off along an axis.
+BOUNDS = {"argmax": 0.5, "subpixel": 2e-3, "dark": 2e-3, "centroid": 0.06, "soft_argmax": 0.02, "blob": 0.46}
 
 
 @pytest.mark.parametrize(("decoder", "bound"), BOUNDS.items())
@@ -43,7 +45,7 @@ BOUNDS = {"argmax": 0.5, "subpixel": 2e-3, "dark": 2e-3, "centroid": 0.06, "soft
 @given(st.floats(12, 50), st.floats(12, 35), st.floats(2.5, 3.0))
 def test_every_decoder_finds_the_middle_of_a_gaussian(decoder, bound, x, y, sigma):
     landmarks = torch.tensor([[[x, y]]], dtype=torch.float64)
-    found = DECODERS[Decoder(decoder)](gaussian_heatmaps(landmarks, (48, 64), sigma, 44.0))
+    found = DECODERS[Decoder(decoder)](gaussian_heatmaps(landmarks, (48, 64), sigma))
     assert (found - landmarks).abs().max() <= bound + 1e-6
 
 

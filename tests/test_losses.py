@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import distributed, multiprocessing
 
@@ -183,6 +183,7 @@ def test_an_even_heatmap_is_embedded_in_the_middle_and_an_even_background_only_s
 @settings(deadline=None, max_examples=20)
 @given(st.lists(st.tuples(st.integers(0, 15), st.integers(0, 15)), min_size=2, max_size=5))
 def test_turning_or_mirroring_a_square_image_changes_no_cartesian_correlation_but_moving_does(points):
+    """Points all on one column change nothing where they are moved to its mirror image."""
     maps = losses.feature_maps(CARTESIAN, (16, 16))
 
     def correlation(heatmaps: torch.Tensor) -> torch.Tensor:
@@ -193,7 +194,9 @@ def test_turning_or_mirroring_a_square_image_changes_no_cartesian_correlation_bu
     torch.testing.assert_close(before, before.mT)
     for changed in (heatmaps.rot90(1, (2, 3)), heatmaps.flip(3), heatmaps.mT):
         torch.testing.assert_close(correlation(changed), before, atol=1e-4, rtol=1e-4)
-    assert not torch.allclose(correlation(heatmaps.roll(3, dims=3)), before, atol=1e-2)
+    moved = heatmaps.roll(3, dims=3)
+    assume(not torch.equal(moved, heatmaps.flip(3)))
+    assert not torch.allclose(correlation(moved), before, atol=1e-2)
 
 
 def test_the_correlation_loss_is_a_mean_over_pairs_of_known_landmarks():

@@ -15,7 +15,7 @@ from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError
 from denseseg.evaluation import evaluate
 from denseseg.geometry.frame import inside_image, scale_points
-from denseseg.methods import METHODS, NetworkMethod, create
+from denseseg.methods import METHODS, NetworkMethod, create, get_recipe
 from denseseg.methods.network_method import validation_error
 from denseseg.phantom import chest_phantom, wrist_phantom
 from denseseg.prediction import Prediction, stacked_landmarks
@@ -344,6 +344,14 @@ def odd_cases(n: int = 4) -> CaseSet:
         landmarks = np.concatenate([disc, line, [[8.0, 40.0]], crease, points]) + rng.normal(0, 0.5, 2)
         made.append(Case(f"o{i}", rng.random((48, 48)).astype(np.float32), landmarks, ODD))
     return CaseSet("odd", ODD, made)
+
+
+@pytest.mark.parametrize("name", ["heatmap_regression", "heatmap_segmentation", "spatial_configuration_loss"])
+def test_no_profile_takes_features_from_the_layer_that_paints_heatmaps(name):
+    first, second, *_ = get_recipe(name, "default").scaled(0.25, 0.25, 4).channels
+    assert (first, second) == (64, 32)
+    few = get_recipe(name, "default").changed(channels=(16, 32)).scaled(0.25, 0.25, 4)
+    assert few.channels == (16, 8)
 
 
 def test_heatmaps_take_any_kind_of_structure():

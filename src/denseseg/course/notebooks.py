@@ -181,7 +181,10 @@ def set_environment(kernels: Path, jobs: int) -> None:
 def run_all(
     notebooks: dict[str, Notebook], folder: Path, profile: str, parameters: dict[str, dict[str, Any]], jobs: int, root: Path
 ) -> list[Status]:
-    """Run what is not fresh, `jobs` at once, each after what it needs; a notebook whose need failed is not run."""
+    """Run what is not fresh, `jobs` at once, each after what it needs; a notebook whose need failed is not run.
+
+    How each ended, in the order of the book.
+    """
     prints = fingerprints(notebooks, parameters, root)
     sorter = TopologicalSorter({name: notebook.needs for name, notebook in notebooks.items()})
     sorter.prepare()
@@ -212,7 +215,7 @@ def run_all(
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for job in done:
                     end(job.result(), job.result().status)
-    return list(ended.values())
+    return [ended[name] for name in notebooks]
 
 
 def run_notebooks(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, Self
+
 import numpy as np
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat
@@ -34,6 +36,14 @@ class HeatmapRecipe(NetworkRecipe):
     decoder: Decoder = Decoder.SUBPIXEL
     visibility_threshold: NonNegativeFloat = 0.2
     presence_threshold: NonNegativeFloat = 0.4
+    # Heatmaps mixed pixel by pixel from fewer feature maps than the paper's 64 smear 166 landmarks, however long is trained.
+    fewest_features: ClassVar[int] = 64
+
+    def scaled(self, length: float, width: float, largest_batch: int) -> Self:
+        """Fewer features but at full resolution, where the heatmaps are made: see `fewest_features`."""
+        recipe = super().scaled(length, width, largest_batch)
+        first, *deeper = recipe.channels
+        return recipe.changed(channels=(max(first, min(self.fewest_features, self.channels[0])), *deeper))
 
 
 class HeatmapMethod(NetworkMethod):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from pydantic import PositiveFloat
@@ -41,6 +42,7 @@ class LocalizationRecipe(HeatmapRecipe):
     """
 
     amplitude: PositiveFloat = GAMMA / (2 * math.pi * FIRST_SIGMA**2)
+    fewest_features: ClassVar[int] = 1  # all levels have as many, and more than one pixel of them makes a heatmap
     learned_widths: bool = True
     common_intensities: bool = False
     dropout: Share = 0.5
