@@ -175,6 +175,7 @@ def record(metrics: dict | None = None, **changes) -> Record:
     """A run on JSRT; changes are of the spec where it has such a field."""
     group = {"tre": numbers(5.0), "asd_one_way_published": numbers(2.5), "assd": numbers(3.0), "dsc": numbers(91.25, "%")}
     spec = {"dataset": "JSRT", "method": "denseseg", "recipe": "default", "profile": "full", "seed": 0, "options": {}}
+    spec |= {"split": "paper", "fold": None, "folds": None, "budget": None}
     content = ORIGIN | {
         "spec": spec | {key: value for key, value in changes.items() if key in spec},
         "size": [256, 256],
@@ -237,6 +238,20 @@ def test_runs_that_differ_by_more_than_the_seed_stay_apart():
     runs = [record(seed=i, recipe_settings=settings) for i, settings in enumerate((full, full, shorter))]
     runs += [record(size=[128, 128], recipe_settings=full), record(recipe="paper"), record(options={"band": 2})]
     assert sorted(len(group) for group in groups_of_runs(runs)) == [1, 1, 1, 1, 2]
+
+
+def test_folds_that_are_pooled_are_told_once_and_listed_among_the_runs(rendered):
+    folds = [record({"tre": numbers(7 + fold)}, split="folds", folds=3, fold=fold) for fold in range(3)]
+    alone = rendered(*folds).split("## Every run")[0]
+    assert all(f"{7 + fold}.00 ± 2.00" in alone for fold in range(3))
+    page, runs = rendered(record({"tre": numbers(8.5)}, split="folds", folds=3)).split("## Every run")
+    assert "8.50 ± 2.00" in page and not any(f"{7 + fold}.00 ± 2.00" in page for fold in range(3))
+    assert all(f"{7 + fold}.00 [" in runs for fold in range(3))
+
+
+def test_a_run_with_a_budget_says_so(rendered):
+    page = rendered(record(budget={"steps": 900}), record({"tre": numbers(7.77)}, budget={"seconds": 90}))
+    assert "split, 900 steps, 1 seed" in page and "split, 90 seconds, 1 seed" in page
 
 
 def test_every_number_comes_with_its_source(rendered):

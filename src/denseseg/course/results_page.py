@@ -23,6 +23,7 @@ import pandas as pd
 from denseseg.errors import DataError, exit_status
 from denseseg.evaluation.metrics import METRICS, metric
 from denseseg.evaluation.tables import format_mean_sd, pipe_table
+from denseseg.experiments.pooling import pooled_spec
 from denseseg.experiments.published import published
 from denseseg.experiments.record import Numbers, Record, StudyRecord
 from denseseg.experiments.store import read_records, read_studies
@@ -132,9 +133,10 @@ def render_results(folder: str | Path, picture: Path | None = None) -> str:
     Raises DataError that names the file where a record is broken.
     """
     records, studies, known = read_records(folder), read_studies(folder), {dataset.name for dataset in PUBLIC_DATASETS}
-    real, toys = [run for run in records if not run.toy], [run for run in records if run.toy]
+    shown = without_pooled_folds(records)
+    real, toys = [run for run in shown if not run.toy], [run for run in shown if run.toy]
     others = [run for run in real if run.spec.dataset not in known]
-    parts = [] if picture is None else [_picture(records, picture)]
+    parts = [] if picture is None else [_picture(shown, picture)]
     parts += [_public(dataset, [run for run in real if run.spec.dataset == dataset.name]) for dataset in PUBLIC_DATASETS]
     parts += ["## Other data sets", _own_table(others, METRICS)] if others else []
     parts += ["## Studies", *(_study(record) for record in studies)] if studies else []
@@ -169,7 +171,7 @@ def errors_by_dataset(records: Iterable[Record]) -> dict[str, pd.DataFrame]:
             spec, unknown = runs[0].spec, float("nan")
             limits = {k: fmean(unknown if (v := getattr(n, k)) is None else v for n in numbers) for k in ("mean", "low", "high")}
             row = {
-                "method": f"{_label(runs).replace('*', '')}, {spec.profile}",
+                "method": ", ".join(filter(None, (_label(runs).replace("*", ""), spec.profile, spec.budget_words))),
                 **limits,
                 "unit": numbers[0].unit,
                 "published": False,
@@ -182,6 +184,12 @@ def errors_by_dataset(records: Iterable[Record]) -> dict[str, pd.DataFrame]:
             rows.append(row | {"published": True})
     titled = sorted(panels.items(), key=lambda item: item[0])
     return {f"{TOY}: {name}" if toy else name: pd.DataFrame(rows) for (toy, name), rows in titled}
+
+
+def without_pooled_folds(records: Sequence[Record]) -> list[Record]:
+    """The records but for folds whose cross-validation is there as one record."""
+    names = {record.spec.path() for record in records if record.spec.fold is None}
+    return [record for record in records if record.spec.fold is None or pooled_spec(record.spec).path() not in names]
 
 
 def groups_of_runs(records: Iterable[Record]) -> list[list[Record]]:
@@ -333,7 +341,8 @@ def _label(runs: list[Record]) -> str:
 def _setting(runs: list[Record]) -> str:
     spec, (height, width) = runs[0].spec, runs[0].size
     options = {"fold": spec.fold, "draw": spec.draw}
-    further = "".join(f", {name} {value}" for name, value in options.items() if value is not None)
+    further = f", {spec.budget_words}" if spec.budget else ""
+    further += "".join(f", {name} {value}" for name, value in options.items() if value is not None)
     further += "".join(f", {name} = {value}" for name, value in spec.options.items())
     seeds = "1 seed" if len(runs) == 1 else f"{len(runs)} seeds"
     return f"{spec.profile} profile, {height} × {width} px, {spec.split} split{further}, {seeds}"

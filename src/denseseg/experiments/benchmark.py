@@ -142,9 +142,8 @@ def _row(records: Sequence[Record], table: pd.DataFrame, metric: str, group: str
     spec, part = records[0].spec, table[table["metric"] == metric]
     summary = summarise(part).set_index("group").loc[group]
     each = [record.metrics[group][metric].mean for record in records]
-    budget = spec.model_dump(mode="json")["budget"]
     named = {"method": spec.method, "recipe": spec.recipe, "metric": metric, "unit": summary["unit"]}
-    named["budget"] = "profile" if budget is None else "{1:g} {0}".format(*next(iter(budget.items())))
+    named["budget"] = spec.budget_words or "profile"
     judged = {"mean": summary["mean"], "low": summary["low"], "high": summary["high"], **paired, "n": part["case"].nunique()}
     counts = {"seeds": len(records), "sd_seeds": stdev(each) if len(each) > 1 else float("nan")}
     counts["failures"] = sum(record.failures for record in records)

@@ -80,6 +80,12 @@ class Spec(BaseModel):
             words.append(hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:8])
         return file_name("_".join(words))
 
+    @property
+    def budget_words(self) -> str:
+        """The budget for people, such as "900 steps"; "" for a run as long as recipe and profile say."""
+        budget = self.model_dump(mode="json")["budget"]
+        return " ".join(f"{value:g} {unit}" for unit, value in (budget or {}).items())
+
     def path(self, folder: str | Path = "results") -> Path:
         """Where the record of this run lies."""
         return Path(folder) / file_name(self.dataset) / f"{self.name}.json"
