@@ -46,6 +46,15 @@ def test_cross_validation_and_few_images_are_all_there():
     assert {(spec.train_size, spec.draw) for spec in few} in (set(), {(n, draw) for n in (10, 50, 100) for draw in range(3)})
 
 
+def test_a_grid_takes_a_budget_in_words():
+    for words in ("", "900 steps", "90 seconds", "60 epochs"):
+        (spec,) = grid_specs("table", "toy", "course", only=["mean_shape"], budget=words)
+        assert spec.budget_words == words
+    for wrong in ("900", "0 steps", "900 step", "-1 steps"):
+        with pytest.raises(DataError, match=f"unknown budget {wrong!r}; write it like"):
+            grid_specs("table", "toy", "course", budget=wrong)
+
+
 def test_a_grid_can_be_narrowed_to_methods_and_recipes():
     assert {spec.recipe for spec in grid_specs("table", "toy", "full", only=["denseseg:paper", "mean_shape"])} == {
         "paper",

@@ -8,6 +8,7 @@ import pytest
 from records import box_record
 
 from denseseg.studies.few_shot import few_shot
+from denseseg.training.settings import Steps
 
 
 def run(value: float, train_size: int | None = None, draw: int | None = None, method: str = "mean_shape", **changes):
@@ -36,3 +37,8 @@ def test_what_is_another_comparison_stays_out():
     bent = run(1.0, 2, 0, options={"shape_prior": 0.0})
     assert few_shot([run(9.0, 2, 0), other, bent])[["method", "mean"]].to_numpy().tolist() == [["Mean shape", 9.0]]
     assert few_shot([]).empty
+
+
+def test_a_curve_is_of_one_budget():
+    table = few_shot([run(9.0, 2, 0, budget=Steps(5)), run(7.0, 2, 0), run(5.0, budget=Steps(5))])
+    assert table[["budget", "images", "mean"]].to_numpy().tolist() == [["", 2, 7.0], ["5 steps", 2, 9.0], ["5 steps", 6, 5.0]]

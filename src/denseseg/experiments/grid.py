@@ -4,6 +4,7 @@
     python -m denseseg.experiments.grid few --data data/hand --seeds 0 1 2 --missing     # names of those that are missing
     python -m denseseg.experiments.grid folds --data data/hand --run NAME                # make one record
     python -m denseseg.experiments.grid folds --data data/hand --pool NAME               # all folds in one record
+    python -m denseseg.experiments.grid table --profile course --budget "900 steps"      # as long for each method
 
 The `Snakefile` beside this file makes all missing records of a grid, on this machine or on many.
 """
@@ -25,7 +26,10 @@ from denseseg.experiments.profiles import dataset_name, get_profile, load_cases
 from denseseg.experiments.record import Record, Spec
 from denseseg.experiments.store import find_record, write_record
 from denseseg.methods import METHODS
+from denseseg.training.settings import Epochs, Seconds, Steps
 
+Budget = Epochs | Steps | Seconds
+BUDGETS: dict[str, type[Budget]] = {"epochs": Epochs, "steps": Steps, "seconds": Seconds}
 SNAKEFILE = Path(__file__).with_name("Snakefile")
 
 # every column of the DenseSeg paper's Table 1, its ablations, our recipes, and the methods of the other papers
@@ -60,7 +64,7 @@ class Grid:
     sizes: tuple[int | None, ...] = (None,)
     draws: int = 1
 
-    def specs(self, dataset: str, profile: str, seeds: Sequence[int] = (0,)) -> list[Spec]:
+    def specs(self, dataset: str, profile: str, seeds: Sequence[int] = (0,), budget: Budget | None = None) -> list[Spec]:
         """Every run of the grid on this data set, by method, size, draw, fold and seed."""
         folds: list[dict[str, Any]] = [{"split": "folds", "folds": self.folds, "fold": fold} for fold in range(self.folds)] or [
             {"split": "paper"}
@@ -75,7 +79,7 @@ class Grid:
             spec
             for pair in self.methods
             for part in terms
-            for spec in on_equal_terms([pair], seeds, dataset=dataset, profile=profile, **part)
+            for spec in on_equal_terms([pair], seeds, dataset=dataset, profile=profile, budget=budget, **part)
         ]
 
 
@@ -94,10 +98,23 @@ def known(pair: tuple[str, str]) -> bool:
     return pair[0] in METHODS and pair[1] in METHODS[pair[0]].recipes
 
 
-def grid_specs(name: str, dataset: str, profile: str, seeds: Sequence[int] = (0,), only: Sequence[str] | None = None) -> list[Spec]:
+def budget_from(words: str) -> Budget | None:
+    """The inverse of `Spec.budget_words`. Raises DataError where that is not understood."""
+    number, _, unit = words.partition(" ")
+    if not words:
+        return None
+    if unit not in BUDGETS or not number.isdigit() or not int(number):
+        raise DataError(f'unknown budget {words!r}; write it like "900 steps", "90 seconds" or "60 epochs"')
+    return BUDGETS[unit](int(number))
+
+
+def grid_specs(
+    name: str, dataset: str, profile: str, seeds: Sequence[int] = (0,), only: Sequence[str] | None = None, budget: str = ""
+) -> list[Spec]:
     """The runs of a grid by its name, of those methods that this program has.
 
-    only: "method" or "method:recipe", to take no others. Raises DataError where a name is unknown.
+    only: "method" or "method:recipe", to take no others. budget: such as "900 steps"; by default each recipe's own length.
+    Raises DataError where a name is unknown.
     """
     if name not in GRIDS:
         raise DataError(f"unknown grid {name!r}; known: {', '.join(GRIDS)}")
@@ -108,7 +125,7 @@ def grid_specs(name: str, dataset: str, profile: str, seeds: Sequence[int] = (0,
         if not any(word in own for own in words.values()):
             raise DataError(f"the grid {name!r} has no method {word!r}; it has: {', '.join(':'.join(pair) for pair in pairs)}")
     chosen = tuple(pair for pair in pairs if only is None or words[pair] & set(only))
-    return replace(GRIDS[name], methods=chosen).specs(dataset, profile, seeds)
+    return replace(GRIDS[name], methods=chosen).specs(dataset, profile, seeds, budget_from(budget))
 
 
 def pools(specs: Iterable[Spec]) -> dict[str, list[Spec]]:
@@ -168,6 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", default="phantom", help='"phantom", "wrist phantom", ... or a data-set folder')
     parser.add_argument("--profile", default="compact")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--budget", default="", help='how long each run trains, such as "900 steps" or "90 seconds"')
     parser.add_argument("--methods", nargs="+", help="method or method:recipe; all that the grid has by default")
     parser.add_argument("--results", default="results")
     parser.add_argument("--runs", default="runs")
@@ -175,7 +193,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--run", metavar="NAME", help="make the record of this run")
     parser.add_argument("--pool", metavar="NAME", help="make the record that pools these folds")
     options = parser.parse_args(arguments)
-    specs = grid_specs(options.grid, dataset_name(options.data), options.profile, options.seeds, options.methods)
+    named_so = options.grid, dataset_name(options.data), options.profile, options.seeds, options.methods, options.budget
+    specs = grid_specs(*named_so)
     if options.run:
         run_one(named(specs, options.run), options.data, options.results, options.runs)
     elif options.pool:

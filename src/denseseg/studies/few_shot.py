@@ -15,9 +15,10 @@ from denseseg.experiments.tables import method_title
 
 
 def few_shot(records: Iterable[Record], metric: str = "tre", group: str = "average") -> pd.DataFrame:
-    """A row for each data set, profile, method and number of training images, from records of single runs.
+    """A row for each data set, profile, budget, method and number of training images, from records of single runs.
 
-    Columns: dataset, profile, method (its title), images (all, with validation: what there was to learn from), mean (over draws,
+    Columns: dataset, profile, budget (in words; "" for the profile's epochs, which are few steps where images are few), method
+    (its title), images (all, with validation: what there was to learn from), mean (over draws,
     folds and seeds), sd (between draws, of the mean over folds and seeds; NaN of one draw), lowest and highest draw, draws, unit.
     Only methods that were run with few images are listed; their runs with all images end the curve. Records without the metric are
     left out, and so are pooled ones, since their folds are there.
@@ -26,6 +27,7 @@ def few_shot(records: Iterable[Record], metric: str = "tre", group: str = "avera
         {
             "dataset": record.spec.dataset,
             "profile": record.spec.profile,
+            "budget": record.spec.budget_words,
             "method": method_title(record.spec.method),
             "few": record.spec.train_size is not None,
             "images": record.spec.train_size or record.n_train + (record.n_validation or 0),
@@ -36,13 +38,13 @@ def few_shot(records: Iterable[Record], metric: str = "tre", group: str = "avera
         for record in records
         if metric in record.metrics.get(group, {}) and record.spec.recipe == "default" and not _differs(record)
     ]
-    columns = ["dataset", "profile", "method", "images"]
+    columns = ["dataset", "profile", "budget", "method", "images"]
     if not rows:
         return pd.DataFrame(columns=[*columns, "mean", "sd", "lowest", "highest", "draws", "unit"])
     table = pd.DataFrame(rows)
-    table = table[table.groupby(columns[:3])["few"].transform("any")]
+    table = table[table.groupby(columns[:-1])["few"].transform("any")]
     # folds differ by an image or so: one place on the axis
-    whole = table.loc[~table["few"]].groupby(columns[:3])["images"].transform("median").round().astype(int)
+    whole = table.loc[~table["few"]].groupby(columns[:-1])["images"].transform("median").round().astype(int)
     table.loc[~table["few"], "images"] = whole
     draws = table.groupby([*columns, "draw", "unit"], sort=False, as_index=False)["value"].mean()
     named = {"mean": "mean", "sd": "std", "lowest": "min", "highest": "max", "draws": "count"}
@@ -51,6 +53,6 @@ def few_shot(records: Iterable[Record], metric: str = "tre", group: str = "avera
 
 
 def _differs(record: Record) -> bool:
-    """Whether a run has more that is its own than its training images: options, a budget, or that it pools folds."""
+    """Whether a run has more that is its own than its training images and budget: options, or that it pools folds."""
     spec = record.spec
-    return bool(spec.options or spec.budget or spec.augmentation or (spec.split == "folds" and spec.fold is None))
+    return bool(spec.options or spec.augmentation or (spec.split == "folds" and spec.fold is None))

@@ -8,6 +8,7 @@ other seeds. Trials lie in a journal file: several machines can share it, and a 
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,12 @@ import torch
 from denseseg.batch import Batch
 from denseseg.cases.case_set import CaseSet
 from denseseg.cases.masks import true_masks
-from denseseg.errors import DataError
+from denseseg.errors import DataError, exit_status
 from denseseg.evaluation.metrics import dice
 from denseseg.evaluation.tables import pipe_table
+from denseseg.experiments.profiles import get_profile, load_cases
 from denseseg.experiments.record import StudyRecord, study_record
+from denseseg.experiments.store import write_study
 from denseseg.methods import create, get_recipe
 from denseseg.methods.network_method import NetworkMethod, NetworkRecipe, error_of, validation_error
 from denseseg.training.loop import train as train_network
@@ -59,6 +62,7 @@ PROPOSALS: Mapping[str, Proposal] = {
 }
 OBJECTIVES: Mapping[str, tuple[str, ...]] = {"denseseg": ("uv_error", "landmark_uv_error", "dice_loss")}
 LANDMARK_ERROR = ("landmark_error_px",)
+SIZE = (64, 64)
 
 
 def search(
@@ -211,6 +215,22 @@ def record(data: CaseSet, studies: Mapping[str, optuna.Study], again: Mapping[st
     return study_record("hyper-parameter search", data, results, **more)
 
 
+def searched(trials: int, epochs: int, longer: int, runs: str, notes: str = "") -> StudyRecord:
+    """Search for each method of `PROPOSALS` on the chest phantoms of the course profile at `SIZE`, train the best again, record it.
+
+    epochs: of a trial; longer: of what is trained again. runs: the folder with the journal, by which a search goes on.
+    """
+    cases = load_cases(get_profile("course")).fitted(SIZE)
+    split = cases.split(seed=0)
+    parts, journal = (split.train, split.validation), Path(runs) / "search.log"
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    studies = {name: search(name, *parts, trials=trials, epochs=epochs, journal=journal) for name in PROPOSALS}
+    again = {name: trained_again(study, name, *parts, epochs=longer) for name, study in studies.items()}
+    n = {"train": len(split.train), "validation": len(split.validation)}
+    settings = {"size": SIZE, "epochs": epochs, "epochs_again": longer}
+    return record(cases, studies, again, profile="course", seed=0, notes=notes, n=n, settings=settings)
+
+
 def table(results: Mapping[str, Any]) -> str:
     """The results of this study's record as markdown: the best settings, trained again, beside the recipe as it stands."""
     parts = []
@@ -224,3 +244,12 @@ def table(results: Mapping[str, Any]) -> str:
             f"**{name}**, {len(result['trials'])} trials ({told}); the best trained again:\n\n{pipe_table(list(rows), cells)}"
         )
     return "\n\n".join(parts)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for option, default in {"trials": 40, "epochs": 5, "longer": 40, "runs": "runs", "notes": "", "results": "results"}.items():
+        parser.add_argument(f"--{option}", type=type(default), default=default)
+    options = vars(parser.parse_args())
+    results = options.pop("results")
+    raise SystemExit(exit_status(lambda: print(write_study(searched(**options), results))))
