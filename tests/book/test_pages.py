@@ -76,6 +76,15 @@ def test_every_citation_is_in_the_bibliography(path, bibliography):
     assert not [key for key in keys if key not in bibliography.entries]
 
 
+@pytest.mark.parametrize("path", PAGES + NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_measured_number_on_a_page_is_taken_from_its_record(path):
+    """Where a paragraph names `results/` as its source, numbers with a unit are substitutions, or printed by a cell; none is typed."""
+    for paragraph in re.split(r"\n\s*\n", markdown_of(path)):
+        if "`results/" in paragraph and "```" not in paragraph.replace("```{admonition}", ""):
+            typed = re.sub(r"\{\{.*?\}\}", "", paragraph)
+            assert not re.findall(r"\d(?:\.\d+)? (?:mm|px|ms|s|%)(?!\w)", typed), paragraph
+
+
 def test_rendered_citations_are_in_the_bibliography(bibliography, tmp_path):
     keys = CITATION.findall(render_results(tmp_path))
     assert {"keuth2025denseseg", "payer2019scn", "ham2023spatial", "vanginneken2006scr"} <= set(keys)

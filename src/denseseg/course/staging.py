@@ -9,6 +9,7 @@ are folded away, and the JavaScript that pages need is put beside them, so that 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import shutil
 import subprocess
@@ -79,9 +80,23 @@ def stage(root: Path, profile: str, partial: bool = False, folder: Path | None =
     )
     write_yaml(target / "_toc.yml", without(toc, missing))
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    numbers = {"recorded": recorded_on(sorted((target / "book").glob("*.md")), root / "results")}
+    config.setdefault("parse", {})["myst_substitutions"] = numbers
     config["sphinx"]["config"] |= vendor(root / "build" / "vendor", target / "book" / "_static" / "vendor")
     write_yaml(target / "_config.yml", config)
     return target
+
+
+def recorded_on(pages: Iterable[Path], results: Path) -> dict[str, Any]:
+    """File stem -> content of each benchmark and study that a page names, for substitutions such as
+    `{{ "%.1f" % recorded.geometry.decoders.affine.ms_per_case }}`. Raises StagingError where there is none of that name."""
+    named = {name for page in pages for name in re.findall(r"\brecorded\.(\w+)", page.read_text(encoding="utf-8"))}
+    files = {path.stem: path for folder in ("benchmarks", "studies") for path in (results / folder).glob("*.json")}
+    if unknown := sorted(named - set(files)):
+        raise StagingError(
+            f"a page takes numbers from {', '.join(unknown)}, and {results} holds no benchmark or study of that name"
+        )
+    return {name: json.loads(files[name].read_text(encoding="utf-8")) for name in sorted(named)}
 
 
 def dressed(notebook: NotebookNode, profile: str) -> NotebookNode:
