@@ -78,7 +78,7 @@ def test_every_citation_is_in_the_bibliography(path, bibliography):
 
 @pytest.mark.parametrize("path", PAGES + NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_measured_number_on_a_page_is_taken_from_its_record(path):
-    """Where a paragraph names `results/` as its source, numbers with a unit are substitutions, or printed by a cell; none is typed."""
+    """In a paragraph that names `results/` as its source, no number with a unit is typed: a substitution gives it."""
     for paragraph in re.split(r"\n\s*\n", markdown_of(path)):
         if "`results/" in paragraph and "```" not in paragraph.replace("```{admonition}", ""):
             typed = re.sub(r"\{\{.*?\}\}", "", paragraph)

@@ -106,5 +106,5 @@ def test_a_page_gets_the_records_that_it_names(tmp_path: Path) -> None:
     page.write_text('It is {{ "%.1f" % recorded.ages.mm }} mm.')
     assert staging.recorded_on([page], tmp_path / "results") == {"ages": {"mm": 1.5}}
     page.write_text("{{ recorded.age.mm }}")
-    with pytest.raises(staging.StagingError, match="a page takes numbers from age, and .* holds no benchmark"):
+    with pytest.raises(staging.StagingError, match=r"a page takes numbers from age, and .* holds no benchmark"):
         staging.recorded_on([page], tmp_path / "results")
