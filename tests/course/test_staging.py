@@ -40,7 +40,7 @@ def test_a_page_says_its_profile_and_hides_what_is_to_be_hidden() -> None:
 
 
 def test_results_of_a_full_run_carry_no_banner() -> None:
-    assert staging.dressed(executed_notebook(), "full").cells[1].cell_type == "code"
+    assert staging.dressed(executed_notebook(), "full").cells[1].source == "*About 5 minutes to read, and 0 exercises.*"
 
 
 @pytest.fixture

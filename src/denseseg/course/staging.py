@@ -24,6 +24,7 @@ from nbformat import NotebookNode
 
 from denseseg.course.folders import find_root
 from denseseg.course.notebooks import Status, read_status
+from denseseg.course.reading import cells_that_only_draw, reading_time
 from denseseg.course.results_page import render_results
 from denseseg.course.vendor import vendor
 from denseseg.errors import DataError, exit_status
@@ -111,8 +112,11 @@ def dressed(notebook: NotebookNode, profile: str) -> NotebookNode:
     for cell, after in zip(notebook.cells, [*notebook.cells[1:], None], strict=True):
         if shows_image(cell):
             cell.metadata.setdefault("mystnb", {}).setdefault("image", {}).setdefault("alt", caption(cell, after) or "A figure")
-    if profile in BANNERS:
-        notebook.cells.insert(1, nbformat.v4.new_markdown_cell(BANNERS[profile]))
+    for cell in cells_that_only_draw(notebook):
+        cell.metadata["tags"].append("hide-input")
+        cell.metadata.setdefault("mystnb", {}).update(code_prompt_show="Show what draws it", code_prompt_hide="Hide what draws it")
+    banner = [BANNERS[profile]] if profile in BANNERS else []
+    notebook.cells.insert(1, nbformat.v4.new_markdown_cell("\n\n".join([f"*{reading_time(notebook)}.*", *banner])))
     return notebook
 
 
