@@ -96,13 +96,14 @@ def test_a_question_that_is_not_there_stops_a_strict_build(tmp_path: Path) -> No
 
 # ---- in a browser ---------------------------------------------------------------------------------------------------
 
-CHOOSE = """document.querySelectorAll("#quiz-colour label").forEach((label) => { if (label.textContent.includes("%s")) label.click(); })"""
+CHOOSE = """[...document.querySelectorAll("#quiz-colour label")].find((label) => label.textContent.includes("%s")).click()"""
 TYPE = """document.querySelector("#quiz-half input").value = "%s" """
 CHECK = """document.querySelector("#quiz-%s .quiz-check").click()"""
 SAID = """document.querySelector("#quiz-%s .quiz-said").innerText"""
 PROGRESS = """document.querySelector(".quiz-progress").innerText"""
 STEPS = """[...document.querySelectorAll("#quiz-steps li > span")].map((step) => step.innerText.split(" ")[0])"""
-UP = """[...document.querySelectorAll("#quiz-steps li")].find((li) => li.innerText.startsWith("%s")).querySelector("button").click()"""
+UP = """[...document.querySelectorAll("#quiz-steps li")]
+  .find((step) => step.innerText.startsWith("%s")).querySelector("button").click()"""
 
 
 @pytest.fixture(scope="module")
