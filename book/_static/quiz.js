@@ -5,7 +5,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const kept = memory();
   const progress = document.createElement("p");
   progress.className = "quiz-progress";
-  document.querySelector("article.bd-article h1, h1").after(progress);
+  document.querySelector("article h1").after(progress); // not the copy of the title that is only printed
 
   const count = () => {
     const n = forms.filter((form) => kept.has(form.dataset.name)).length;

@@ -100,8 +100,8 @@ CHOOSE = """[...document.querySelectorAll("#quiz-colour label")].find((label) =>
 TYPE = """document.querySelector("#quiz-half input").value = "%s" """
 CHECK = """document.querySelector("#quiz-%s .quiz-check").click()"""
 SAID = """document.querySelector("#quiz-%s .quiz-said").innerText"""
-PROGRESS = """document.querySelector(".quiz-progress").innerText"""
-STEPS = """[...document.querySelectorAll("#quiz-steps li > span")].map((step) => step.innerText.split(" ")[0])"""
+PROGRESS = """[...document.querySelectorAll(".quiz-progress")].filter((line) => line.checkVisibility())[0].innerText"""
+STEPS = """[...document.querySelectorAll("#quiz-steps li > span[id]")].map((step) => step.innerText.split(" ")[0])"""
 UP = """[...document.querySelectorAll("#quiz-steps li")]
   .find((step) => step.innerText.startsWith("%s")).querySelector("button").click()"""
 

@@ -72,9 +72,10 @@ class Quiz(SphinxDirective):
         found = [raw(f'<ol class="quiz-steps" aria-labelledby="{ident}-ask">')]
         for i, answer in enumerate(answers[:-1]):
             found += [raw(f'<li data-answer="{i}">'), self.words(answer, ids=[f"{ident}-{i}"])]
+            found.append(raw('<span class="quiz-moves">'))
             for sign, label in (("↑", "Move up"), ("↓", "Move down")):
                 found.append(raw(f'<button type="button" aria-label="{label}" aria-describedby="{ident}-{i}">{sign}</button>'))
-            found.append(raw("</li>"))
+            found.append(raw("</span></li>"))
         return [*found, raw("</ol>")]
 
     def number(self, question: Any, answers: list[Answer], ident: str) -> list[nodes.Node]:
