@@ -35,7 +35,7 @@ MANIFEST = ".written.json"
 
 
 def learner_edition(notebook: NotebookNode, root: Path) -> NotebookNode:
-    """A copy in which solutions are blanks, words get a cell to answer in, key points and checks are folded, and MyST is plain markdown.
+    """A copy with blanks for solutions, cells to answer in where words are asked for, checks and key points folded, plain markdown.
 
     root: the repository, for what the text refers to. Raises DataError where it refers to something that is not there.
     """
@@ -88,12 +88,12 @@ class Written:
         return "\n".join(lines)
 
 
-def write_learner_edition(root: Path, force: bool = False) -> Written:
-    """Write the edition of every notebook to `learner`, but over no file that was changed since it was written, unless by force.
+def write_learner_edition(root: Path, folder: Path, force: bool = False) -> Written:
+    """Write the edition of every notebook to a folder, but over no file that was changed since it was written, unless by force.
 
     A file that is as it was written is renewed, or removed where the book no longer has its chapter.
     """
-    folder, written = root / "learner", Written()
+    written = Written()
     folder.mkdir(exist_ok=True)
     manifest = folder / MANIFEST
     hashes = read_json(manifest) if manifest.is_file() else {}
@@ -120,10 +120,15 @@ def digest(content: bytes) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser("python -m denseseg.course.learner", description="Write the notebooks without their solutions.")
+    parser = argparse.ArgumentParser("python -m denseseg.course.learner", description="Write the notebooks without solutions.")
     parser.add_argument("--force", action="store_true", help="also over notebooks that were changed")
     options = parser.parse_args(arguments)
-    return exit_status(lambda: print(f"{write_learner_edition(find_root(), options.force)}\nthey lie in {find_root() / 'learner'}"))
+
+    def write() -> None:
+        root = find_root()
+        print(f"{write_learner_edition(root, root / 'learner', options.force)}\nThey lie in {root / 'learner'}")
+
+    return exit_status(write)
 
 
 if __name__ == "__main__":

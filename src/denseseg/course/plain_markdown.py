@@ -1,7 +1,7 @@
 """MyST, in which the book is written, as plain markdown that every notebook editor shows.
 
-The other way, MyST's extension for JupyterLab, was tried: it shows citations by their keys, terms and chapters of other files not at
-all, each notebook's title twice, and folds nothing; and it helps in no other editor.
+The other way, MyST's extension for JupyterLab, was tried: it shows citations by their keys and a notebook's title twice, resolves
+no term and no chapter of another file, folds nothing. And it helps in no other editor.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ADMONITIONS = {"admonition", "attention", "caution", "danger", "hint", "importan
 def plain_markdown(text: str, root: Path) -> str:
     """Exercises become headings, admonitions quotes or folds, citations authors and years, terms their words.
 
-    root: the repository, whose bibliography and page titles are read. Raises DataError for a directive or role that is not known here.
+    root: the repository, whose bibliography and titles are read. Raises DataError for a directive or role that is not known here.
     """
     text = TARGET.sub("", text)
     text = DIRECTIVE.sub(lambda match: directive(match["name"], match["title"], match["body"], root), text)
