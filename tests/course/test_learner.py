@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import nbformat
 import pytest
+from conftest import ROOT
 from helpers import write_notebook
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
@@ -113,3 +115,8 @@ def test_the_command_says_what_it_did(written: Path, monkeypatch: pytest.MonkeyP
     assert "0 notebooks written, 1 renewed" in told and "kept as you changed them: 01_a.ipynb" in told
     assert main(["--force"]) == 0
     assert "replaced" in capsys.readouterr().out
+
+
+def test_make_clean_leaves_answers_alone() -> None:
+    told = subprocess.run(["make", "--dry-run", "clean"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "build" in told and "learner" not in told
