@@ -7,10 +7,10 @@ BIN     := .venv/bin
 TORCH   := $(shell grep '^torch==' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book preview test lint format lab learner bench full strip clean
+.PHONY: help setup book preview test lint format lab learner lab-learner course-zip bench full strip clean
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-9s %s\n", $$1, $$2 }'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-11s %s\n", $$1, $$2 }'
 
 # torch first and alone: by its exact version; the rest then finds it there
 .venv/installed: pyproject.toml constraints.txt
@@ -42,11 +42,17 @@ format: setup  ## let ruff mend layout and imports
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format src tests data_scripts benchmarks notebooks
 
-lab: setup  ## open the notebooks in JupyterLab
+lab: setup  ## open the notebooks, with their solutions, in JupyterLab
 	cd notebooks && ../$(BIN)/jupyter lab
 
-learner: setup  ## write the notebooks without solutions to build/learner
-	$(BIN)/python -m denseseg.course.learner
+learner: setup  ## write the notebooks without solutions to learner, but over none that you changed (FORCE=1: over those, too)
+	$(BIN)/python -m denseseg.course.learner $(if $(FORCE),--force)
+
+lab-learner: learner  ## open the notebooks without solutions in JupyterLab
+	cd learner && ../$(BIN)/jupyter lab
+
+course-zip: setup  ## denseseg-course.zip for students: learner edition, package, trained network, how to start, a test of the installation
+	$(BIN)/python -m denseseg.course.handout
 
 bench: setup  ## speed and memory, side by side
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
@@ -59,5 +65,5 @@ full: setup  ## reproduce: NOTEBOOK (10, 11, or 12 for wrists; 11 by default) in
 strip: setup  ## remove outputs from the notebooks, as they are committed
 	$(BIN)/nbstripout --extra-keys "metadata.language_info metadata.widgets" notebooks/*.ipynb
 
-clean:  ## remove what was built (not .venv, runs or data)
+clean:  ## remove what was built (not .venv, runs, data or learner)
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -174,13 +174,15 @@ def test_the_conda_environment_installs_this_package() -> None:
 
 
 def test_every_make_command_that_is_written_down_exists() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "book").glob("*.md")]
-    named = {name for page in pages for name in re.findall(r"(?:^|`)make ([a-z]+)", page.read_text(encoding="utf-8"), re.MULTILINE)}
+    named = {
+        name for page in pages for name in re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    }
     assert {"book", "test"} <= named <= targets
 
 
-@pytest.mark.parametrize("target", ["book", "test", "lab", "learner", "bench", "preview", "strip"])
+@pytest.mark.parametrize("target", ["book", "test", "lab", "learner", "lab-learner", "course-zip", "bench", "preview", "strip"])
 def test_a_make_target_sets_itself_up(target: str) -> None:
     """A dry run on a fresh machine would make the environment first, torch before everything else."""
     make = ["make", "--dry-run", "--always-make", target]

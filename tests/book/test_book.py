@@ -6,15 +6,18 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import nbformat
 import pytest
 import yaml
 from bs4 import BeautifulSoup, Tag
 from conftest import ROOT
 
+from denseseg.course.learner import BLANK
 from denseseg.course.staging import toc_files
 
 pytestmark = pytest.mark.notebook
 PAGES = toc_files(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")))
+CHAPTERS = [page for page in PAGES if page.startswith("notebooks/")]
 
 
 @cache
@@ -65,15 +68,28 @@ def test_it_loads_nothing_from_elsewhere(html: Path, page: str) -> None:
     assert not [url for url in loaded if urlsplit(str(url)).netloc]
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("notebooks/")])
+@pytest.mark.parametrize("page", CHAPTERS)
 def test_a_toy_number_cannot_be_mistaken_for_a_real_one(html: Path, page: str) -> None:
     assert "Smoke profile: numbers mean nothing" in article(html / f"{page}.html").get_text()
 
 
-def test_solutions_are_folded(html: Path) -> None:
-    for page in (page for page in PAGES if page.startswith("notebooks/")):
-        for cell in article(html / f"{page}.html").select("div.tag_solution"):
-            assert cell.find("details") is not None or cell.find_parent("details") is not None
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_solutions_and_what_checks_say_of_them_are_folded(html: Path, page: str) -> None:
+    cells = article(html / f"{page}.html").select("div.tag_solution, div.tag_solution-check")
+    assert cells
+    for cell in cells:
+        seen = [part for part in cell.select("div.cell_input, div.cell_output") if part.find_parent("details") is None]
+        assert not seen or cell.find_parent("details") is not None
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_the_button_gives_the_learner_edition(html: Path, page: str) -> None:
+    (button,) = soup(html / f"{page}.html").select("a.btn-download-source-button")
+    given = (html / page).parent / str(button["href"])
+    assert given.name == f"{Path(page).name}.ipynb"
+    cells = nbformat.read(given, as_version=4).cells
+    assert all(cell.source == BLANK for cell in cells if "solution" in cell.metadata.get("tags", []))
+    assert BLANK in [cell.source for cell in cells]
 
 
 def test_generated_tables_are_there(html: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import yaml
 from browser import needs_browser, tab
 from conftest import ROOT
 
+from denseseg.course.learner import BLANK
 from denseseg.course.staging import toc_files
 
 pytestmark = [pytest.mark.notebook, needs_browser]
@@ -51,6 +53,26 @@ def test_no_code_block_is_wider_than_its_column(seen: dict[str, dict[str, Any]],
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_does_not_scroll_sideways(seen: dict[str, dict[str, Any]], page: str) -> None:
     assert seen[page]["page"] <= WIDTH
+
+
+def test_the_button_of_a_page_leads_to_its_notebook_from_a_file_address_too(html: Path, tmp_path: Path) -> None:
+    with tab(tmp_path, WIDTH) as browser:
+        browser.open((html / "notebooks" / "01_radiographs.html").as_uri())
+        browser.open(browser.evaluate("document.querySelector('a.btn-download-source-button').href"))
+        shown = json.loads(browser.evaluate("document.body.textContent"))
+    assert BLANK in ["".join(cell["source"]) for cell in shown["cells"]]
+
+
+def test_key_points_open_and_can_be_ticked(html: Path, tmp_path: Path) -> None:
+    points = "[...document.querySelectorAll('.admonition.dropdown')].find((box) => box.textContent.includes('Key points'))"
+    box = f"{points}.querySelector('input[type=checkbox]')"
+    with tab(tmp_path, WIDTH) as browser:
+        browser.open((html / "notebooks" / "01_radiographs.html").as_uri())
+        assert browser.evaluate(f"{box}.checkVisibility({{visibilityProperty: true}})") is False
+        browser.evaluate(f"{points}.querySelector('.toggle-button').click()")
+        assert browser.evaluate(f"{box}.checkVisibility({{visibilityProperty: true}})") is True
+        browser.evaluate(f"{box}.click()")
+        assert browser.evaluate(f"{box}.checked && {box}.ariaLabel.length > 10") is True
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -16,7 +16,7 @@ from conftest import BUILD, ROOT
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
-from denseseg.course.learner import BLANK, learner_edition
+from denseseg.course.learner import ANSWER, BLANK, HEAD, learner_edition
 from denseseg.course.notebooks import Status, find_notebooks
 from denseseg.course.staging import caption, shows_image, toc_files
 
@@ -24,6 +24,7 @@ IN_TOC = [Path(f).name for f in toc_files(yaml.safe_load((ROOT / "_toc.yml").rea
 PRESENT = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 COLUMNS = 79  # characters in a line of the page's column
 EXERCISE = re.compile(r"^:::+\s*\{exercise\}.*?^:label:\s*(\S+)", re.MULTILINE | re.DOTALL)
+TASK = re.compile(r"^:::+\s*\{exercise\}.*\n:label:.*\n((?:.*\n)*?):::", re.MULTILINE)
 SOLUTION = re.compile(r"^:::+\s*\{solution\}\s*(\S+)", re.MULTILINE)
 
 every_notebook = pytest.mark.parametrize("name", PRESENT)
@@ -32,6 +33,18 @@ every_notebook = pytest.mark.parametrize("name", PRESENT)
 @cache
 def read(name: str) -> NotebookNode:
     return nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+
+
+@cache
+def edition(name: str) -> NotebookNode:
+    return learner_edition(read(name), ROOT)
+
+
+def exercises(name: str) -> list[tuple[NotebookNode, list[NotebookNode]]]:
+    """Each exercise's task, and the cells from there to the next task."""
+    cells = read(name).cells
+    starts = [i for i, cell in enumerate(cells) if cell.cell_type == "markdown" and EXERCISE.search(cell.source)]
+    return [(cells[start], cells[start + 1 : end]) for start, end in zip(starts, [*starts[1:], len(cells)], strict=True)]
 
 
 def tags(cell: NotebookNode) -> list[str]:
@@ -154,13 +167,10 @@ def test_there_are_three_checks_besides_those_of_exercises(name: str) -> None:
 @every_notebook
 def test_two_to_four_exercises_have_hidden_solutions(name: str) -> None:
     """From an exercise to the next there is a code solution with its checks, or a folded one in words."""
-    notebook = read(name)
-    starts = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "markdown" and EXERCISE.search(cell.source)]
-    assert 2 <= len(starts) <= 4
-    assert len(EXERCISE.findall(markdown(notebook))) == len(starts), "one exercise a cell"
-    for start, end in zip(starts, [*starts[1:], len(notebook.cells)], strict=True):
-        (label,) = EXERCISE.findall(notebook.cells[start].source)
-        after = notebook.cells[start + 1 : end]
+    assert 2 <= len(exercises(name)) <= 4
+    assert len(EXERCISE.findall(markdown(read(name)))) == len(exercises(name)), "one exercise a cell"
+    for task, after in exercises(name):
+        (label,) = EXERCISE.findall(task.source)
         kinds = [tag for cell in after if cell.cell_type == "code" for tag in tags(cell) if tag.startswith("solution")]
         words = [cell for cell in after if cell.cell_type == "markdown" and label in SOLUTION.findall(cell.source)]
         assert kinds == ["solution", "solution-check"] * (len(kinds) // 2)
@@ -170,6 +180,55 @@ def test_two_to_four_exercises_have_hidden_solutions(name: str) -> None:
             assert ":class: dropdown" in cell.source, f"fold the solution of {label}"
 
 
+@every_notebook
+def test_a_question_has_key_points(name: str) -> None:
+    """Where a task asks for words (it asks "?", or for no code) a cell says what a good answer says, in three to five points.
+
+    What the code is to do is said in a sentence, not asked.
+    """
+    for task, after in exercises(name):
+        (label,), (words,) = EXERCISE.findall(task.source), TASK.findall(task.source)
+        asks = "?" in words or not any("solution" in tags(cell) for cell in after if cell.cell_type == "code")
+        found = [i for i, cell in enumerate(after) if "key-points" in tags(cell)]
+        assert len(found) == asks, f"{label}: one cell tagged `key-points` where there is a question, none where there is not"
+        for i in found:
+            assert any("solution" in tag for tag in tags(after[i - 1])), f"{label}: key points stand behind solution and check"
+            assert after[i].cell_type == "markdown" and after[i].source.startswith(HEAD)
+            points = after[i].source.removeprefix(HEAD).splitlines()
+            assert 3 <= len(points) <= 5 and all(point.startswith("- ") for point in points), label
+            assert max(map(len, points)) <= 140, f"{label}: a point is one line"
+
+
+# ---- the learner edition --------------------------------------------------------------------------------------------
+
+# what only MyST reads: a directive, an option of one, a role, a target, a comment, a substitution, a link to a target
+MYST = re.compile(r"^\s*(?:`{3,}|:{3,})\s*\{|^:{3,}|^:\w+:|(?<!`)\{[\w:-]+\}`|^\(\S+\)=|^% |\{\{|\]\(#|\.md\)", re.MULTILINE)
+
+
+def test_myst_is_recognised() -> None:
+    for text in (":::{exercise} A", "```{note}", "a {term}`b`", "(here)=", ":label: x", "% no", "{{ x }}", "[a](#b)", "[a](b.md)"):
+        assert MYST.search(text), text
+    assert not MYST.search("```sh\nls\n```\n`{x}` [a](b.ipynb) $\\frac{a}{b}$\n\n|:---|")
+
+
+@every_notebook
+def test_no_myst_is_left_for_learners(name: str) -> None:
+    assert not [cell.source for cell in edition(name).cells if cell.cell_type == "markdown" and MYST.search(cell.source)]
+
+
+@every_notebook
+def test_learners_get_valid_notebooks_that_lead_to_one_another(name: str) -> None:
+    nbformat.validate(edition(name))
+    linked = re.findall(r"\]\((?!https?:|attachment:)([^)]*)\)", markdown(edition(name)))
+    assert {f"{other}.ipynb" for other in PRESENT} >= set(linked)
+
+
+@every_notebook
+def test_every_question_has_a_cell_to_answer_in(name: str) -> None:
+    asked = sum("key-points" in tags(cell) for cell in read(name).cells)
+    assert [cell.source for cell in edition(name).cells].count(ANSWER) == asked > 0
+
+
 # ---- solutions pass, blanks fail ------------------------------------------------------------------------------------
 
 
@@ -177,7 +236,7 @@ def test_two_to_four_exercises_have_hidden_solutions(name: str) -> None:
 def test_blanks_fail(name: str) -> None:
     """Each `solution-check` uses a name that nothing but its solution defines, and a blank defines nothing but raises."""
     notebook = read(name)
-    for cell, blank in zip(code_cells(notebook), code_cells(learner_edition(notebook)), strict=True):
+    for cell, blank in zip(code_cells(notebook), code_cells(edition(name)), strict=True):
         if "solution" in tags(cell):
             assert blank.source == BLANK
             with pytest.raises(NotImplementedError):

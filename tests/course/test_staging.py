@@ -14,6 +14,7 @@ import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from denseseg.course import staging
+from denseseg.course.learner import BLANK
 from denseseg.course.notebooks import Status
 
 
@@ -26,6 +27,8 @@ def executed_notebook() -> nbformat.NotebookNode:
             new_code_cell("draw()", outputs=[picture]),
             new_markdown_cell("**Figure.** A lung, $x$ in mm.\n\nMore text."),
             new_code_cell("solve()", metadata={"tags": ["solution"]}),
+            new_code_cell("check(solve())", outputs=[new_output("stream", text="7 %")], metadata={"tags": ["solution-check"]}),
+            new_markdown_cell("**Key points**\n\n- Seven.", metadata={"tags": ["key-points"]}),
         ]
     )
 
@@ -37,6 +40,23 @@ def test_a_page_says_its_profile_and_hides_what_is_to_be_hidden() -> None:
     assert page.cells[3].metadata["mystnb"]["image"]["alt"] == "Figure. A lung, x in mm."
     assert "hide-cell" in page.cells[5].metadata.tags
     nbformat.validate(page)
+
+
+def test_results_that_an_exercise_asks_for_are_folded() -> None:
+    *_, check, points = staging.dressed(executed_notebook(), "smoke").cells
+    assert "hide-cell" in check.metadata.tags and check.outputs  # tag for source and outputs
+    assert points.source.startswith(":::{admonition} Key points") and ":class: dropdown" in points.source
+    assert "- [ ] Seven." in points.source
+
+
+def test_what_a_page_gives_to_download_has_no_solution(small_book: Path) -> None:
+    nbformat.write(executed_notebook(), small_book / "notebooks" / "01_a.ipynb")
+    given = small_book / "html" / "_sources" / "notebooks" / "01_a.ipynb"
+    given.parent.mkdir(parents=True)
+    nbformat.write(executed_notebook(), given)
+    staging.give_learner_files(small_book, small_book / "html")
+    sources = [cell.source for cell in nbformat.read(given, as_version=4).cells]
+    assert BLANK in sources and "solve()" not in sources
 
 
 def test_results_of_a_full_run_carry_no_banner() -> None:

@@ -3,7 +3,8 @@
     python -m denseseg.course.staging --profile smoke|course|compact|full [--partial]
 
 The stage is a copy: a banner says in which profile each notebook ran, the results and status pages get their tables, solutions
-are folded away, and the JavaScript that pages need is put beside them, so that the book can be read without a network.
+and the checks of exercises are folded away, and the JavaScript that pages need is put beside them, so that the book can be read
+without a network. A page's download button gives its notebook in the learner edition.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import yaml
 from nbformat import NotebookNode
 
 from denseseg.course.folders import find_root
+from denseseg.course.learner import key_points, learner_edition
 from denseseg.course.notebooks import Status, read_status
 from denseseg.course.reading import cells_that_only_draw, reading_time
 from denseseg.course.results_page import render_results
@@ -39,6 +41,8 @@ Small images, a small network, and made-up radiographs (phantoms) unless the par
 page teach; they are not results. Those are in {doc}`/book/results`.
 :::""",
 }
+# what a page shows of an exercise only after a click: tag of the cell -> what the click is called
+FOLDED = {"solution": "a solution", "solution-check": "its check, and what it says of the solution"}
 
 
 class StagingError(DataError):
@@ -101,14 +105,17 @@ def recorded_on(pages: Iterable[Path], results: Path) -> dict[str, Any]:
 
 
 def dressed(notebook: NotebookNode, profile: str) -> NotebookNode:
-    """The executed notebook as a page: banner under the title, no injected parameters, solutions folded."""
+    """The executed notebook as a page: banner under the title, no injected parameters; of exercises only the task stands open."""
     for cell in notebook.cells:
         tags = cell.metadata.setdefault("tags", [])
         if "injected-parameters" in tags:
             tags.append("remove-cell")
-        if "solution" in tags and cell.cell_type == "code":
-            tags.append("hide-cell")
-            cell.metadata["mystnb"] = {"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+        if "key-points" in tags:
+            cell.source = key_points(cell)
+        for tag, what in FOLDED.items():
+            if tag in tags and cell.cell_type == "code":
+                tags.append("hide-cell")
+                cell.metadata["mystnb"] = {"code_prompt_show": f"Show {what}", "code_prompt_hide": f"Hide {what}"}
     for cell, after in zip(notebook.cells, [*notebook.cells[1:], None], strict=True):
         if shows_image(cell):
             cell.metadata.setdefault("mystnb", {}).setdefault("image", {}).setdefault("alt", caption(cell, after) or "A figure")
@@ -169,7 +176,15 @@ def build(root: Path, profile: str, partial: bool = False, folder: Path | None =
         command += ["-W", "--keep-going", "-n"]
     if subprocess.run(command).returncode != 0:
         raise StagingError("Jupyter Book stopped with the warnings or errors above")
-    return output / "_build" / "html" / "index.html"
+    html = output / "_build" / "html"
+    give_learner_files(root, html)
+    return html / "index.html"
+
+
+def give_learner_files(root: Path, html: Path) -> None:
+    """Put the learner edition where a page's download button finds its notebook, in the place of the one with solutions."""
+    for path in (html / "_sources" / "notebooks").glob("*.ipynb"):
+        nbformat.write(learner_edition(nbformat.read(root / "notebooks" / path.name, as_version=4), root), path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
