@@ -43,9 +43,15 @@ def test_what_becomes_of_myst(myst: str, plain: str) -> None:
     assert plain_markdown(myst, ROOT) == plain
 
 
+def test_a_question_of_the_page_shows_no_answer() -> None:
+    plain = plain_markdown(":::{quiz} outputs-of-two-kinds\n:::", ROOT)
+    assert plain.startswith("**Question.** A method that paints one heatmap") and "51" not in plain
+
+
 @pytest.mark.parametrize(
     ("myst", "problem"),
     [
+        (":::{quiz} no-such\n:::", "no question 'no-such'"),
         (":::{quizz}\nx\n:::", r"directive \{quizz\}"),
         ("{numref}`fig`", r"role \{numref\}"),
         ("{cite:t}`nobody1999`", "nobody1999 is not in"),

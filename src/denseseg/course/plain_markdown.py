@@ -16,6 +16,7 @@ import nbformat
 from nbformat import NotebookNode
 from pybtex.database import Entry, parse_file
 
+from denseseg.course.questions import all_questions, plain_question
 from denseseg.errors import DataError
 
 DIRECTIVE = re.compile(
@@ -30,7 +31,7 @@ ADMONITIONS = {"admonition", "attention", "caution", "danger", "hint", "importan
 
 
 def plain_markdown(text: str, root: Path) -> str:
-    """Exercises become headings, admonitions quotes or folds, citations authors and years, terms their words.
+    """Exercises become headings, questions lists without their answers, admonitions quotes or folds, citations authors and years, terms their words.
 
     root: the repository, whose bibliography and titles are read. Raises DataError for a directive or role that is not known here.
     """
@@ -46,6 +47,11 @@ def directive(name: str, title: str, body: str, root: Path) -> str:
     body = plain_markdown(OPTION.sub("", body), root).strip()
     if name == "exercise":
         return f"### Exercise: {title} `{options['label']}`\n\n{body}"
+    if name == "quiz":
+        question = all_questions(root / "book" / "questions").get(title.strip())
+        if question is None:
+            raise DataError(f"there is no question {title.strip()!r} in book/questions; correct the name")
+        return plain_markdown(plain_question(question), root)
     if name in {"figure", "image"}:
         return f"![{options.get('alt', body or 'Figure')}]({title})" + (f"\n\n{body}" if body else "")
     if name == "dropdown" or (name in ADMONITIONS and "dropdown" in options.get("class", "")):

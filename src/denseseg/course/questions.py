@@ -15,6 +15,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterable
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -160,6 +161,12 @@ def read_questions(folder: Path) -> dict[str, dict[str, Question]]:
     chapters = {path.stem: _read_file(path) for path in sorted(folder.glob("*.yml"))}
     _refuse_twins((f"{chapter}.yml", name) for chapter, questions in chapters.items() for name in questions)
     return chapters
+
+
+@cache
+def all_questions(folder: Path) -> dict[str, Question]:
+    """Name -> question, of all chapters; read once in a build."""
+    return {name: question for chapter in read_questions(folder).values() for name, question in chapter.items()}
 
 
 def _read_file(path: Path) -> dict[str, Question]:

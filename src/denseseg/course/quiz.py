@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import json
-from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from denseseg.course.questions import Answer, Question, read_questions
+from denseseg.course.questions import Answer, Question, all_questions
 from denseseg.errors import DataError
 
 TASKS = {"choice": "Choose one.", "number": "Type a number.", "order": "Put these steps in order."}
@@ -94,12 +93,6 @@ class Quiz(SphinxDirective):
         if len(parsed) != 1 or not isinstance(parsed[0], nodes.paragraph):
             raise self.error(f"the answer {answer.text!r:.60} must be one paragraph")
         return nodes.inline("", "", *parsed[0].children, **attributes)
-
-
-@cache
-def all_questions(folder: Path) -> dict[str, Question]:
-    """Name -> question, of all chapters; read once in a build."""
-    return {name: question for chapter in read_questions(folder).values() for name, question in chapter.items()}
 
 
 def raw(html: str) -> nodes.raw:
