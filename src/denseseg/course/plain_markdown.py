@@ -31,7 +31,7 @@ ADMONITIONS = {"admonition", "attention", "caution", "danger", "hint", "importan
 
 
 def plain_markdown(text: str, root: Path) -> str:
-    """Exercises become headings, questions lists without their answers, admonitions quotes or folds, citations authors and years, terms their words.
+    """Exercises become headings, questions lists, admonitions quotes or folds, citations authors and years, terms their words.
 
     root: the repository, whose bibliography and titles are read. Raises DataError for a directive or role that is not known here.
     """
