@@ -28,7 +28,16 @@ from denseseg.experiments.published import published
 from denseseg.experiments.record import Numbers, Record, StudyRecord
 from denseseg.experiments.store import read_records, read_studies
 from denseseg.experiments.tables import method_title
-from denseseg.studies import bone_age, lung_points, mask_and_map, search, spatial_configuration, spatial_loss, spine_3d
+from denseseg.studies import (
+    bone_age,
+    lung_points,
+    mask_and_map,
+    search,
+    shared_error,
+    spatial_configuration,
+    spatial_loss,
+    spine_3d,
+)
 from denseseg.viewing import plots
 
 COMPARED = ("tre", "asd_one_way_published", "dsc")
@@ -41,6 +50,7 @@ STUDIES = {
     "spatial-configuration loss": spatial_loss.table,
     "mask and map": mask_and_map.table,
     "three dimensions": spine_3d.table,
+    "shared error": shared_error.table,
 }  # name in the record -> its results as markdown
 TOY = "TOY"
 TOY_WARNING = """```{warning}
