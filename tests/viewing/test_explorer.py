@@ -15,6 +15,7 @@ from browser import command, needs_browser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from touch import both_kinds, touched
 from toy import SHIFT, SIZE, TURN
 
 from denseseg.errors import DataError
@@ -186,6 +187,22 @@ def test_fingers_and_keys_place_landmarks_too(toy, tmp_path):
 
 
 @needs_browser
+@both_kinds
+def test_a_finger_drags_a_landmark_and_does_not_scroll_the_page(toy, kind, tmp_path):
+    with touched(toy_explorer(toy), kind, tmp_path, 390, 400) as page:
+
+        def height(index: int) -> float:
+            return float(page.attribute(".landmark", index, "cy"))
+
+        before, pixel = [height(4), height(20)], 60 / page.page.evaluate("document.querySelector('.dsw-stage').clientWidth")
+        page.drag(".landmark", 20, (-6, -30), finger=True)  # of the template; 4 is the same one in the image
+        assert height(20) == pytest.approx(before[1] - 30 * pixel, abs=0.1)
+        assert height(4) < before[0] - 5
+        if kind == "live":
+            assert [mark["name"] for mark in page.saved("landmarks")] == ["landmark 4"]
+
+
+@needs_browser
 def test_live_module_reads_its_model_and_reports_new_landmarks(toy, tmp_path):
     widget = toy_explorer(toy)
     model = {"source": str(widget._esm), "data": widget.data, **widget.state()}
@@ -196,7 +213,8 @@ def test_live_module_reads_its_model_and_reports_new_landmarks(toy, tmp_path):
     const url = URL.createObjectURL(new Blob([state.source], { type: "text/javascript" }));
     const { default: widget } = await import(url);
     const set = (name, value) => (state[name] = value);
-    const model = { get: (name) => state[name], set, save_changes: () => (report.saved = true), on: (_, heard) => (state.heard = heard) };
+    const on = (_, heard) => (state.heard = heard);
+    const model = { get: (name) => state[name], set, on, save_changes: () => (report.saved = true) };
     widget.render({ model, el: document.getElementById("output") });
     fire("pointerdown", 1, [28, 38]); fire("pointerup", 1, [28, 38]);
     report.landmarks = state.landmarks;

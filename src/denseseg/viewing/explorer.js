@@ -1,7 +1,7 @@
 // Two panels joined by uv coordinates: a place in one is shown at the place with the same uv in the other.
 // A panel is an image or a template; it has one chart (uv map) per structure. Nothing below asks which of the two it is.
 
-import { Stage, arrow, decode, frame, make, number, widget } from "./widget.js";
+import { Stage, arrow, decode, frame, holds, make, number, widget } from "./widget.js";
 
 const INVALID = -32768;
 const LEVELS = [-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1];
@@ -184,7 +184,6 @@ class Panel extends Stage {
       const kind = `landmark${landmark.isNew ? " new" : ""}${landmark === held ? " held" : ""}`;
       const shape = make(this.marks, "circle", { class: kind, cx, cy, r: (landmark.isNew ? 1.5 : 1) * size });
       shape.style.setProperty("--colour", this.data.structures[chosen].colour);
-      make(this.marks, "circle", { class: "hit", cx, cy, r: 2.6 * size });
       const style = { x: cx + 2.2 * size, y: cy - 1.6 * size, "font-size": 4 * size, "stroke-width": 0.8 * size };
       if (landmark.isNew) make(this.marks, "text", style, landmark.name);
     }
@@ -315,6 +314,7 @@ export function mount(el, data, state) {
     const stage = panel.stage;
     stage.addEventListener("pointermove", (event) => {
       const uv = look(panel, panel.locate(event), held);
+      stage.style.cursor = held ? "grabbing" : grab(panel, panel.locate(event)) ? "grab" : "crosshair";
       if (held && uv) {
         held.uv = uv;
         redraw();
@@ -332,6 +332,7 @@ export function mount(el, data, state) {
       look(panel, at, held);
       redraw();
     });
+    holds(stage, () => held);
     stage.addEventListener("click", (event) => {
       const at = panel.locate(event);
       if (touched && !grab(panel, at) && place(panel, at)) redraw(), changed();

@@ -31,6 +31,11 @@ export function arrow(event) {
   return move ? move.map((k) => k * (event.shiftKey ? 5 : 1)) : null;
 }
 
+// While a finger holds something, its moves must not scroll the page. CSS's touch-action says so for boxes, not within an SVG.
+export function holds(element, held) {
+  element.addEventListener("touchstart", (event) => held() && event.preventDefault(), { passive: false });
+}
+
 // ---- the tie to Python -------------------------------------------------------------------------------------------------
 
 // A widget keeps what the reader changes in a state: `get`, `set` (all listeners then hear of it) and `listen`.
@@ -183,6 +188,7 @@ export class Stage {
     });
     group.addEventListener("pointermove", (event) => offset && go(this.locate(event).map((k, d) => k + offset[d])));
     for (const end of ["pointerup", "pointercancel"]) group.addEventListener(end, () => (offset = null));
+    holds(group, () => true);
     group.addEventListener("keydown", (event) => {
       const by = arrow(event);
       if (!by) return;
