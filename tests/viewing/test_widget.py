@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from touch import evaluated
 
+from denseseg.viewing.decoder_microscope import DecoderMicroscope
 from denseseg.viewing.explorer import Explorer
 from denseseg.viewing.outline_metrics import OutlineMetrics
 from denseseg.viewing.widget import FOLDER, Widget, grey, packed, pairs
 
-WIDGETS = (Explorer, OutlineMetrics)
+WIDGETS = (Explorer, OutlineMetrics, DecoderMicroscope)
 
 
 class Counter(OutlineMetrics):

@@ -115,18 +115,19 @@ export function checkbox(parent, state, name, label) {
   show();
 }
 
-// A slider for the number that `state` keeps under `name`, with its value and unit beside it.
-export function slider(parent, state, name, { label, min, max, step, digits = 0, unit = "" }) {
+// A slider for the number that `state` keeps under `name`, with its value and unit beside it; `log` gives it a logarithmic scale.
+export function slider(parent, state, name, { label, min, max, step, digits = 0, unit = "", log = false }) {
+  const [place, value] = log ? [Math.log10, (x) => 10 ** x] : [Number, Number];
   const row = make(parent, "label", { class: "dsw-slider" });
   make(row, "span", {}, label);
-  const input = make(row, "input", { type: "range", min, max, step });
+  const input = make(row, "input", { type: "range", min: place(min), max: place(max), step: log ? 0.1 : step });
   const output = make(row, "output");
   const show = () => {
-    input.value = state.get(name);
+    input.value = place(state.get(name));
     output.textContent = `${number(state.get(name), digits)} ${unit}`.trim();
     input.setAttribute("aria-valuetext", output.textContent);
   };
-  input.addEventListener("input", () => state.set(name, Number(input.value)));
+  input.addEventListener("input", () => state.set(name, value(Number(input.value))));
   state.listen(show);
   show();
 }
