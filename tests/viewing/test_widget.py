@@ -16,9 +16,10 @@ from touch import evaluated
 from denseseg.viewing.decoder_microscope import DecoderMicroscope
 from denseseg.viewing.explorer import Explorer
 from denseseg.viewing.outline_metrics import OutlineMetrics
+from denseseg.viewing.spatial_product import SpatialProduct
 from denseseg.viewing.widget import FOLDER, Widget, grey, packed, pairs
 
-WIDGETS = (Explorer, OutlineMetrics, DecoderMicroscope)
+WIDGETS = (Explorer, OutlineMetrics, DecoderMicroscope, SpatialProduct)
 
 
 class Counter(OutlineMetrics):

@@ -178,7 +178,7 @@ export class Stage {
     const size = this.width / 100;
     const role = { role: "slider", tabindex: 0, "aria-label": label, "aria-roledescription": "movable point" };
     const group = make(layer, "g", { class: `dsw-handle ${className}`, ...role });
-    make(group, "circle", { class: "hit", r: 4.5 * size }); // what a finger meets
+    make(group, "circle", { class: "hit", r: 0.1 * size }); // its stroke is what a finger meets: as wide on every screen
     make(group, "circle", { class: "dot", r: radius * size });
     let at = [0, 0], offset = null;
     const go = (place) => move(this.inside(place));
