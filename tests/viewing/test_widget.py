@@ -18,8 +18,9 @@ from denseseg.viewing.explorer import Explorer
 from denseseg.viewing.outline_metrics import OutlineMetrics
 from denseseg.viewing.spatial_product import SpatialProduct
 from denseseg.viewing.widget import FOLDER, Widget, grey, packed, pairs
+from denseseg.viewing.wrist_age import WristAge
 
-WIDGETS = (Explorer, OutlineMetrics, DecoderMicroscope, SpatialProduct)
+WIDGETS = (Explorer, OutlineMetrics, DecoderMicroscope, SpatialProduct, WristAge)
 
 
 class Counter(OutlineMetrics):

@@ -135,7 +135,7 @@ export function mount(el, data, state) {
     stage.handle(stage.svg, { label: `predicted landmark ${i}`, radius: 1.6, move: (place) => moved(i, place) }));
 
   function table(parent) {
-    const list = make(parent, "div", { class: "dsw-controls metrics", role: "group", "aria-label": "metrics" });
+    const list = make(parent, "div", { class: "dsw-controls dsw-list metrics", role: "group", "aria-label": "metrics" });
     return Object.entries(METRICS).map(([key, [name]]) => {
       const row = button(list, name, () => state.set("lit", key));
       for (const event of ["focus", "pointerenter"]) row.addEventListener(event, () => state.set("lit", key));
