@@ -329,3 +329,13 @@ def test_a_data_set_is_split_60_to_40_and_grows_without_changing(tmp_path):
 def test_a_small_or_square_image_is_refused(size):
     with pytest.raises(DataError, match=rf"{size[0]}, {size[1]}.*give (about|at least)"):
         WristPhantom(0, 0, size)
+
+
+def test_a_child_at_its_own_age_is_itself_and_stays_as_late_at_another():
+    own = WristPhantom(0, 4, SMOKE)
+    again, older = (WristPhantom(0, 4, SMOKE, age) for age in (own.child.age, own.child.age + 1))
+    assert np.array_equal(again.case.image, own.case.image)
+    assert np.array_equal(again.landmarks, own.landmarks, equal_nan=True)
+    assert older.age_months - own.age_months == pytest.approx(12, abs=0.11)
+    assert older.bone_age_months - own.bone_age_months == pytest.approx(12, abs=0.11)
+    assert older.physiology == own.physiology and older.child.onsets == own.child.onsets

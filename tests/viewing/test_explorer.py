@@ -15,6 +15,7 @@ from browser import command, needs_browser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from touch import both_kinds, touched
 from toy import SHIFT, SIZE, TURN
 
 from denseseg.errors import DataError
@@ -50,7 +51,7 @@ def test_output_holds_the_live_widget_and_static_html_with_its_own_id(toy):
     bundle, _ = widget._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
     again, _ = widget._repr_mimebundle_()
-    ids = [re.search(r'div id="(uvx-\w+)"', b["text/html"])[1] for b in (bundle, again)]
+    ids = [re.search(r'div id="(dsw-\w+)"', b["text/html"])[1] for b in (bundle, again)]
     assert ids[0] != ids[1]
     assert all(b["text/html"].count(i) == 2 for b, i in zip((bundle, again), ids, strict=True))
     assert not re.search(r"(src|href)=|@import|import\(|fetch\(", bundle["text/html"])
@@ -78,7 +79,7 @@ const view = (panel) => all(".uvx-stage svg")[panel].getAttribute("viewBox").spl
 const centre = (element) => element && ["cx", "cy"].map((name) => Number(element.getAttribute(name)));
 const cursor = (panel) => centre(all(".uvx-stage")[panel].querySelector("circle.cursor"));
 const marks = (panel, kind) => [...all(".uvx-stage")[panel].querySelectorAll(kind)].map(centre);
-const caption = () => document.querySelector(".uvx-caption").textContent;
+const caption = () => document.querySelector(".dsw-caption").textContent;
 </script>"""
 
 
@@ -113,7 +114,7 @@ def test_page_shows_corresponding_places_and_moves_landmarks(toy, tmp_path):
     report.dragged = marks(0, ".landmark");
     fire("pointerdown", 1, [28, 38]); fire("pointerup", 1, [28, 38]);
     report.placed = marks(0, ".landmark.new");
-    all(".uvx-controls button").find((button) => button.textContent === "reset landmarks").click();
+    all(".dsw-controls button").find((button) => button.textContent === "reset landmarks").click();
     report.reset = marks(0, ".landmark");
     document.querySelector("input[type=checkbox]").click();
     report.isolines = all("path.iso").map((path) => path.getAttribute("d").length);
@@ -186,9 +187,25 @@ def test_fingers_and_keys_place_landmarks_too(toy, tmp_path):
 
 
 @needs_browser
+@both_kinds
+def test_a_finger_drags_a_landmark_and_does_not_scroll_the_page(toy, kind, tmp_path):
+    with touched(toy_explorer(toy), kind, tmp_path, 390, 400) as page:
+
+        def height(index: int) -> float:
+            return float(page.attribute(".landmark", index, "cy"))
+
+        before, pixel = [height(4), height(20)], 60 / page.page.evaluate("document.querySelector('.dsw-stage').clientWidth")
+        page.drag(".landmark", 20, (-6, -30), finger=True)  # of the template; 4 is the same one in the image
+        assert height(20) == pytest.approx(before[1] - 30 * pixel, abs=0.1)
+        assert height(4) < before[0] - 5
+        if kind == "live":
+            assert [mark["name"] for mark in page.saved("landmarks")] == ["landmark 4"]
+
+
+@needs_browser
 def test_live_module_reads_its_model_and_reports_new_landmarks(toy, tmp_path):
     widget = toy_explorer(toy)
-    model = {"source": str(widget._esm), "data": widget.data}
+    model = {"source": str(widget._esm), "data": widget.data, **widget.state()}
     page = '<!doctype html><html><head><meta charset="utf-8"></head><body><div id="output"></div></body></html>'
     script = (
         f"const state = {json.dumps(model)};"
@@ -196,10 +213,14 @@ def test_live_module_reads_its_model_and_reports_new_landmarks(toy, tmp_path):
     const url = URL.createObjectURL(new Blob([state.source], { type: "text/javascript" }));
     const { default: widget } = await import(url);
     const set = (name, value) => (state[name] = value);
-    const model = { get: (name) => state[name], set, save_changes: () => (report.saved = true) };
+    const on = (_, heard) => (state.heard = heard);
+    const model = { get: (name) => state[name], set, on, save_changes: () => (report.saved = true) };
     widget.render({ model, el: document.getElementById("output") });
     fire("pointerdown", 1, [28, 38]); fire("pointerup", 1, [28, 38]);
     report.landmarks = state.landmarks;
+    state.landmarks = [{ name: "landmark 0", structure: "disc", u: 0, v: 0 }, { name: "mine", structure: "disc", u: 0.1, v: 0 }];
+    state.heard();
+    report.written = [marks(1, ".landmark"), marks(1, ".new")];
     """
     )
     report = in_browser(page, script, tmp_path)
@@ -209,3 +230,6 @@ def test_live_module_reads_its_model_and_reports_new_landmarks(toy, tmp_path):
     assert report["landmarks"] == [
         {"name": "new 1", "structure": "disc", "u": pytest.approx(u, abs=1e-3), "v": pytest.approx(v, abs=1e-3)}
     ]
+    trained, new = report["written"]  # by Python
+    assert trained[0] == pytest.approx(toy.template.from_uv(0, np.zeros(2)), abs=0.02)
+    assert new == [pytest.approx(toy.template.from_uv(0, np.array([0.1, 0.0])), abs=0.02)]

@@ -1,22 +1,10 @@
 // Two panels joined by uv coordinates: a place in one is shown at the place with the same uv in the other.
 // A panel is an image or a template; it has one chart (uv map) per structure. Nothing below asks which of the two it is.
-// `mount` draws into any element, without a kernel; `render` is what a live notebook calls.
 
-const SVG = "http://www.w3.org/2000/svg";
+import { Stage, arrow, decode, frame, holds, make, number, widget } from "./widget.js";
+
 const INVALID = -32768;
 const LEVELS = [-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1];
-
-function make(parent, tag, attributes = {}, text = "") {
-  const element = parent.namespaceURI === SVG || tag === "svg" ? document.createElementNS(SVG, tag) : document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  if (text) element.textContent = text;
-  parent.append(element);
-  return element;
-}
-
-function decode(base64, Type) {
-  return new Type(Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)).buffer);
-}
 
 // ---- geometry: one structure's uv map ----------------------------------------------------------------------------------
 
@@ -132,38 +120,25 @@ function colourOf(corners, u, v) {
   });
 }
 
-class Panel {
+class Panel extends Stage {
   constructor(parent, side, data) {
-    Object.assign(this, { data, title: side.title, width: side.width, height: side.height, spacing: side.spacing });
+    super(parent, { ...side, label: `${side.title}. Arrow keys move the cursor, Enter places a landmark.` });
+    Object.assign(this, { data, spacing: side.spacing });
     this.charts = side.charts.map((chart) => chart && new Chart(chart));
     this.known = new WeakMap(); // uv of a landmark -> its place here; a moved landmark has a new uv array
-    const figure = make(parent, "figure");
-    make(figure, "figcaption", {}, side.title);
-    const label = `${side.title}. Arrow keys move the cursor, Enter places a landmark.`;
-    this.stage = make(figure, "div", { class: "uvx-stage", tabindex: 0, role: "application", "aria-label": label });
-    this.stage.dataset.lmSuppressShortcuts = true; // JupyterLab: these keys are ours
-    this.stage.style.aspectRatio = `${this.width} / ${this.height}`;
-    this.film = make(this.stage, "canvas", { class: "film", width: this.width, height: this.height });
-    this.overlay = make(this.stage, "canvas", { width: this.width, height: this.height });
-    this.svg = make(this.stage, "svg", { viewBox: `-0.5 -0.5 ${this.width} ${this.height}`, "aria-hidden": true });
+    for (const [name, value] of [["tabindex", 0], ["role", "application"]]) this.stage.setAttribute(name, value);
+    this.stage.classList.add("uvx-stage");
+    this.svg.setAttribute("aria-hidden", true);
+    this.film = this.canvas({ class: "film" });
+    this.overlay = this.canvas();
     for (const layer of ["lines", "marks", "pointer", "scale"]) this[layer] = make(this.svg, "g");
-    if (side.image) this.develop(decode(side.image, Uint8Array));
+    if (side.image) this.develop(this.film, decode(side.image, Uint8Array));
     this.drawScale();
   }
 
   find(structure, uv) {
     if (!this.known.has(uv)) this.known.set(uv, this.charts[structure]?.find(...uv) ?? null);
     return this.known.get(uv);
-  }
-
-  paint(canvas, colour) {
-    const context = canvas.getContext("2d"), pixels = context.createImageData(this.width, this.height);
-    colour(pixels.data);
-    context.putImageData(pixels, 0, 0);
-  }
-
-  develop(grey) {
-    this.paint(this.film, (rgba) => grey.forEach((value, i) => rgba.set([value, value, value, 255], 4 * i)));
   }
 
   drawScale() {
@@ -209,7 +184,6 @@ class Panel {
       const kind = `landmark${landmark.isNew ? " new" : ""}${landmark === held ? " held" : ""}`;
       const shape = make(this.marks, "circle", { class: kind, cx, cy, r: (landmark.isNew ? 1.5 : 1) * size });
       shape.style.setProperty("--colour", this.data.structures[chosen].colour);
-      make(this.marks, "circle", { class: "hit", cx, cy, r: 2.6 * size });
       const style = { x: cx + 2.2 * size, y: cy - 1.6 * size, "font-size": 4 * size, "stroke-width": 0.8 * size };
       if (landmark.isNew) make(this.marks, "text", style, landmark.name);
     }
@@ -228,15 +202,7 @@ class Panel {
     return this.charts.findIndex((chart) => chart?.at(...place));
   }
 
-  // Where a pointer event is, in pixels of this panel's image.
-  locate(event) {
-    const box = this.stage.getBoundingClientRect();
-    const x = ((event.clientX - box.left) / box.width) * this.width - 0.5;
-    return [x, ((event.clientY - box.top) / box.height) * this.height - 0.5];
-  }
-
   say([x, y]) {
-    const number = (value) => value.toFixed(1).replace("-", "−");
     const pixels = `(${number(x)}, ${number(y)}) px`;
     return this.spacing ? `${pixels} = (${number(x * this.spacing)}, ${number(y * this.spacing)}) mm` : pixels;
   }
@@ -244,11 +210,11 @@ class Panel {
 
 // ---- the whole ---------------------------------------------------------------------------------------------------------
 
-export function mount(el, data, report = () => {}) {
-  el.replaceChildren();
-  const root = make(el, "div", { class: "uvx", role: "group", "aria-label": "uv explorer" });
-  const choices = make(root, "div", { class: "uvx-controls", role: "group", "aria-label": "structure" });
-  const controls = make(root, "div", { class: "uvx-controls" });
+export function mount(el, data, state) {
+  const { root, controls, panels, caption } = frame(el, "uv explorer");
+  root.classList.add("uvx");
+  const choices = make(root, "div", { class: "dsw-controls", role: "group", "aria-label": "structure" });
+  controls.before(choices);
   const buttons = data.structures.map((structure, c) => {
     const button = make(choices, "button", { type: "button", style: `--colour: ${structure.colour}` });
     make(button, "i");
@@ -259,17 +225,23 @@ export function mount(el, data, report = () => {}) {
   const opacity = make(make(controls, "label", {}, "uv colours"), "input", { type: "range", min: 0, max: 1, step: 0.05, value: 0.6 });
   const isolines = make(make(controls, "label", {}, "u, v lines"), "input", { type: "checkbox" });
   const reset = make(controls, "button", { type: "button" }, "reset landmarks");
-  const panels = make(root, "div", { class: "uvx-panels" });
   const [left, right] = data.sides.map((side) => new Panel(panels, side, data));
-  const caption = make(root, "p", { class: "uvx-caption", "aria-live": "polite" });
 
-  let landmarks, chosen = 0, held = null, cursor = null, touched = false;
+  let landmarks, chosen = 0, held = null, cursor = null, touched = false, told = null;
   const other = (panel) => (panel === left ? right : left);
 
+  // The template's landmarks, and those of the state: moved by their name, or new.
   function begin() {
     landmarks = data.landmarks.map(([structure, ...uv], index) => ({ structure, uv, home: uv, name: `landmark ${index}` }));
+    told = state.get("landmarks");
+    for (const { name, structure, u, v } of told) {
+      const known = landmarks.find((mark) => mark.name === name), uv = [u, v];
+      const c = data.structures.findIndex((one) => one.name === structure);
+      if (known) known.uv = uv;
+      else if (c >= 0) landmarks.push({ structure: c, uv, home: uv, name, isNew: true });
+    }
+    reset.disabled = !told.length;
     choose(chosen);
-    changed();
   }
 
   function choose(c) {
@@ -297,10 +269,9 @@ export function mount(el, data, report = () => {}) {
     panel.point(place);
     other(panel).point(twin);
     caption.textContent = "";
-    const number = (value) => value.toFixed(2).replace("-", "−");
     const elsewhere = data.structures[panel.structureAt(place)]?.name;
     const advice = elsewhere ? `click to choose the ${elsewhere}` : "no uv here";
-    const head = uv ? `${structure}: u = ${number(uv[0])}, v = ${number(uv[1])}` : `outside the ${structure}: ${advice}`;
+    const head = uv ? `${structure}: u = ${number(uv[0], 2)}, v = ${number(uv[1], 2)}` : `outside the ${structure}: ${advice}`;
     make(caption, "b", {}, mark && uv ? `${mark.name}, ${head}` : head);
     const there = twin ? `${other(panel).title}: ${other(panel).say(twin)}` : `${other(panel).title}: no such place`;
     make(caption, "small", {}, `${panel.title}: ${panel.say(place)}`);
@@ -311,7 +282,8 @@ export function mount(el, data, report = () => {}) {
   function changed() {
     const moved = landmarks.filter((mark) => mark.isNew || mark.uv !== mark.home);
     reset.disabled = !moved.length;
-    report(moved.map((mark) => ({ name: mark.name, structure: data.structures[mark.structure].name, u: mark.uv[0], v: mark.uv[1] })));
+    told = moved.map((mark) => ({ name: mark.name, structure: data.structures[mark.structure].name, u: mark.uv[0], v: mark.uv[1] }));
+    state.set("landmarks", told);
   }
 
   function redraw() {
@@ -342,6 +314,7 @@ export function mount(el, data, report = () => {}) {
     const stage = panel.stage;
     stage.addEventListener("pointermove", (event) => {
       const uv = look(panel, panel.locate(event), held);
+      stage.style.cursor = held ? "grabbing" : grab(panel, panel.locate(event)) ? "grab" : "crosshair";
       if (held && uv) {
         held.uv = uv;
         redraw();
@@ -359,6 +332,7 @@ export function mount(el, data, report = () => {}) {
       look(panel, at, held);
       redraw();
     });
+    holds(stage, () => held);
     stage.addEventListener("click", (event) => {
       const at = panel.locate(event);
       if (touched && !grab(panel, at) && place(panel, at)) redraw(), changed();
@@ -375,9 +349,9 @@ export function mount(el, data, report = () => {}) {
       right.point(null);
     });
     stage.addEventListener("keydown", (event) => {
-      const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+      const move = arrow(event);
       const at = cursor?.panel === panel ? cursor.place : panel.charts[chosen]?.find(0, 0) ?? [panel.width / 2, panel.height / 2];
-      if (move) look(panel, at.map((k, d) => k + move[d] * (event.shiftKey ? 5 : 1)));
+      if (move) look(panel, at.map((k, d) => k + move[d]));
       else if (event.key === "Enter") look(panel, at, place(panel, at)), redraw(), changed();
       else return;
       event.preventDefault();
@@ -387,16 +361,10 @@ export function mount(el, data, report = () => {}) {
   const fade = () => [left, right].forEach((panel) => (panel.overlay.style.opacity = opacity.value));
   opacity.addEventListener("input", fade);
   isolines.addEventListener("change", () => choose(chosen));
-  reset.addEventListener("click", begin);
+  reset.addEventListener("click", () => state.set("landmarks", []));
+  state.listen(() => state.get("landmarks") === told || begin()); // from Python, or reset
   fade();
   begin();
 }
 
-function render({ model, el }) {
-  mount(el, model.get("data"), (landmarks) => {
-    model.set("landmarks", landmarks);
-    model.save_changes();
-  });
-}
-
-export default { render };
+export default widget(mount);

@@ -1,20 +1,13 @@
 """The uv explorer: an image and its template side by side, joined by uv.
 
 Point at a place in one panel and see the same place in the other; drag a landmark, or place a new one that no one ever trained.
-One JavaScript module draws it twice: live in a notebook, through anywidget, and without a kernel in a built page, where the
-same module and its data are written into the HTML output.
 """
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-import anywidget
 import numpy as np
 import torch
 import traitlets
@@ -25,45 +18,21 @@ from denseseg.errors import DataError
 from denseseg.geometry.regions import contour_masks
 from denseseg.geometry.template import Template
 from denseseg.viewing.plots.style import UV_CORNERS, structure_colours
+from denseseg.viewing.widget import Widget, grey, packed
 
-FOLDER = Path(__file__).parent
 INVALID = -32768  # the Int16 that no uv is rounded to
 
 
-class Explorer(anywidget.AnyWidget):
+class Explorer(Widget):
     """Two panels joined by uv. Make one with `UVExplorer` or `PairExplorer`.
 
     data: what the module draws (see `explorer_data`).
-    landmarks: in a live notebook, the landmarks that were moved or placed, each {"name", "structure", "u", "v"}.
+    landmarks: the landmarks that were moved or placed, each {"name", "structure", "u", "v"}; in a live notebook, Python may set it.
     """
 
-    _esm = FOLDER / "explorer.js"
-    _css = FOLDER / "explorer.css"
-    data = traitlets.Dict().tag(sync=True)
+    module = "explorer"
+    title = "uv explorer"
     landmarks: traitlets.List = traitlets.List().tag(sync=True)
-
-    def html(self) -> str:
-        """The explorer as a piece of HTML that needs no kernel and no network. Each call gives it a new element id."""
-        name = f"uvx-{uuid4().hex}"
-        style, module = ((FOLDER / f"explorer.{kind}").read_text("utf-8") for kind in ("css", "js"))
-        data = json.dumps(self.data, separators=(",", ":")).replace("</", "<\\/")
-        return (
-            f'<style>\n{style}</style>\n<div id="{name}">This figure is interactive: it needs JavaScript.</div>\n'
-            f'<script type="module">\n{module}\nmount(document.getElementById("{name}"), {data});\n</script>'
-        )
-
-    def save(self, path: str | Path, title: str = "uv explorer") -> Path:
-        """Write a page of its own, to open from disk or to send to someone."""
-        path = Path(path)
-        head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        look = "<style>html { color-scheme: light dark; } body { margin: 1rem; }</style>"
-        start = f'<!doctype html>\n<html lang="en"><head>{head}<title>{title}</title>{look}</head>'
-        path.write_text(f"{start}<body>\n{self.html()}\n</body></html>\n", "utf-8")
-        return path
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        bundle = super()._repr_mimebundle_(**kwargs)
-        return bundle and ({**bundle[0], "text/html": self.html()}, bundle[1])
 
 
 class UVExplorer(Explorer):
@@ -121,9 +90,8 @@ def image_side(image: Any, uv: Any, valid: Any, template: Template, title: str, 
             f"{title}: image {image.shape}, uv {uv.shape} and valid {valid.shape} do not fit together; "
             f"give (H, W), ({count}, 2, H, W) and ({count}, H, W), one map for each structure of the {template.anatomy.name}"
         )
-    grey = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
     return {
-        "title": title, "width": image.shape[1], "height": image.shape[0], "spacing": spacing, "image": _base64(grey),
+        "title": title, "width": image.shape[1], "height": image.shape[0], "spacing": spacing, "image": packed(grey(image)),
         "charts": [pack_chart(one, where) for one, where in zip(uv, valid, strict=True)],
     }  # fmt: skip
 
@@ -154,8 +122,4 @@ def pack_chart(uv: np.ndarray, valid: np.ndarray) -> dict[str, Any] | None:
     limit = max(1.0, float(np.abs(values[:, inside]).max()))
     steps = np.where(inside, np.round(values / limit * 32767), INVALID).astype("<i2")
     place = {"x": int(columns[0]), "y": int(rows[0]), "width": inside.shape[1], "height": inside.shape[0]}
-    return {**place, "limit": limit, "uv": _base64(steps)}
-
-
-def _base64(array: np.ndarray) -> str:
-    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode("ascii")
+    return {**place, "limit": limit, "uv": packed(steps)}

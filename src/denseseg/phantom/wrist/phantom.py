@@ -18,7 +18,7 @@ The field is 100 units wide (along the shorter side); anatomy depends on (seed, 
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 
 import numpy as np
@@ -42,12 +42,13 @@ class WristPhantom(Phantom):
     booleans) tells; `place` and `material` answer for those, too. physiology: the parameters behind it.
     age_months, bone_age_months: the chronological age, and the maturity that is seen.
 
+    age: the same child at another age in years, as early or late as ever; None leaves the age that was drawn.
     Raises DataError where the size is smaller than 96 x 56 or of another aspect.
     """
 
     anatomy = WRIST
 
-    def __init__(self, seed: int, index: int, size: Size = (384, 224)):
+    def __init__(self, seed: int, index: int, size: Size = (384, 224), age: float | None = None):
         if size[0] < 96 or size[1] < 56:
             raise DataError(f"wrist phantom of size {tuple(size)}: give at least 96 x 56 pixels (height x width)")
         if not 1.6 < size[0] / size[1] < 1.85:
@@ -55,6 +56,8 @@ class WristPhantom(Phantom):
         super().__init__(seed, index, size)
         rng = self._random(0)
         self.child = Child.random(rng)
+        if age is not None:
+            self.child = replace(self.child, age=age, bone_age=age + self.child.bone_age - self.child.age)
         self.maps = Maps.random(self.child, rng)
         self.outlines, self.chains = wrist_outlines(), self.maps.structures
         self.laterality = "L" if rng.random() < 0.5 else "R"
