@@ -15,6 +15,7 @@ import yaml
 from conftest import BUILD, ROOT
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
+from notebook_cells import EXERCISE, tags
 
 from denseseg.course.learner import BLANK, learner_edition
 from denseseg.course.notebooks import Status, find_notebooks
@@ -23,7 +24,6 @@ from denseseg.course.staging import caption, shows_image, toc_files
 IN_TOC = [Path(f).name for f in toc_files(yaml.safe_load((ROOT / "_toc.yml").read_text())) if f.startswith("notebooks/")]
 PRESENT = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 COLUMNS = 79  # characters in a line of the page's column
-EXERCISE = re.compile(r"^:::+\s*\{exercise\}.*?^:label:\s*(\S+)", re.MULTILINE | re.DOTALL)
 SOLUTION = re.compile(r"^:::+\s*\{solution\}\s*(\S+)", re.MULTILINE)
 
 every_notebook = pytest.mark.parametrize("name", PRESENT)
@@ -32,10 +32,6 @@ every_notebook = pytest.mark.parametrize("name", PRESENT)
 @cache
 def read(name: str) -> NotebookNode:
     return nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
-
-
-def tags(cell: NotebookNode) -> list[str]:
-    return cell.metadata.get("tags", [])
 
 
 def code_cells(notebook: NotebookNode, *wanted: str) -> list[NotebookNode]:
