@@ -134,12 +134,12 @@ def outcome(shell: Any, planted: Plan) -> Outcome:
     return Outcome(planted.exercise, planted.name, planted.hint, ended, hint)
 
 
-def run_chapter(path: Path) -> list[Outcome]:
+def run_chapter(path: Path, bugs: Path) -> list[Outcome]:
     """Run one notebook in this process, in its folder, with its planted answers on the way."""
     from IPython.core.interactiveshell import InteractiveShell
 
     cells = nbformat.read(path, as_version=4).cells
-    todo = plans(cells, tomllib.loads(bug_file(path.stem).read_text(encoding="utf-8")))
+    todo = plans(cells, tomllib.loads(bugs.read_text(encoding="utf-8")))
     os.chdir(path.parent)
     shell, outcomes = InteractiveShell.instance(), list[Outcome]()
     last = max((p.start for p in todo), default=-1)
@@ -153,12 +153,12 @@ def run_chapter(path: Path) -> list[Outcome]:
     return outcomes
 
 
-def planted_outcomes(path: Path) -> list[Outcome]:
+def planted_outcomes(path: Path, bugs: Path | None = None) -> list[Outcome]:
     """The same in a process of its own. It has no GPU and one thread: a process with more cannot be copied."""
     alone = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MPLBACKEND": "agg"}
     with tempfile.TemporaryDirectory() as folder:
         to = Path(folder) / "outcomes.json"
-        command = [sys.executable, __file__, "--chapter", str(path), "--to", str(to)]
+        command = [sys.executable, __file__, "--chapter", str(path), str(bugs or bug_file(path.stem)), str(to)]
         ended = subprocess.run(command, env={**os.environ, **alone}, capture_output=True, text=True)
         if ended.returncode:
             raise RuntimeError(ended.stderr[-2000:])
@@ -185,13 +185,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", default=[], help="numbers of chapters; all by default")
     parser.add_argument("--root", type=Path, default=ROOT, help="a repository whose notebooks are tried")
-    parser.add_argument("--chapter", type=Path)
-    parser.add_argument("--to", type=Path)
+    parser.add_argument("--chapter", type=Path, nargs=3, metavar=("NOTEBOOK", "BUGS", "OUTCOMES"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.chapter:
         with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-            outcomes = run_chapter(options.chapter)
-        options.to.write_text(json.dumps([asdict(one) for one in outcomes]), encoding="utf-8")
+            outcomes = run_chapter(*options.chapter[:2])
+        options.chapter[2].write_text(json.dumps([asdict(one) for one in outcomes]), encoding="utf-8")
         return
     outcomes = []
     for path in sorted((options.root / "notebooks").glob("*.ipynb")):

@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from notebook_cells import EXERCISE
-from planted import bug_file, exercise_cells, planted_outcomes, plans, run_chapter, table
+from planted import bug_file, exercise_cells, plans, planted_outcomes, table
 
 from denseseg.course.notebooks import Status
 
@@ -32,7 +32,7 @@ wrong = [["seven", "x = 7", "x = 8", "seven"]]
 """
 
 
-def test_planted_answers_are_told_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_planted_answers_are_told_apart(tmp_path: Path) -> None:
     book = new_notebook(
         cells=[
             new_code_cell('profile = "course"', metadata={"tags": ["parameters"]}),
@@ -45,9 +45,7 @@ def test_planted_answers_are_told_apart(monkeypatch: pytest.MonkeyPatch, tmp_pat
     )
     nbformat.write(book, tmp_path / "00_toy.ipynb")
     (tmp_path / "00.toml").write_text(DOUBLE)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("planted.bug_file", lambda name: tmp_path / "00.toml")
-    outcomes = {one.name: one for one in run_chapter(tmp_path / "00_toy.ipynb")}
+    outcomes = {one.name: one for one in planted_outcomes(tmp_path / "00_toy.ipynb", tmp_path / "00.toml")}
     assert [name for name, one in outcomes.items() if one.as_wanted] == ["seven", "add", "half", "sum"]
     assert outcomes["breaks off"].ended == "TypeError"
     assert outcomes["not noticed"].ended == "passed"

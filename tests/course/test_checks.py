@@ -49,12 +49,14 @@ def test_an_answer_that_equals_a_known_mistake_gets_its_hint() -> None:
     for answer, hint in (([4.0, np.nan], "those are pixels"), ([4.0, 9.0], "that is the squared"), ([1.0, 1.0], "measure")):
         with pytest.raises(CheckFailed, match=f"hint: {hint}"):
             check_close(answer, [2.0, 3.0], 0.1, "lengths in mm", "measure", mistakes)
+    with pytest.raises(CheckFailed, match="hint: NaN times 0"):
+        check_close(np.nan, 0.0, 0.1, "a loss", "mean", {"NaN times 0 is NaN": np.nan})
     check_close([2.0, 3.0], [2.0, 3.0], 0.1, "lengths in mm", "measure", {"never told of a right answer": [2.0, 3.0]})
 
 
 def test_an_answer_that_breaks_off_is_a_failed_check() -> None:
-    with pytest.raises(CheckFailed, match="ZeroDivisionError.*\n  hint: count at least 1"), hint_on_error("count at least 1"):
-        1 / 0
+    with pytest.raises(CheckFailed, match=r"ZeroDivisionError(?s:.*)hint: count at least 1"), hint_on_error("count at least 1"):
+        print(1 / 0)
     with pytest.raises(CheckFailed, match="hint: its own"), hint_on_error("another"):
         check(False, "inside", "its own")
 

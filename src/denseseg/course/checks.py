@@ -47,8 +47,8 @@ def check_close(
         raise CheckFailed(f"{message} (the answer is None)", "a function gives back nothing unless it ends in `return ...`")
     reason = difference(actual, expected, tolerance)
     if isinstance(reason, str):
-        same = (named for named, wrong in (mistakes or {}).items() if not isinstance(difference(actual, wrong, tolerance), str))
-        raise CheckFailed(f"{message} ({reason})", next(same, hint))
+        named = (name for name, wrong in (mistakes or {}).items() if is_same(actual, wrong, tolerance))
+        raise CheckFailed(f"{message} ({reason})", next(named, hint))
     print(*wrapped(f"✓ {message} (largest difference {reason:.2g})"), sep="\n")
 
 
@@ -67,6 +67,15 @@ def difference(actual: Any, expected: Any, tolerance: float) -> float | str:
         return "NaN or infinity on one side only"
     largest = float(np.abs(actual[finite] - expected[finite]).max())
     return largest if largest <= tolerance else f"largest difference {largest:.3g}, allowed {tolerance:.3g}"
+
+
+def is_same(actual: Any, wrong: Any, tolerance: float) -> bool:
+    """Whether an answer equals the value of a mistake, NaN for NaN."""
+    try:
+        actual, wrong = as_array(actual).astype(float), as_array(wrong).astype(float)
+    except (TypeError, ValueError):
+        return False
+    return actual.shape == wrong.shape and np.allclose(actual, wrong, rtol=0, atol=tolerance, equal_nan=True)
 
 
 @contextmanager
