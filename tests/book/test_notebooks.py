@@ -15,6 +15,7 @@ import yaml
 from conftest import BUILD, ROOT
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
+from notebook_cells import EXERCISE, tags
 
 from denseseg.course.learner import ANSWER, BLANK, HEAD, learner_edition
 from denseseg.course.notebooks import Status, find_notebooks
@@ -23,7 +24,6 @@ from denseseg.course.staging import caption, shows_image, toc_files
 IN_TOC = [Path(f).name for f in toc_files(yaml.safe_load((ROOT / "_toc.yml").read_text())) if f.startswith("notebooks/")]
 PRESENT = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 COLUMNS = 79  # characters in a line of the page's column
-EXERCISE = re.compile(r"^:::+\s*\{exercise\}.*?^:label:\s*(\S+)", re.MULTILINE | re.DOTALL)
 TASK = re.compile(r"^:::+\s*\{exercise\}.*\n:label:.*\n((?:.*\n)*?):::", re.MULTILINE)
 SOLUTION = re.compile(r"^:::+\s*\{solution\}\s*(\S+)", re.MULTILINE)
 
@@ -45,10 +45,6 @@ def exercises(name: str) -> list[tuple[NotebookNode, list[NotebookNode]]]:
     cells = read(name).cells
     starts = [i for i, cell in enumerate(cells) if cell.cell_type == "markdown" and EXERCISE.search(cell.source)]
     return [(cells[start], cells[start + 1 : end]) for start, end in zip(starts, [*starts[1:], len(cells)], strict=True)]
-
-
-def tags(cell: NotebookNode) -> list[str]:
-    return cell.metadata.get("tags", [])
 
 
 def code_cells(notebook: NotebookNode, *wanted: str) -> list[NotebookNode]:

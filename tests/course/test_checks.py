@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from denseseg.course import CheckFailed, check, check_close
+from denseseg.course import CheckFailed, check, check_close, hint_on_error
 
 Captured = pytest.CaptureFixture[str]
 
@@ -34,11 +34,31 @@ def test_a_check_that_does_not_hold_raises_with_its_hint(condition: Any) -> None
         ([np.inf, 1.0], [-np.inf, 1.0], "on one side only"),
         ([np.nan], [np.nan], "no finite number"),
         ([], [], "no finite number"),
+        ([[1.0], [1.0, 2.0]], [1.0], "not a number"),
+        ("four", 4.0, "not a number"),
+        (None, 4.0, "None.*\n.*return"),
     ],
 )
 def test_check_close_says_why(actual: Any, expected: Any, reason: str) -> None:
     with pytest.raises(CheckFailed, match=reason):
         check_close(actual, expected, 0.1, "equal")
+
+
+def test_an_answer_that_equals_a_known_mistake_gets_its_hint() -> None:
+    mistakes = {"those are pixels": [4.0, np.nan], "that is the squared length": [4.0, 9.0]}
+    for answer, hint in (([4.0, np.nan], "those are pixels"), ([4.0, 9.0], "that is the squared"), ([1.0, 1.0], "measure")):
+        with pytest.raises(CheckFailed, match=f"hint: {hint}"):
+            check_close(answer, [2.0, 3.0], 0.1, "lengths in mm", "measure", mistakes)
+    with pytest.raises(CheckFailed, match="hint: NaN times 0"):
+        check_close(np.nan, 0.0, 0.1, "a loss", "mean", {"NaN times 0 is NaN": np.nan})
+    check_close([2.0, 3.0], [2.0, 3.0], 0.1, "lengths in mm", "measure", {"never told of a right answer": [2.0, 3.0]})
+
+
+def test_an_answer_that_breaks_off_is_a_failed_check() -> None:
+    with pytest.raises(CheckFailed, match=r"ZeroDivisionError(?s:.*)hint: count at least 1"), hint_on_error("count at least 1"):
+        print(1 / 0)
+    with pytest.raises(CheckFailed, match="hint: its own"), hint_on_error("another"):
+        check(False, "inside", "its own")
 
 
 def test_missing_landmarks_are_equal_where_both_are_missing() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -31,24 +33,60 @@ def check(condition: Any, message: str, hint: str = "") -> None:
     print(*wrapped(f"✓ {message}"), sep="\n")
 
 
-def check_close(actual: Any, expected: Any, tolerance: float, message: str, hint: str = "") -> None:
+def check_close(
+    actual: Any, expected: Any, tolerance: float, message: str, hint: str = "", mistakes: Mapping[str, Any] | None = None
+) -> None:
     """Check that `actual` and `expected` have one shape and differ nowhere by more than `tolerance`, in their own unit.
 
     Numbers, arrays and tensors alike. A NaN (a missing landmark) equals a NaN and nothing else; with no finite number to
-    compare the check fails. Raises CheckFailed with the largest difference.
+    compare the check fails.
+    mistakes: hint -> the value that this mistake leads to. An answer that equals such a value gets its hint in place of `hint`.
+    Raises CheckFailed with the largest difference.
     """
-    actual, expected = as_array(actual).astype(float), as_array(expected).astype(float)
+    if actual is None:
+        raise CheckFailed(f"{message} (the answer is None)", "a function gives back nothing unless it ends in `return ...`")
+    reason = difference(actual, expected, tolerance)
+    if isinstance(reason, str):
+        named = (name for name, wrong in (mistakes or {}).items() if is_same(actual, wrong, tolerance))
+        raise CheckFailed(f"{message} ({reason})", next(named, hint))
+    print(*wrapped(f"✓ {message} (largest difference {reason:.2g})"), sep="\n")
+
+
+def difference(actual: Any, expected: Any, tolerance: float) -> float | str:
+    """The largest difference of two arrays, or in words why they are not equal within `tolerance`."""
+    try:
+        actual, expected = as_array(actual).astype(float), as_array(expected).astype(float)
+    except (TypeError, ValueError):
+        return "not a number, nor an array of numbers"
     if actual.shape != expected.shape:
-        raise CheckFailed(f"{message} (shapes differ: {actual.shape} and {expected.shape})", hint)
+        return f"shapes differ: {actual.shape} and {expected.shape}"
     finite = np.isfinite(actual) & np.isfinite(expected)
     if not finite.any():
-        raise CheckFailed(f"{message} (no finite number to compare)", hint)
+        return "no finite number to compare"
     if not np.array_equal(actual[~finite], expected[~finite], equal_nan=True):
-        raise CheckFailed(f"{message} (NaN or infinity on one side only)", hint)
-    difference = np.abs(actual[finite] - expected[finite]).max()
-    if difference > tolerance:
-        raise CheckFailed(f"{message} (largest difference {difference:.3g}, allowed {tolerance:.3g})", hint)
-    print(*wrapped(f"✓ {message} (largest difference {difference:.2g})"), sep="\n")
+        return "NaN or infinity on one side only"
+    largest = float(np.abs(actual[finite] - expected[finite]).max())
+    return largest if largest <= tolerance else f"largest difference {largest:.3g}, allowed {tolerance:.3g}"
+
+
+def is_same(actual: Any, wrong: Any, tolerance: float) -> bool:
+    """Whether an answer equals the value of a mistake, NaN for NaN."""
+    try:
+        actual, wrong = as_array(actual).astype(float), as_array(wrong).astype(float)
+    except (TypeError, ValueError):
+        return False
+    return actual.shape == wrong.shape and np.allclose(actual, wrong, rtol=0, atol=tolerance, equal_nan=True)
+
+
+@contextmanager
+def hint_on_error(hint: str) -> Iterator[None]:
+    """Inside, an answer that breaks off with an error is a failed check with this hint, not a traceback."""
+    try:
+        yield
+    except CheckFailed:
+        raise
+    except Exception as error:
+        raise CheckFailed(f"it breaks off: {type(error).__name__}: {error}", hint) from error
 
 
 def wrapped(line: str) -> list[str]:
