@@ -50,8 +50,8 @@ def test_an_answer_that_equals_a_known_mistake_gets_its_hint() -> None:
         with pytest.raises(CheckFailed, match=f"hint: {hint}"):
             check_close(answer, [2.0, 3.0], 0.1, "lengths in mm", "measure", mistakes)
     with pytest.raises(CheckFailed, match="hint: NaN times 0"):
-        check_close(np.nan, 0.0, 0.1, "a loss", "mean", {"NaN times 0 is NaN": np.nan})
-    check_close([2.0, 3.0], [2.0, 3.0], 0.1, "lengths in mm", "measure", {"never told of a right answer": [2.0, 3.0]})
+        check_close(np.nan, 0.0, 0.1, "a loss", "mean", {"another": lambda: 7.0, "NaN times 0 is NaN": lambda: np.nan})
+    check_close([2.0, 3.0], [2.0, 3.0], 0.1, "lengths in mm", "measure", {"never computed for a right answer": pytest.fail})
 
 
 def test_an_answer_that_breaks_off_is_a_failed_check() -> None:

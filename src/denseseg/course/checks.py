@@ -40,15 +40,18 @@ def check_close(
 
     Numbers, arrays and tensors alike. A NaN (a missing landmark) equals a NaN and nothing else; with no finite number to
     compare the check fails.
-    mistakes: hint -> the value that this mistake leads to. An answer that equals such a value gets its hint in place of `hint`.
+    mistakes: hint -> the value that this mistake leads to, or a function that computes it, called only after a failure. An answer
+    that equals such a value gets its hint in place of `hint`.
     Raises CheckFailed with the largest difference.
     """
     if actual is None:
         raise CheckFailed(f"{message} (the answer is None)", "a function gives back nothing unless it ends in `return ...`")
     reason = difference(actual, expected, tolerance)
     if isinstance(reason, str):
-        named = (name for name, wrong in (mistakes or {}).items() if is_same(actual, wrong, tolerance))
-        raise CheckFailed(f"{message} ({reason})", next(named, hint))
+        wrong = ((named, value() if callable(value) else value) for named, value in (mistakes or {}).items())
+        raise CheckFailed(
+            f"{message} ({reason})", next((named for named, value in wrong if is_same(actual, value, tolerance)), hint)
+        )
     print(*wrapped(f"✓ {message} (largest difference {reason:.2g})"), sep="\n")
 
 
