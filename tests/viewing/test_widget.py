@@ -15,11 +15,12 @@ from touch import evaluated
 
 from denseseg.viewing.decoder_microscope import DecoderMicroscope
 from denseseg.viewing.explorer import Explorer
+from denseseg.viewing.loss_mixer import LossMixer
 from denseseg.viewing.outline_metrics import OutlineMetrics
 from denseseg.viewing.spatial_product import SpatialProduct
 from denseseg.viewing.widget import FOLDER, Widget, grey, packed, pairs
 
-WIDGETS = (Explorer, OutlineMetrics, DecoderMicroscope, SpatialProduct)
+WIDGETS = (Explorer, OutlineMetrics, DecoderMicroscope, SpatialProduct, LossMixer)
 
 
 class Counter(OutlineMetrics):
