@@ -18,9 +18,10 @@ from denseseg.viewing.explorer import Explorer
 from denseseg.viewing.loss_mixer import LossMixer
 from denseseg.viewing.outline_metrics import OutlineMetrics
 from denseseg.viewing.spatial_product import SpatialProduct
+from denseseg.viewing.training_film import TrainingFilm
 from denseseg.viewing.widget import FOLDER, Widget, grey, packed, pairs
 
-WIDGETS = (Explorer, OutlineMetrics, DecoderMicroscope, SpatialProduct, LossMixer)
+WIDGETS = (Explorer, OutlineMetrics, DecoderMicroscope, SpatialProduct, LossMixer, TrainingFilm)
 
 
 class Counter(OutlineMetrics):
