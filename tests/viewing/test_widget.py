@@ -16,12 +16,13 @@ from touch import evaluated
 from denseseg.viewing.decoder_microscope import DecoderMicroscope
 from denseseg.viewing.explorer import Explorer
 from denseseg.viewing.loss_mixer import LossMixer
+from denseseg.viewing.marking_tool import MarkingTool
 from denseseg.viewing.outline_metrics import OutlineMetrics
 from denseseg.viewing.spatial_product import SpatialProduct
 from denseseg.viewing.training_film import TrainingFilm
 from denseseg.viewing.widget import FOLDER, Widget, grey, packed, pairs
 
-WIDGETS = (Explorer, OutlineMetrics, DecoderMicroscope, SpatialProduct, LossMixer, TrainingFilm)
+WIDGETS = (Explorer, OutlineMetrics, DecoderMicroscope, SpatialProduct, LossMixer, TrainingFilm, MarkingTool)
 
 
 class Counter(OutlineMetrics):

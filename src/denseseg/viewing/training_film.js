@@ -1,6 +1,6 @@
 // What a network predicted of some cases at several stages of its training: its uv maps, the true ones, and the error as colour.
 
-import { Stage, button, checkbox, choice, decode, frame, isolines, make, number, path, range, uvColour, widget } from "./widget.js";
+import { Stage, button, checkbox, choice, decode, ellipse, frame, isolines, make, number, path, range, uvColour, widget } from "./widget.js";
 
 const LEVELS = [-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1];
 const BRIGHTEST = 0.15; // of the image's width: errors from there on are the brightest
@@ -30,13 +30,6 @@ export function mapError(mine, truth, [across, down]) {
 }
 
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
-
-// The ellipse of two standard deviations of a covariance [xx, xy, yy].
-export function ellipse([xx, xy, yy]) {
-  const middle = (xx + yy) / 2, off = Math.hypot((xx - yy) / 2, xy);
-  const [rx, ry] = [middle + off, middle - off].map((variance) => 2 * Math.sqrt(Math.max(variance, 0)));
-  return { rx, ry, turn: (90 / Math.PI) * Math.atan2(2 * xy, xx - yy) };
-}
 
 // The colour of a level in [0, 1], between the two nearest of some evenly spaced colours.
 function shade(colours, level) {
@@ -97,11 +90,12 @@ export function mount(el, data, state) {
   }
 
   function mark({ marks }, points, truth, covariance) {
+    const every = Math.ceil(truth.length / 60); // more ellipses than that hide one another
     marks.replaceChildren();
     points?.forEach((point, n) => {
       if (!point || !truth[n]) return;
       make(marks, "path", { class: "error", d: path([point, truth[n]]) });
-      if (covariance?.[n]) {
+      if (covariance?.[n] && n % every === 0) {
         const { rx, ry, turn } = ellipse(covariance[n]);
         make(marks, "ellipse", { class: "spread", rx, ry, transform: `translate(${point}) rotate(${turn.toFixed(1)})` });
       }

@@ -118,6 +118,13 @@ export function isolines(value, valid, width, levels, origin = [0, 0]) {
   return parts.join("");
 }
 
+// The ellipse of two standard deviations of a covariance [xx, xy, yy].
+export function ellipse([xx, xy, yy]) {
+  const middle = (xx + yy) / 2, off = Math.hypot((xx - yy) / 2, xy);
+  const [rx, ry] = [middle + off, middle - off].map((variance) => 2 * Math.sqrt(Math.max(variance, 0)));
+  return { rx, ry, turn: (90 / Math.PI) * Math.atan2(2 * xy, xx - yy) };
+}
+
 // ---- the parts of a widget ---------------------------------------------------------------------------------------------
 
 // The widget's frame: a row of controls, a row of panels, and a caption that a screen reader reads out when it changes.
