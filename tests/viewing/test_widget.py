@@ -15,12 +15,15 @@ from touch import evaluated
 
 from denseseg.viewing.decoder_microscope import DecoderMicroscope
 from denseseg.viewing.explorer import Explorer
+from denseseg.viewing.loss_mixer import LossMixer
+from denseseg.viewing.marking_tool import MarkingTool
 from denseseg.viewing.outline_metrics import OutlineMetrics
 from denseseg.viewing.spatial_product import SpatialProduct
+from denseseg.viewing.training_film import TrainingFilm
 from denseseg.viewing.widget import FOLDER, Widget, grey, packed, pairs
 from denseseg.viewing.wrist_age import WristAge
 
-WIDGETS = (Explorer, OutlineMetrics, DecoderMicroscope, SpatialProduct, WristAge)
+WIDGETS = (Explorer, OutlineMetrics, DecoderMicroscope, SpatialProduct, WristAge, LossMixer, TrainingFilm, MarkingTool)
 
 
 class Counter(OutlineMetrics):

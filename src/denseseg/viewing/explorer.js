@@ -1,7 +1,7 @@
 // Two panels joined by uv coordinates: a place in one is shown at the place with the same uv in the other.
 // A panel is an image or a template; it has one chart (uv map) per structure. Nothing below asks which of the two it is.
 
-import { Stage, arrow, decode, frame, holds, make, number, widget } from "./widget.js";
+import { Stage, arrow, decode, frame, holds, isolines, make, number, uvColour, widget } from "./widget.js";
 
 const INVALID = -32768;
 const LEVELS = [-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1];
@@ -81,44 +81,13 @@ export class Chart {
     return found.every(Number.isFinite) ? found : null;
   }
 
-  // Lines of equal u (channel "u") or v, as one SVG path: marching squares, straight within each cell of four valid pixels.
+  // Lines of equal u (channel "u") or v, as one SVG path.
   isolines(channel, levels) {
-    const value = this[channel], parts = [];
-    for (let row = 0; row < this.height - 1; row++)
-      for (let column = 0; column < this.width - 1; column++) {
-        const corners = [[column, row], [column + 1, row], [column + 1, row + 1], [column, row + 1]];
-        const at = corners.map(([c, r]) => this.index(c, r));
-        if (at.includes(-1)) continue;
-        for (const level of levels) {
-          const points = [];
-          for (let k = 0; k < 4; k++) {
-            const a = value[at[k]] - level, b = value[at[(k + 1) % 4]] - level;
-            if (a < 0 === b < 0) continue;
-            const [from, to] = [corners[k], corners[(k + 1) % 4]], share = a / (a - b);
-            points.push([0, 1].map((d) => (from[d] + share * (to[d] - from[d]) + [this.x, this.y][d]).toFixed(2)));
-          }
-          if (points.length === 2) parts.push(`M${points[0]}L${points[1]}`);
-        }
-      }
-    return parts.join("");
+    return isolines(this[channel], this.valid, this.width, levels, [this.x, this.y]);
   }
 }
 
 // ---- one panel ---------------------------------------------------------------------------------------------------------
-
-// The colour of a uv: the corner colours, given in CIELAB, interpolated bilinearly (as plots.uv_colours).
-function colourOf(corners, u, v) {
-  const s = Math.min(1, Math.max(0, (u + 1) / 2)), t = Math.min(1, Math.max(0, (v + 1) / 2));
-  const mix = (k) =>
-    (corners[0][0][k] * (1 - s) + corners[0][1][k] * s) * (1 - t) + (corners[1][0][k] * (1 - s) + corners[1][1][k] * s) * t;
-  const fy = (mix(0) + 16) / 116;
-  const [X, Y, Z] = [fy + mix(1) / 500, fy, fy - mix(2) / 200].map((f, k) =>
-    [0.95047, 1, 1.08883][k] * (f > 6 / 29 ? f ** 3 : (f - 16 / 116) / 7.787));
-  return [[3.2404542, -1.5371385, -0.4985314], [-0.969266, 1.8760108, 0.041556], [0.0556434, -0.2040259, 1.0572252]].map((m) => {
-    const linear = m[0] * X + m[1] * Y + m[2] * Z;
-    return 255 * (linear > 0.0031308 ? 1.055 * Math.max(linear, 0) ** (1 / 2.4) - 0.055 : 12.92 * linear);
-  });
-}
 
 class Panel extends Stage {
   constructor(parent, side, data) {
@@ -156,7 +125,7 @@ class Panel extends Stage {
     this.paint(this.overlay, (rgba) => {
       chart?.valid.forEach((valid, i) => {
         const x = chart.x + (i % chart.width), y = chart.y + Math.floor(i / chart.width);
-        if (valid) rgba.set([...colourOf(this.data.corners, chart.u[i], chart.v[i]), 255], 4 * (y * this.width + x));
+        if (valid) rgba.set([...uvColour(this.data.corners, chart.u[i], chart.v[i]), 255], 4 * (y * this.width + x));
       });
     });
     this.lines.replaceChildren();

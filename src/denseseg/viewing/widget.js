@@ -80,6 +80,51 @@ export function widget(mount) {
   };
 }
 
+// ---- uv maps -----------------------------------------------------------------------------------------------------------
+
+// The colour of a uv: the corner colours, given in CIELAB, interpolated bilinearly (as plots.uv_colours).
+export function uvColour(corners, u, v) {
+  const s = Math.min(1, Math.max(0, (u + 1) / 2)), t = Math.min(1, Math.max(0, (v + 1) / 2));
+  const mix = (k) =>
+    (corners[0][0][k] * (1 - s) + corners[0][1][k] * s) * (1 - t) + (corners[1][0][k] * (1 - s) + corners[1][1][k] * s) * t;
+  const fy = (mix(0) + 16) / 116;
+  const [X, Y, Z] = [fy + mix(1) / 500, fy, fy - mix(2) / 200].map((f, k) =>
+    [0.95047, 1, 1.08883][k] * (f > 6 / 29 ? f ** 3 : (f - 16 / 116) / 7.787));
+  return [[3.2404542, -1.5371385, -0.4985314], [-0.969266, 1.8760108, 0.041556], [0.0556434, -0.2040259, 1.0572252]].map((m) => {
+    const linear = m[0] * X + m[1] * Y + m[2] * Z;
+    return 255 * (linear > 0.0031308 ? 1.055 * Math.max(linear, 0) ** (1 / 2.4) - 0.055 : 12.92 * linear);
+  });
+}
+
+// Lines of equal value of a map, as one SVG path: marching squares, straight within each cell of four valid pixels.
+// value, valid: row by row, `width` a row; origin: where the first pixel lies.
+export function isolines(value, valid, width, levels, origin = [0, 0]) {
+  const parts = [];
+  for (let i = 0; i + width < value.length; i++) {
+    const column = i % width, row = Math.floor(i / width), at = [i, i + 1, i + 1 + width, i + width];
+    if (column === width - 1 || !at.every((k) => valid[k])) continue;
+    const corners = [[0, 0], [1, 0], [1, 1], [0, 1]].map(([x, y]) => [column + x + origin[0], row + y + origin[1]]);
+    for (const level of levels) {
+      const points = [];
+      for (let k = 0; k < 4; k++) {
+        const a = value[at[k]] - level, b = value[at[(k + 1) % 4]] - level;
+        if (a < 0 === b < 0) continue;
+        const [from, to] = [corners[k], corners[(k + 1) % 4]], share = a / (a - b);
+        points.push([0, 1].map((d) => (from[d] + share * (to[d] - from[d])).toFixed(2)));
+      }
+      if (points.length === 2) parts.push(`M${points[0]}L${points[1]}`);
+    }
+  }
+  return parts.join("");
+}
+
+// The ellipse of two standard deviations of a covariance [xx, xy, yy].
+export function ellipse([xx, xy, yy]) {
+  const middle = (xx + yy) / 2, off = Math.hypot((xx - yy) / 2, xy);
+  const [rx, ry] = [middle + off, middle - off].map((variance) => 2 * Math.sqrt(Math.max(variance, 0)));
+  return { rx, ry, turn: (90 / Math.PI) * Math.atan2(2 * xy, xx - yy) };
+}
+
 // ---- the parts of a widget ---------------------------------------------------------------------------------------------
 
 // The widget's frame: a row of controls, a row of panels, and a caption that a screen reader reads out when it changes.
