@@ -26,6 +26,7 @@ from denseseg.course.folders import find_root
 from denseseg.course.notebooks import Status, read_status
 from denseseg.course.reading import cells_that_only_draw, reading_time
 from denseseg.course.results_page import render_results
+from denseseg.course.routes import read_routes, render_core, render_routes
 from denseseg.course.vendor import vendor
 from denseseg.errors import DataError, exit_status
 
@@ -79,6 +80,10 @@ def stage(root: Path, profile: str, partial: bool = False, folder: Path | None =
         "<!-- results -->",
         render_results(root / "results", target / "book" / "_static" / "results.svg"),
     )
+    if (root / "book" / "routes.yml").is_file():
+        routes, chapters = read_routes(root)
+        fill(target / "book" / "introduction.md", "<!-- core path -->", render_core(routes, chapters))
+        fill(target / "book" / "instructor.md", "<!-- routes -->", render_routes(routes, chapters))
     write_yaml(target / "_toc.yml", without(toc, missing))
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     numbers = {"recorded": recorded_on(sorted((target / "book").glob("*.md")), root / "results")}
