@@ -7,7 +7,7 @@ BIN     := .venv/bin
 TORCH   := $(shell grep '^torch==' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book preview test lint format lab learner bench full strip clean
+.PHONY: help setup book preview test lint format lab learner slides pdf teaching bench full strip clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-9s %s\n", $$1, $$2 }'
@@ -47,6 +47,15 @@ lab: setup  ## open the notebooks in JupyterLab
 
 learner: setup  ## write the notebooks without solutions to build/learner
 	$(BIN)/python -m denseseg.course.learner
+
+slides: setup  ## slides of the chapters that were run in PROFILE, in build/slides
+	$(BIN)/python -m denseseg.course.slides --profile $(PROFILE)
+
+pdf: setup  ## the built book as build/denseseg-book.pdf, printed by Chromium or Chrome (or CHROMIUM=/path/to/it)
+	$(if $(CHROMIUM),CHROMIUM="$(CHROMIUM)") $(BIN)/python -m denseseg.course.printing
+
+teaching: setup  ## worksheets and exam with their keys, to be printed, from teaching/ to build/teaching
+	$(BIN)/python -m denseseg.course.teaching
 
 bench: setup  ## speed and memory, side by side
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
