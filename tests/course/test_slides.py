@@ -19,8 +19,27 @@ from denseseg.course.vendor import copy_packages
 from denseseg.errors import DataError
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==\n"
-GOALS = "# 03 · Maps\n\nHello.\n\n**Learning goals.** After this page you can\n- make a {term}`uv map <uv>`;\n- read it.\n\n**Prerequisites.** None."
-SAW = "## What we saw\n\n- A map has $u$ and $v$.\n- It may\n  fold.\n\n[Chapter 04](04_exploring.ipynb) goes on.\n\n## References\n\n- Nobody."
+GOALS = """# 03 · Maps
+
+Hello.
+
+**Learning goals.** After this page you can
+- make a {term}`uv map <uv>`;
+- read it.
+
+**Prerequisites.** None."""
+SAW = """## What we saw
+
+- A map has $u$ and $v$.
+- It may
+  fold.
+
+[Chapter 04](04_exploring.ipynb) goes on.
+
+## References
+
+- Nobody."""
+CAPTION = "**Figure.** A *fold* in {cite:t}`keuth2025denseseg`, $\\det J < 0$, see [chapter 04](04_exploring.ipynb).\n\nMore."
 
 
 def out(text: str) -> nbformat.NotebookNode:
@@ -35,9 +54,7 @@ def chapter() -> nbformat.NotebookNode:
             new_code_cell("profile = 1", metadata={"tags": ["parameters"]}),
             new_markdown_cell("## Folds\n\nWords."),
             new_code_cell("secret_drawing()", outputs=[picture, out("✓ maps agree, and\n  nowhere differ\nnoise\n")]),
-            new_markdown_cell(
-                "**Figure.** A *fold* in {cite:t}`keuth2025denseseg`, $\\det J < 0$, see [chapter 04](04_exploring.ipynb).\n\nMore."
-            ),
+            new_markdown_cell(CAPTION),
             new_code_cell("answer = 42", metadata={"tags": ["solution"]}, outputs=[picture]),
             new_code_cell("check(answer)", metadata={"tags": ["solution-check"]}, outputs=[out("✓ it is 42\n")]),
             new_markdown_cell(SAW),

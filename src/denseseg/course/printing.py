@@ -29,7 +29,7 @@ WAIT = 60_000  # ms of the browser's own time for formulas to be set; it passes 
 
 
 def find_browser() -> str:
-    """The browser that prints: the program that CHROMIUM names, or else the first of BROWSERS that is installed. Raises DataError."""
+    """The program that the variable CHROMIUM names, or else the first of BROWSERS that is installed. Raises DataError."""
     wish = os.environ.get("CHROMIUM")
     found = next(filter(None, map(shutil.which, [wish] if wish else BROWSERS)), None)
     if found is None:
@@ -53,7 +53,7 @@ def print_page(page: Path, pdf: Path, browser: str) -> None:
 
 
 def joined(printed: dict[Path, Path]) -> PdfWriter:
-    """One document of the PDFs of some pages, `page -> PDF`, in order: a bookmark for each, and links that lead from one to another.
+    """One document of the PDFs of some pages, `page -> PDF`, in order: a bookmark for each, and links from one to another.
 
     A link to a file on this computer that is not among them is taken out: in somebody else's hands it leads nowhere.
     """

@@ -26,11 +26,10 @@ from denseseg.course.staging import BANNERS, caption
 from denseseg.course.vendor import VENDORED, copy_packages
 from denseseg.errors import DataError, exit_status
 
-PACKAGES = {
-    "reveal": ("reveal.js@6.0.2", ("dist/reveal.js", "dist/reveal.css", "dist/theme/white.css")),
-    "mathjax": VENDORED["mathjax"],
-}
+REVEAL = ("reveal.js@6.0.2", ("dist/reveal.js", "dist/reveal.css", "dist/theme/white.css"))
+PACKAGES = {"reveal": REVEAL, "mathjax": VENDORED["mathjax"]}
 CHECKS = 9  # on a slide
+TOY = '<p class="toy">Made-up radiographs, a small run: numbers teach, they are no results.</p>'
 FONT = "font-family: -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 # nbconvert's own template for reveal.js asks three servers for its scripts; ours takes them from beside the deck
 TEMPLATE = r"""
@@ -71,10 +70,7 @@ def slides_of(notebook: NotebookNode, profile: str) -> Iterator[str]:
     cells = [cell for cell in notebook.cells if not {"solution", "solution-check"} & set(cell.metadata.get("tags", []))]
     text = [plain(cell.source) for cell in cells if cell.cell_type == "markdown"]
     title = next(line.removeprefix("# ") for source in text for line in source.splitlines() if line.startswith("# "))
-    toy = (
-        '\n\n<p class="toy">Made-up radiographs, a small run: numbers teach, they are no results.</p>' if profile in BANNERS else ""
-    )
-    yield f"# {title}{toy}"
+    yield f"# {title}\n\n" + (TOY if profile in BANNERS else "")
     whole = "\n\n".join(text)
     if goals := re.search(r"\*\*Learning goals\.\*\*(.*?)(?=\n\n)", whole, re.DOTALL):
         yield f"## After this chapter you can\n\n{bullets(goals.group(1))}"
@@ -130,9 +126,8 @@ def deck(notebook: NotebookNode, profile: str, name: str) -> str:
     pages = nbformat.v4.new_notebook()
     for markdown in slides_of(notebook, profile):
         pages.cells.append(nbformat.v4.new_markdown_cell(markdown, metadata={"slideshow": {"slide_type": "slide"}}))
-    exporter = SlidesExporter(
-        raw_template=TEMPLATE, reveal_url_prefix="vendor/reveal", reveal_theme="white", exclude_anchor_links=True
-    )
+    places = {"reveal_url_prefix": "vendor/reveal", "reveal_theme": "white"}
+    exporter = SlidesExporter(raw_template=TEMPLATE, exclude_anchor_links=True, **places)
     return exporter.from_notebook_node(pages, resources={"metadata": {"name": name}})[0]
 
 
