@@ -138,12 +138,19 @@ def caption(cell: NotebookNode, after: NotebookNode | None) -> str:
 
 
 def status_table(statuses: Iterable[Status]) -> str:
-    """Notebook, profile, seconds, status: a markdown table with a link to each page that was run."""
-    rows = ["| notebook | profile | seconds | status |", "| --- | --- | ---: | --- |"]
+    """How each notebook was run, a markdown table with a link to each page that was; below it the machines and versions, by letter."""
+    machines: dict[str, str] = {}  # device and versions -> letter
+    rows = [
+        "| notebook | profile | seconds | memory (MiB) | seed | on | status |",
+        "| --- | --- | ---: | ---: | ---: | --- | --- |",
+    ]
     for s in statuses:
         link = f"{{doc}}`/notebooks/{s.notebook}`" if s.status == "passed" else s.notebook
-        rows.append(f"| {link} | {s.profile} | {s.seconds:.0f} | {s.status} |")
-    return "\n".join(rows)
+        versions = ", ".join(f"{package} {version}" for package, version in s.versions.items())
+        letter = machines.setdefault(f"{s.device}; {versions}", chr(ord("A") + len(machines))) if s.device else "–"
+        memory, seed = ("–" if value is None else f"{value:.0f}" for value in (s.memory_mib, s.seed))
+        rows.append(f"| {link} | {s.profile} | {s.seconds:.0f} | {memory} | {seed} | {letter} | {s.status} |")
+    return "\n".join([*rows, "", *(f"- **{letter}**: {machine}" for machine, letter in machines.items())])
 
 
 def fill(page: Path, mark: str, text: str) -> None:
