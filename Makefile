@@ -7,7 +7,7 @@ BIN     := .venv/bin
 TORCH   := $(shell grep '^torch==' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book preview test lint format lab learner lab-learner course-zip bench full strip clean
+.PHONY: help setup book preview test lint format lab learner lab-learner course-zip slides pdf teaching bench full strip clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -53,6 +53,15 @@ lab-learner: learner  ## open the notebooks without solutions in JupyterLab
 
 course-zip: setup  ## denseseg-course.zip for students: learner edition, package, trained network, how to start, a test of the installation
 	$(BIN)/python -m denseseg.course.handout
+
+slides: setup  ## slides of the chapters that were run in PROFILE, in build/slides
+	$(BIN)/python -m denseseg.course.slides --profile $(PROFILE)
+
+pdf: setup  ## the built book as build/denseseg-book.pdf, printed by Chromium or Chrome (or CHROMIUM=/path/to/it)
+	$(if $(CHROMIUM),CHROMIUM="$(CHROMIUM)") $(BIN)/python -m denseseg.course.printing
+
+teaching: setup  ## worksheets and exam with their keys, to be printed, from teaching/ to build/teaching
+	$(BIN)/python -m denseseg.course.teaching
 
 bench: setup  ## speed and memory, side by side
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done

@@ -2,15 +2,24 @@
 
 python data_scripts/make_phantom.py --anatomy chest --n 300 --size 256 --seed 0 OUT
 python data_scripts/make_phantom.py --anatomy wrist --n 300 --size 384x224 OUT
+python data_scripts/make_phantom.py --anatomy wrist --n 40 --key ages.csv OUT
+
+With --key, OUT does not tell how old a child is, or anything else that the phantom knows: that goes to the key, which a teacher keeps.
 """
 
 from __future__ import annotations
 
 import argparse
+import secrets
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
+from denseseg.cases.case_set import CaseSet
 from denseseg.cases.folder import write_cases
 from denseseg.errors import DataError
 from denseseg.phantom import PHANTOMS
@@ -34,12 +43,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--anatomy", choices=sorted(PHANTOMS), default="chest")
     parser.add_argument("--n", type=int, default=300, help="number of cases (default 300)")
     parser.add_argument("--size", type=size, help="pixels: 256, or HEIGHTxWIDTH (default: chest 256, wrist 384x224, hand 320x240)")
-    parser.add_argument("--seed", type=int, default=0, help="population; another seed gives other cases (default 0)")
+    parser.add_argument("--seed", type=int, help="population; another seed gives other cases (default 0, with --key a random one)")
+    parser.add_argument("--key", type=Path, metavar="CSV", help="write here, and not into OUT, what is known of each case")
     parser.add_argument("--bits", type=int, choices=(8, 16), default=16, help="bits per pixel of the PNG images (default 16)")
     parser.add_argument("--overwrite", action="store_true", help="replace what OUT holds")
     options = parser.parse_args(arguments)
     if options.n < 1:
         parser.error(f"--n {options.n}: give at least one case")
+    if options.seed is None:
+        options.seed = secrets.randbits(32) if options.key else 0
     if options.seed < 0:
         parser.error(f"--seed {options.seed}: give a number from 0 up")
     return options
@@ -48,6 +60,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def make(options: argparse.Namespace) -> Path:
     """Write the data set. Raises DataError where the folder is in use."""
     folder = options.folder
+    if options.key and folder.resolve() in options.key.resolve().parents:
+        raise DataError(f"{options.key} lies in {folder}, which is handed out; keep the key somewhere else")
+    if options.key and options.key.exists() and not options.overwrite:
+        raise DataError(f"{options.key} exists; name another file, or add --overwrite to replace it")
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is a file; name a folder")
     if folder.exists() and any(folder.iterdir()):
@@ -59,7 +75,29 @@ def make(options: argparse.Namespace) -> Path:
         shutil.rmtree(folder)
     size = {"size": options.size} if options.size else {}
     cases = PHANTOMS[options.anatomy](options.n, seed=options.seed, **size)
+    if options.key:
+        cases, known = without_key(cases, options.seed)
+        options.key.parent.mkdir(parents=True, exist_ok=True)
+        known.to_csv(options.key, index=False)
     return write_cases(folder, cases, bits=options.bits)
+
+
+def without_key(cases: CaseSet, seed: int) -> tuple[CaseSet, pd.DataFrame]:
+    """The cases in another order, under other names and with nothing but the laterality known of them; and a table of all the rest.
+
+    The seed is left out, too: with it the package would draw the same children again, with their ages.
+    """
+    order = np.random.default_rng(seed).permutation(len(cases))
+    names = [f"{cases.anatomy.name}{number:03d}" for number in range(len(cases))]
+    known = [
+        {"case": name, "drawn_as": cases[i].id, "seed": seed, **cases[i].metadata} for name, i in zip(names, order, strict=True)
+    ]
+    shown = [
+        replace(cases[i], id=name, metadata={key: value for key, value in cases[i].metadata.items() if key == "laterality"})
+        for name, i in zip(names, order, strict=True)
+    ]
+    info = {"kind": "phantom", "source": "made up by data_scripts/make_phantom.py", "licence": cases.info["licence"]}
+    return CaseSet(cases.name, cases.anatomy, shown, info), pd.DataFrame(known)
 
 
 def main(arguments: list[str] | None = None) -> int:

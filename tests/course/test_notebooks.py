@@ -126,3 +126,15 @@ def test_a_status_that_cannot_be_read_is_none(tmp_path: Path) -> None:
     assert read_status(tmp_path, "01_a") is None
     (tmp_path / "01_a.json").write_text('{"notebook"')
     assert read_status(tmp_path, "01_a") is None
+
+
+def test_a_status_tells_seed_memory_device_and_versions(root: Path) -> None:
+    """One notebook holds 1 GiB, the next one little: each is measured alone."""
+    path = write_notebook(root, "01_large", "held = bytes(range(256)) * 2**22")
+    path.write_text(path.read_text().replace("answer = 42", "seed = 4"))
+    write_notebook(root, "02_small", "")
+    large, small = run_notebooks("smoke", jobs=1, root=root)
+    assert (large.seed, small.seed) == (4, None)
+    assert large.versions["python"] and large.device
+    assert large.memory_mib is not None and small.memory_mib is not None
+    assert large.memory_mib > small.memory_mib + 400

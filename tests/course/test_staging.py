@@ -91,8 +91,17 @@ def test_a_partial_stage_leaves_it_out(small_book: Path) -> None:
     toc = yaml.safe_load((target / "_toc.yml").read_text())
     assert staging.toc_files(toc) == ["book/introduction", "notebooks/01_a", "book/status"]
     status = (target / "book" / "status.md").read_text()
-    assert "| {doc}`/notebooks/01_a` | smoke | 3 | passed |" in status
-    assert "| 02_b | smoke | 0 | not run |" in status
+    assert "| {doc}`/notebooks/01_a` | smoke | 3 | – | – | – | passed |" in status
+    assert "| 02_b | smoke | 0 | – | – | – | not run |" in status
+
+
+def test_the_status_page_names_machine_versions_seed_and_memory() -> None:
+    on = {"seed": 3, "memory_mib": 612.4, "versions": {"python": "3.12", "torch": "2.13"}}
+    passed = [Status(name, "course", "f", "passed", 9.6, device=device, **on) for name, device in zip("abc", "XYX", strict=True)]
+    table = staging.status_table(passed)
+    assert "| {doc}`/notebooks/a` | course | 10 | 612 | 3 | A | passed |" in table
+    assert "/notebooks/b` | course | 10 | 612 | 3 | B |" in table and "/notebooks/c` | course | 10 | 612 | 3 | A |" in table
+    assert table.endswith("- **A**: X; python 3.12, torch 2.13\n- **B**: Y; python 3.12, torch 2.13")
 
 
 def test_a_page_without_a_place_for_its_table_is_an_error(small_book: Path) -> None:

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from helpers import self_intersects
 from hypothesis import given, settings
@@ -277,3 +278,24 @@ def test_the_script_names_a_bad_option(script, tmp_path, capsys, bad):
     with pytest.raises(SystemExit):
         script.main([*bad, str(tmp_path / "out")])
     assert bad[0] in capsys.readouterr().err
+
+
+def test_with_a_key_the_folder_tells_no_age(script, tmp_path, capsys):
+    folder, key = tmp_path / "hands", tmp_path / "ages.csv"
+    arguments = ["--anatomy", "wrist", "--n", "5", "--size", "96x56", "--seed", "987654321", "--key", str(key), str(folder)]
+    assert script.main(arguments) == 0
+    shown, known = read_cases(folder), pd.read_csv(key).set_index("case")
+    drawn = {case.id: case for case in wrist_phantom(5, (96, 56), seed=987654321)}
+    assert [case.id for case in shown] == [f"wrist{k:03d}" for k in range(5)]
+    assert list(known.drawn_as) != sorted(known.drawn_as)
+    for case in shown:
+        assert set(case.metadata) == {"laterality"}
+        truth = drawn[known.drawn_as[case.id]]
+        assert known.age_months[case.id] == truth.metadata["age_months"]
+        np.testing.assert_allclose(case.image, truth.image, atol=1e-4)
+    told = " ".join(path.read_text() for path in folder.glob("*.*") if path.is_file())
+    assert "987654321" not in told and "age" not in told.replace("image", "")
+    assert script.main(arguments) == 1
+    assert "ages.csv exists" in capsys.readouterr().err
+    assert script.main(["--n", "1", "--key", str(tmp_path / "new" / "key.csv"), str(tmp_path / "new")]) == 1
+    assert "keep the key somewhere else" in capsys.readouterr().err

@@ -19,8 +19,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from multiprocessing import get_context
 from pathlib import Path
@@ -32,6 +32,8 @@ from papermill.exceptions import PapermillExecutionError
 
 from denseseg.course.folders import find_root
 from denseseg.experiments.profiles import PROFILES
+from denseseg.experiments.provenance import describe_device, installed_versions, peak_memory_of_programs
+from denseseg.training.settings import Run
 
 
 class NotebookError(ValueError):
@@ -40,10 +42,11 @@ class NotebookError(ValueError):
 
 @dataclass(frozen=True)
 class Notebook:
-    """One notebook of the book: its file, the names in its `parameters` cell, the notebooks it needs, and its source."""
+    """One notebook of the book: its file, its parameters with their defaults (None where that is no plain value), the notebooks
+    it needs, and its source."""
 
     path: Path
-    parameters: tuple[str, ...]
+    parameters: dict[str, Any]
     needs: tuple[str, ...]
     source: str
 
@@ -62,6 +65,10 @@ class Status:
     status: str  # "passed", "failed" or "not run"
     seconds: float = 0.0
     error: str = ""
+    seed: int | None = None
+    memory_mib: float | None = None  # the most that its kernel held
+    device: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
 
 
 def read_notebook(path: Path) -> Notebook:
@@ -73,8 +80,12 @@ def read_notebook(path: Path) -> Notebook:
     cell = next((c for c in content.cells if "parameters" in c.metadata.get("tags", [])), None)
     if cell is None:
         raise NotebookError(f"{path} has no cell tagged `parameters`; give it one that sets at least `profile`")
-    nodes = ast.walk(ast.parse(cell.source))
-    assigned = tuple(node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+    assigned: dict[str, Any] = {}
+    for node in ast.walk(ast.parse(cell.source)):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            assigned.setdefault(node.id, None)
+        elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            assigned[node.targets[0].id] = node.value.value if isinstance(node.value, ast.Constant) else None
     source = json.dumps([(c.cell_type, c.source, c.metadata.get("tags", [])) for c in content.cells])
     return Notebook(path, assigned, tuple(content.metadata.get("denseseg", {}).get("needs", [])), source)
 
@@ -156,9 +167,26 @@ def execute(notebook: Notebook, folder: Path, profile: str, parameters: dict[str
         status, error = "failed", f"In [{failure.exec_count}]: {last_lines(failure.traceback) or failure.evalue}"
     except Exception as failure:  # the kernel died, or the notebook is malformed
         status, error = "failed", f"{type(failure).__name__}: {failure}"
-    result = Status(notebook.name, profile, fingerprint, status, round(time.perf_counter() - start, 1), error)
+    result = Status(
+        notebook.name,
+        profile,
+        fingerprint,
+        status,
+        round(time.perf_counter() - start, 1),
+        error,
+        seed={**notebook.parameters, **parameters}.get("seed"),
+        memory_mib=peak_memory_of_programs(),
+        device=describe_device(Run().resolved_device),
+        versions=installed_versions(),
+    )
     record.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
     return result
+
+
+def execute_alone(*arguments: Any) -> Status:
+    """`execute` in a process of its own, whose only large program is the notebook's kernel: so its memory can be told."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(execute, *arguments).result()
 
 
 def last_lines(traceback: Sequence[str], count: int = 12) -> str:
@@ -197,7 +225,7 @@ def run_all(
         sorter.done(status.notebook)
         print(f"  {how}  {status.notebook}  {status.seconds:.0f} s  [{len(ended)}/{len(notebooks)}]", flush=True)
 
-    with tempfile.TemporaryDirectory() as kernels, ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with tempfile.TemporaryDirectory() as kernels, ThreadPoolExecutor(jobs) as pool:
         set_environment(Path(kernels), jobs)
         while sorter.is_active():
             waiting += sorter.get_ready()
@@ -210,7 +238,7 @@ def run_all(
                 elif kept and (kept.status, kept.fingerprint) == ("passed", prints[name]) and (folder / f"{name}.ipynb").is_file():
                     end(kept, "kept ")
                 else:
-                    running.add(pool.submit(execute, notebooks[name], folder, profile, parameters[name], prints[name]))
+                    running.add(pool.submit(execute_alone, notebooks[name], folder, profile, parameters[name], prints[name]))
             if running:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for job in done:

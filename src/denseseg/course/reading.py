@@ -14,17 +14,27 @@ LONG = 8  # lines; a shorter cell that draws says in a glance what is drawn
 
 def reading_time(notebook: NotebookNode) -> str:
     """In words, such as "About 25 minutes to read, and 3 exercises": by its words and lines of code, without the solutions."""
-    words = lines = exercises = 0
+    text = (cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    exercises = sum(len(re.findall(r"\{exercise\}", source)) for source in text)
+    minutes = max(5, 5 * round(sum(minutes_by_section(notebook).values()) / 5))
+    return f"About {minutes} minutes to read, and {exercises} exercise{'s' if exercises != 1 else ''}"
+
+
+def minutes_by_section(notebook: NotebookNode) -> dict[str, float]:
+    """Title of each section -> minutes to read it, solutions left out; "" is what stands before the first section."""
+    minutes, section = {"": 0.0}, ""
     for cell in notebook.cells:
         if {"solution", "solution-check"} & set(cell.metadata.get("tags", [])):
             continue
         if cell.cell_type == "code":
-            lines += sum(bool(line.strip()) for line in cell.source.splitlines())
-        else:
-            words += len(re.sub(r"\$\$.*?\$\$", "", cell.source, flags=re.DOTALL).split())
-            exercises += len(re.findall(r"\{exercise\}", cell.source))
-    minutes = max(5, 5 * round((words / WORDS + lines / LINES) / 5))
-    return f"About {minutes} minutes to read, and {exercises} exercise{'s' if exercises != 1 else ''}"
+            minutes[section] += sum(bool(line.strip()) for line in cell.source.splitlines()) / LINES
+            continue
+        for part in re.split(r"^(?=## )", cell.source, flags=re.MULTILINE):
+            if part.startswith("## "):
+                section = part.splitlines()[0].removeprefix("## ").strip()
+            minutes.setdefault(section, 0.0)
+            minutes[section] += len(re.sub(r"\$\$.*?\$\$", "", part, flags=re.DOTALL).split()) / WORDS
+    return minutes
 
 
 def cells_that_only_draw(notebook: NotebookNode) -> Iterator[NotebookNode]:

@@ -28,6 +28,7 @@ from denseseg.course.learner import key_points, learner_edition
 from denseseg.course.notebooks import Status, read_status
 from denseseg.course.reading import cells_that_only_draw, reading_time
 from denseseg.course.results_page import render_results
+from denseseg.course.routes import read_routes, render_core, render_routes
 from denseseg.course.vendor import vendor
 from denseseg.errors import DataError, exit_status
 
@@ -83,6 +84,10 @@ def stage(root: Path, profile: str, partial: bool = False, folder: Path | None =
         "<!-- results -->",
         render_results(root / "results", target / "book" / "_static" / "results.svg"),
     )
+    if (root / "book" / "routes.yml").is_file():
+        routes, chapters = read_routes(root)
+        fill(target / "book" / "introduction.md", "<!-- core path -->", render_core(routes, chapters))
+        fill(target / "book" / "instructor.md", "<!-- routes -->", render_routes(routes, chapters))
     write_yaml(target / "_toc.yml", without(toc, missing))
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     numbers = {"recorded": recorded_on(sorted((target / "book").glob("*.md")), root / "results")}
@@ -140,12 +145,19 @@ def caption(cell: NotebookNode, after: NotebookNode | None) -> str:
 
 
 def status_table(statuses: Iterable[Status]) -> str:
-    """Notebook, profile, seconds, status: a markdown table with a link to each page that was run."""
-    rows = ["| notebook | profile | seconds | status |", "| --- | --- | ---: | --- |"]
+    """How each notebook was run, a markdown table with a link to each page that was; below it the machines and versions, by letter."""
+    machines: dict[str, str] = {}  # device and versions -> letter
+    rows = [
+        "| notebook | profile | seconds | memory (MiB) | seed | on | status |",
+        "| --- | --- | ---: | ---: | ---: | --- | --- |",
+    ]
     for s in statuses:
         link = f"{{doc}}`/notebooks/{s.notebook}`" if s.status == "passed" else s.notebook
-        rows.append(f"| {link} | {s.profile} | {s.seconds:.0f} | {s.status} |")
-    return "\n".join(rows)
+        versions = ", ".join(f"{package} {version}" for package, version in s.versions.items())
+        letter = machines.setdefault(f"{s.device}; {versions}", chr(ord("A") + len(machines))) if s.device else "–"
+        memory, seed = ("–" if value is None else f"{value:.0f}" for value in (s.memory_mib, s.seed))
+        rows.append(f"| {link} | {s.profile} | {s.seconds:.0f} | {memory} | {seed} | {letter} | {s.status} |")
+    return "\n".join([*rows, "", *(f"- **{letter}**: {machine}" for machine, letter in machines.items())])
 
 
 def fill(page: Path, mark: str, text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,7 @@ def vendor(cache: Path, static: Path) -> dict[str, Any]:
     servers when it is read, and a notice says so.
     """
     try:
-        for folder, (package, parts) in VENDORED.items():
-            unpacked = fetch(package, cache / package.replace("/", "+"))
-            for part in parts:
-                copy(unpacked / part, static / folder / part)
+        copy_packages(VENDORED, cache, static)
         copy(anywidget_module(), static / "anywidget.js")
     except (OSError, subprocess.SubprocessError, tarfile.TarError, StopIteration) as error:
         shutil.rmtree(static, ignore_errors=True)
@@ -43,6 +41,14 @@ def vendor(cache: Path, static: Path) -> dict[str, Any]:
 
 # where RequireJS finds the widgets' module, seen from this very script, whatever folder the page is in
 REQUIRE_PATHS = 'require.config({ paths: { anywidget: new URL("anywidget", document.currentScript.src).href } });\n'
+
+
+def copy_packages(packages: Mapping[str, tuple[str, tuple[str, ...]]], cache: Path, static: Path) -> None:
+    """Copy parts of npm packages to `static`, each package to its folder there; raises what `fetch` raises."""
+    for folder, (package, parts) in packages.items():
+        unpacked = fetch(package, cache / package.replace("/", "+"))
+        for part in parts:
+            copy(unpacked / part, static / folder / part)
 
 
 def fetch(package: str, folder: Path) -> Path:

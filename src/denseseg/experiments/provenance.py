@@ -63,13 +63,20 @@ def peak_memory(device: torch.device | str = "cpu") -> float | None:
     """The most memory in MiB that this process has held: on a GPU its tensors there since `forget_peak_memory`, else all that was
     resident since the process began, so that it tells about one run where the process did one. None on systems that do not tell.
     """
-    if torch.device(device).type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
+    return torch.cuda.max_memory_allocated(device) / 2**20 if torch.device(device).type == "cuda" else _resident("RUSAGE_SELF")
+
+
+def peak_memory_of_programs() -> float | None:
+    """The most memory in MiB that any one program called by this process has held, of those that have ended."""
+    return _resident("RUSAGE_CHILDREN")
+
+
+def _resident(whose: str) -> float | None:
     try:
         import resource
     except ImportError:  # Windows
         return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = resource.getrusage(getattr(resource, whose)).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
