@@ -4,7 +4,7 @@ python data_scripts/make_phantom.py --anatomy chest --n 300 --size 256 --seed 0 
 python data_scripts/make_phantom.py --anatomy wrist --n 300 --size 384x224 OUT
 python data_scripts/make_phantom.py --anatomy wrist --n 40 --key ages.csv OUT
 
-With --key, OUT does not tell how old a child is, or anything else that the phantom knows: that goes to the key, which a teacher keeps.
+With --key, OUT does not tell how old a child is, or anything else that the phantom knows: that goes to the key, for the teacher.
 """
 
 from __future__ import annotations

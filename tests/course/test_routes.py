@@ -86,6 +86,9 @@ def test_the_map_marks_the_core_path() -> None:
     (core,) = [route for route in routes if route.core]
     page = (ROOT / "book" / "introduction.md").read_text(encoding="utf-8")
     assert re.findall(r"<\.\./notebooks/(\w+)>` ★", page) == core.chapters
+    first = (ROOT / "notebooks" / "00_points.ipynb").read_text(encoding="utf-8")
+    (row,) = re.findall(r"\| an hour and a half \|(.*?)\|", first)
+    assert re.findall(r"\((\w+)\.ipynb\)", row) == core.chapters[1:]
 
 
 def test_a_longer_chapter_breaks_a_plan_that_was_full(book: Path) -> None:

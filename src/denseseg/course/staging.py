@@ -145,7 +145,7 @@ def caption(cell: NotebookNode, after: NotebookNode | None) -> str:
 
 
 def status_table(statuses: Iterable[Status]) -> str:
-    """How each notebook was run, a markdown table with a link to each page that was; below it the machines and versions, by letter."""
+    """How each notebook was run: a table with links to pages, and below it the machines and versions that its letters name."""
     machines: dict[str, str] = {}  # device and versions -> letter
     rows = [
         "| notebook | profile | seconds | memory (MiB) | seed | on | status |",
