@@ -1,1 +1,1 @@
-"""Pictures of cases, templates, uv maps, predictions and results; and figures that answer to touch (`widget` says what they share)."""
+"""Pictures of cases, templates, uv maps, predictions and results; and figures that answer to touch (see `widget`)."""
