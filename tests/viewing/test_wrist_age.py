@@ -61,9 +61,9 @@ def test_age_is_slid_and_bones_are_named(widget, kind, tmp_path):
         assert page.text(".dsw-list button", 9).startswith(f"{order[9]['name']}at ")
         page.press("input[type=range]", 0, "ArrowRight")
         assert absent() == 17 - present[1] and "6.0 years" in page.text("output")
-        first = page.attribute("img", 0, "src")
+        first = page.attribute("image", 0, "href")
         page.press("input[type=range]", 0, "End")
-        assert absent() == 0 and page.attribute("img", 0, "src") != first
+        assert absent() == 0 and page.attribute("image", 0, "href") != first
         page.drag(".bone", WRIST.index("metacarpal 3"), (0, 0), finger=True)
         assert "metacarpal 3" in page.text(".dsw-caption") and page.count(".bone.lit") == 1
         page.press(".bone", WRIST.index("lunate"))

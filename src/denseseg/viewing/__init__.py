@@ -1,1 +1,1 @@
-"""Pictures of cases, templates, uv maps, predictions and results; and the interactive uv explorer."""
+"""Pictures of cases, templates, uv maps, predictions and results; and figures that answer to touch (see `widget`)."""

@@ -1,7 +1,7 @@
 // One landmark read from a uv map in two ways, under a microscope: Equation 3's nearest pixels against the local affine fit.
 // Both are those of geometry/decode.py (`published_inversion`, with a temperature, and `affine_inversion`).
 
-import { Stage, button, decode, frame, make, number, path, range, set, slider, widget } from "./widget.js";
+import { Stage, button, decode, frame, make, number, path, slider, widget } from "./widget.js";
 
 const REACH = 6; // pixels of the window on each side of the landmark
 const RADIUS = 3, SIGMA = 1.5, STEPS = 3; // of the affine fit
@@ -38,7 +38,7 @@ function nearest(map, [u, v], k, scale = [1, 1]) {
 
 // ---- the two decoders --------------------------------------------------------------------------------------------------
 
-// Equation 3: the mean of the k nearest pixels, weighted by a softmax of -distance / temperature; a temperature of 1 is the paper's.
+// Equation 3: the mean of the k nearest pixels, weighted by a softmax of -distance / temperature; the paper's temperature is 1.
 export function published(map, target, k, temperature) {
   const near = nearest(map, target, k);
   near.forEach((p) => (p.weight = Math.exp((near[0].distance - p.distance) / temperature)));
@@ -135,7 +135,8 @@ export function mount(el, data, state) {
     }
     for (const p of three.near) {
       make(window_, "path", { class: "pull", d: path([[p.x, p.y], three.point]) });
-      set(make(window_, "rect", { class: "near", x: p.x - 0.46, y: p.y - 0.46, width: 0.92, height: 0.92 }), { "fill-opacity": p.weight });
+      const box = { x: p.x - 0.46, y: p.y - 0.46, width: 0.92, height: 0.92 };
+      make(window_, "rect", { class: "near", ...box, "fill-opacity": p.weight });
     }
     if (two.last) [0, 1].forEach((d) => make(window_, "path", { class: `crossing ${"uv"[d]}`, d: line(two.last, target, d) }));
     make(window_, "circle", { class: "truth", cx: truth[0], cy: truth[1], r: 0.42 });
@@ -160,9 +161,9 @@ export function mount(el, data, state) {
 
   function tell(map, landmark, k, temperature, three, two) {
     const off = (point, i) => Math.hypot(point[0] - data.truth[i][0], point[1] - data.truth[i][1]) * data.spacing;
-    const all = (decoder) => range(data.targets.length).reduce((sum, i) => sum + off(decoder(data.targets[i]), i), 0) / data.targets.length;
+    const sum = (decoder) => data.targets.reduce((total, target, i) => total + off(decoder(target), i), 0);
     const one = (point) => `${number(off(point, landmark), 2)} ${data.unit}`;
-    const mean = (decoder) => `mean of all landmarks ${number(all(decoder), 2)} ${data.unit}`;
+    const mean = (decoder) => `mean of all landmarks ${number(sum(decoder) / data.targets.length, 2)} ${data.unit}`;
     const weights = three.near.map((p) => number(100 * p.weight, 0)), few = weights.slice(0, 5).join(", ") + (k > 5 ? ", …" : "");
     const rows = [
       ["published", `Equation 3 (×) at (${number(three.point[0], 2)}, ${number(three.point[1], 2)}): off by ${one(three.point)}`,

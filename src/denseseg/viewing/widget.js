@@ -22,7 +22,8 @@ export function decode(base64, Type) {
 }
 
 export const number = (value, digits = 1) => (Number.isFinite(value) ? value.toFixed(digits).replace("-", "−") : "none");
-export const path = (points, end = "") => (points.length ? "M" + points.map((p) => p.map((k) => k.toFixed(2))).join("L") + end : "");
+export const path = (points, end = "") =>
+  points.length ? "M" + points.map((p) => p.map((k) => k.toFixed(2))).join("L") + end : "";
 export const range = (count) => Array.from({ length: count }, (_, index) => index);
 
 // How far an arrow key moves something, in steps; null for other keys.
@@ -181,9 +182,9 @@ export function slider(parent, state, name, { label, min, max, step, digits = 0,
 export class Stage {
   constructor(parent, { title, width, height, label = title }) {
     Object.assign(this, { title, width, height });
-    const figure = make(parent, "figure");
-    this.heading = make(figure, "figcaption", {}, title);
-    this.stage = make(figure, "div", { class: "dsw-stage", role: "group", "aria-label": label });
+    const panel = make(parent, "div", { class: "dsw-panel" }); // no figure: the book's theme has its own idea of these
+    this.heading = make(panel, "div", { class: "dsw-title" }, title);
+    this.stage = make(panel, "div", { class: "dsw-stage", role: "group", "aria-label": label });
     this.stage.dataset.lmSuppressShortcuts = true; // JupyterLab: these keys are ours
     this.stage.style.aspectRatio = `${width} / ${height}`;
     this.svg = make(this.stage, "svg", { viewBox: `-0.5 -0.5 ${width} ${height}` });

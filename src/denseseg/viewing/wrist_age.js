@@ -19,11 +19,12 @@ export function mount(el, data, state) {
   const { root, controls, panels, caption } = frame(el, "a wrist and its age");
   root.classList.add("wrist-age");
   const ages = data.frames.map((one) => one.age), last = ages.length - 1;
-  slider(controls, state, "age", { label: "age", min: ages[0], max: ages[last], step: ages[1] - ages[0], digits: 1, unit: "years" });
+  const scale = { min: ages[0], max: ages[last], step: ages[1] - ages[0], digits: 1, unit: "years" };
+  slider(controls, state, "age", { label: "age", ...scale });
 
   const stage = new Stage(panels, { ...data, title: "radiograph of one phantom child" });
-  const image = make(stage.stage, "img", { alt: "" });
-  stage.svg.before(image);
+  const film = { x: -0.5, y: -0.5, width: data.width, height: data.height, role: "img" };
+  const image = make(stage.svg, "image", film); // no <img>, which the book's theme gives a frame
   const bones = data.bones.map(({ name }, c) => {
     const shape = make(stage.svg, "path", { class: "bone", tabindex: 0, role: "img", "aria-label": name });
     for (const event of ["focus", "pointerenter", "pointerdown"]) shape.addEventListener(event, () => state.set("lit", name));
@@ -44,8 +45,8 @@ export function mount(el, data, state) {
 
   function draw() {
     const one = now(), lit = state.get("lit"), shapes = outlines(one, data.counts);
-    image.src = `data:image/jpeg;base64,${one.image}`;
-    image.alt = `radiograph of a hand at ${number(one.age)} years`;
+    const label = `radiograph of a hand at ${number(one.age)} years`;
+    set(image, { href: `data:image/jpeg;base64,${one.image}`, "aria-label": label });
     const plates = lit === PLATES;
     for (const { name, shape, c } of bones) {
       const present = one.present[c], chosen = name === lit || (plates && data.bones[c].plate);
@@ -54,7 +55,8 @@ export function mount(el, data, state) {
       shape.classList.toggle("lit", chosen);
     }
     for (const { name, onset, row, value } of rows) {
-      value.textContent = name === PLATES ? `${number(one.plate_gap)} mm` : there(name, one) ? "there" : `at ${number(onset - data.tempo)} y`;
+      const bone = there(name, one) ? "there" : `at ${number(onset - data.tempo)} y`;
+      value.textContent = name === PLATES ? `${number(one.plate_gap)} mm` : bone;
       row.classList.toggle("absent", name !== PLATES && !there(name, one));
       row.setAttribute("aria-pressed", name === lit);
     }
