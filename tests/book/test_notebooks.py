@@ -19,7 +19,8 @@ from notebook_cells import EXERCISE, tags
 
 from denseseg.course.learner import ANSWER, BLANK, HEAD, learner_edition
 from denseseg.course.notebooks import Status, find_notebooks
-from denseseg.course.staging import caption, shows_image, toc_files
+from denseseg.course.reading import shows_image
+from denseseg.course.staging import caption, toc_files
 
 IN_TOC = [Path(f).name for f in toc_files(yaml.safe_load((ROOT / "_toc.yml").read_text())) if f.startswith("notebooks/")]
 PRESENT = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))

@@ -41,7 +41,7 @@ def unpacked(book: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     cases = load_cases(get_profile("smoke"))
     method = create("mean_shape", cases.anatomy, cases[0].size)
     method.fit(cases, None, Run(progress=False))
-    save_method(method, book / "notebooks" / "runs" / run_name(cases, CHAPTER_10) / "weights.safetensors")
+    save_method(method, book / "notebooks" / "runs" / run_name(cases.fingerprint(), CHAPTER_10) / "weights.safetensors")
     target = tmp_path_factory.mktemp("unpacked")
     shutil.unpack_archive(write_handout(book, "smoke"), target)
     (folder,) = target.iterdir()

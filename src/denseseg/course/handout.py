@@ -42,7 +42,7 @@ def write_handout(root: Path, profile: str = "course") -> Path:
 def trained_run(root: Path, profile: str) -> Path:
     """The folder of the run that chapter 10 trains, as the chapters look for it."""
     spec = Spec(dataset="chest phantom", method="denseseg", recipe="default", profile=profile, split="paper", seed=0)
-    run = root / "notebooks" / "runs" / run_name(load_cases(get_profile(profile)), spec)
+    run = root / "notebooks" / "runs" / run_name(load_cases(get_profile(profile)).fingerprint(), spec)
     if not (run / "weights.safetensors").is_file():
         raise DataError(
             f"chapter 10 has not been run with this version of the book: there is no {run.relative_to(root)}; run it, some "

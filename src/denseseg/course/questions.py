@@ -40,37 +40,35 @@ class Answer(BaseModel):
     feedback: str
 
 
-class Option(BaseModel):
-    """A choice and what is said to those who take it."""
+class Written(BaseModel):
+    """What authors write: nothing unknown, nothing of another type."""
 
     model_config = STRICT
+
+
+class Option(Written):
+    """A choice and what is said to those who take it."""
 
     text: Text
     feedback: Text
 
 
-class Step(BaseModel):
+class Step(Written):
     """A step of a procedure; feedback: why it cannot come earlier."""
-
-    model_config = STRICT
 
     text: Text
     feedback: Text | None = None
 
 
-class Mistake(BaseModel):
+class Mistake(Written):
     """A wrong number that a known mistake leads to."""
-
-    model_config = STRICT
 
     value: float
     feedback: Text
 
 
-class Asked(BaseModel):
+class Asked(Written):
     """What all kinds of question have. name: lower case with hyphens, unique in the book."""
-
-    model_config = STRICT
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
     ask: Text

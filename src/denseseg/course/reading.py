@@ -46,11 +46,14 @@ def cells_that_only_draw(notebook: NotebookNode) -> Iterator[NotebookNode]:
         names = list(_names(cell.source))
         given = {name for name, stored in names if stored}
         said = {name for name, stored in names if not stored}
-        draws = any("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
         teaches = given & used_later or said & {"check", "check_close", "print"} or re.search(r"^def ", cell.source, re.MULTILINE)
-        if draws and len(cell.source.splitlines()) > LONG and not teaches:
+        if shows_image(cell) and len(cell.source.splitlines()) > LONG and not teaches:
             yield cell
         used_later = used_later - given | (said - given)  # what a cell gives itself it needs from no other
+
+
+def shows_image(cell: NotebookNode) -> bool:
+    return any("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
 
 
 def _names(source: str) -> Iterator[tuple[str, bool]]:

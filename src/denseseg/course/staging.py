@@ -26,7 +26,7 @@ from nbformat import NotebookNode
 from denseseg.course.folders import find_root
 from denseseg.course.learner import key_points, learner_edition
 from denseseg.course.notebooks import Status, read_status
-from denseseg.course.reading import cells_that_only_draw, reading_time
+from denseseg.course.reading import cells_that_only_draw, reading_time, shows_image
 from denseseg.course.results_page import render_results
 from denseseg.course.routes import read_routes, render_core, render_routes
 from denseseg.course.vendor import vendor
@@ -130,10 +130,6 @@ def dressed(notebook: NotebookNode, profile: str) -> NotebookNode:
     banner = [BANNERS[profile]] if profile in BANNERS else []
     notebook.cells.insert(1, nbformat.v4.new_markdown_cell("\n\n".join([f"*{reading_time(notebook)}.*", *banner])))
     return notebook
-
-
-def shows_image(cell: NotebookNode) -> bool:
-    return any("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
 
 
 def caption(cell: NotebookNode, after: NotebookNode | None) -> str:

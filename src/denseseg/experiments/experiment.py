@@ -85,7 +85,7 @@ def run_experiment(
         raise DataError(f"the run is to use {spec.dataset!r}, the cases are {cases.name!r}; give Spec the name of the cases")
     cases = cases if spec.size is None else cases.fitted(spec.size)
     split, recipe, data = split_of(cases, spec), recipe_of(spec), cases.fingerprint()
-    own = None if folder is None else Path(folder) / run_name(cases, spec)
+    own = None if folder is None else Path(folder) / run_name(data, spec)
     run = Run(seed=spec.seed, folder=own, precision=precision, progress=progress)
     method, costs = create(spec.method, cases.anatomy, cases[0].size, recipe), {}
     if isinstance(spec.budget, Seconds) and isinstance(recipe, NetworkRecipe):
@@ -112,12 +112,12 @@ def run_experiment(
     return Experiment(method, split, history, table, record)
 
 
-def run_name(cases: CaseSet, spec: Spec) -> str:
+def run_name(data: str, spec: Spec) -> str:
     """The name of the folder in which a run is kept: with a digest of data and recipe, so that no two runs share one.
 
-    cases: of the size that the run has.
+    data: the fingerprint of the cases, of the size that the run has.
     """
-    digest = hashlib.sha256(repr((cases.fingerprint(), recipe_of(spec))).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(repr((data, recipe_of(spec))).encode()).hexdigest()[:8]
     return file_name(f"{spec.dataset}_{spec.name}_{digest}")
 
 

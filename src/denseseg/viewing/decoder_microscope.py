@@ -8,7 +8,7 @@ import numpy as np
 import traitlets
 
 from denseseg.errors import DataError
-from denseseg.viewing.widget import Widget, packed, pairs
+from denseseg.viewing.widget import Widget, in_unit, packed, pairs
 
 
 class DecoderMicroscope(Widget):
@@ -41,7 +41,7 @@ class DecoderMicroscope(Widget):
         data = {
             "x": int(left), "y": int(top), "width": values.shape[2], "height": values.shape[1], "uv": packed(values),
             "targets": pairs(targets, 9), "truth": pairs(truth, 6), "extent": [float(k) for k in half_extent],
-            "spacing": spacing or 1.0, "unit": "mm" if spacing else "px",
+            **in_unit(spacing),
         }  # fmt: skip
         super().__init__(data=data)
 

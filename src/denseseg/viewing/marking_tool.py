@@ -9,7 +9,7 @@ import numpy as np
 import traitlets
 
 from denseseg.errors import DataError
-from denseseg.viewing.widget import Widget, grey, packed, pairs
+from denseseg.viewing.widget import Widget, grey, in_unit, packed, pairs
 
 
 class MarkingTool(Widget):
@@ -38,8 +38,8 @@ class MarkingTool(Widget):
             raise DataError(f"image {image.shape}, {count} names and truth {np.shape(truth)} do not fit; give (H, W), n and (n, 2)")
         data = {
             "image": packed(grey(image)), "width": image.shape[1], "height": image.shape[0], "image_name": image_name,
-            "names": list(names), "truth": None if places is None else pairs(places), "spacing": spacing or 1.0,
-            "unit": "mm" if spacing else "px",
+            "names": list(names), "truth": None if places is None else pairs(places),
+            **in_unit(spacing),
         }  # fmt: skip
         super().__init__(data=data, marks=[None] * count)
 

@@ -10,7 +10,7 @@ import traitlets
 
 from denseseg.errors import DataError
 from denseseg.geometry.frame import Size
-from denseseg.viewing.widget import Widget, pairs
+from denseseg.viewing.widget import Widget, in_unit, pairs
 
 
 class OutlineMetrics(Widget):
@@ -34,7 +34,7 @@ class OutlineMetrics(Widget):
         starts = [{"name": name, "points": pairs(points)} for name, points in predictions.items()]
         data: dict[str, Any] = {
             "truth": pairs(truth), "predictions": starts, "width": size[1], "height": size[0],
-            "spacing": spacing or 1.0, "unit": "mm" if spacing else "px",
+            **in_unit(spacing),
         }  # fmt: skip
         if not starts or len(data["truth"]) < 3:
             raise DataError(

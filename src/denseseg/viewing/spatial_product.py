@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import traitlets
-from matplotlib import colormaps
 
 from denseseg.errors import DataError
-from denseseg.viewing.widget import Widget, grey, packed, pairs
+from denseseg.viewing.widget import Widget, grey, heat_colours, in_unit, packed, pairs
 
 
 class SpatialProduct(Widget):
@@ -45,8 +44,8 @@ class SpatialProduct(Widget):
             )
         data = {
             "image": packed(grey(image)), "width": image.shape[1], "height": image.shape[0],
-            "places": pairs(places, 6), "names": list(names), "spacing": spacing or 1.0, "unit": "mm" if spacing else "px",
-            "colours": np.round(255 * colormaps["inferno"](np.linspace(0, 1, 17))[:, :3]).astype(int).tolist(),
+            "places": pairs(places, 6), "names": list(names),
+            "colours": heat_colours(), **in_unit(spacing),
         }  # fmt: skip
         start = places.mean(0) + [0, 0.3 * image.shape[0]] if distractor is None else distractor
         super().__init__(data=data, distractor=[float(k) for k in start])

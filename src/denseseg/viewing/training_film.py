@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import traitlets
-from matplotlib import colormaps
 
 from denseseg.cases.case import Case
 from denseseg.errors import DataError
 from denseseg.geometry.template import Template
 from denseseg.prediction import Prediction
 from denseseg.viewing.plots.style import UV_CORNERS
-from denseseg.viewing.widget import Widget, grey, packed
+from denseseg.viewing.widget import Widget, grey, heat_colours, in_unit, packed
 
 LIMIT = 1.5  # uv beyond it is cut off
 
@@ -50,11 +49,11 @@ class TrainingFilm(Widget):
         data = {
             "width": size[1], "height": size[0], "structures": structures, "limit": LIMIT, "corners": UV_CORNERS.tolist(),
             "extent": np.round(template.half_extent, 4).tolist(), "names": list(stages),
-            "colours": np.round(255 * colormaps["inferno"](np.linspace(0, 1, 17))[:, :3]).astype(int).tolist(),
+            "colours": heat_colours(),
             "cases": [
                 {
-                    "name": case.id, "image": packed(grey(case.image)), "spacing": case.spacing or 1.0,
-                    "unit": "mm" if case.spacing else "px", "truth": _maps(true, mask) | {"points": _points(case.landmarks)},
+                    "name": case.id, "image": packed(grey(case.image)), **in_unit(case.spacing),
+                    "truth": _maps(true, mask) | {"points": _points(case.landmarks)},
                     "stages": [_prediction(predictions[i]) for predictions in stages.values()],
                 }
                 for i, (case, true, mask) in enumerate(zip(cases, uv, masks, strict=True))

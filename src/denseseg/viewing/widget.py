@@ -16,6 +16,7 @@ from uuid import uuid4
 import anywidget
 import numpy as np
 import traitlets
+from matplotlib import colormaps
 
 FOLDER = Path(__file__).parent
 IMPORT = re.compile(r'^import [^;]* from "\./widget\.js";\n', re.MULTILINE)
@@ -79,6 +80,16 @@ def packed(array: np.ndarray) -> str:
 def grey(image: Any) -> np.ndarray:
     """An image in [0, 1] as 8 bit."""
     return np.round(np.clip(np.asarray(image, float), 0, 1) * 255).astype(np.uint8)
+
+
+def in_unit(spacing: float | None) -> dict[str, Any]:
+    """For the data of a widget: what a pixel measures and in which unit, mm where the spacing is known."""
+    return {"spacing": spacing or 1.0, "unit": "mm" if spacing else "px"}
+
+
+def heat_colours() -> list[list[int]]:
+    """Red, green and blue (0 to 255) from dark to bright, for pictures of one number a pixel: matplotlib's inferno in 17 steps."""
+    return np.round(255 * colormaps["inferno"](np.linspace(0, 1, 17))[:, :3]).astype(int).tolist()
 
 
 def pairs(points: Any, digits: int = 3) -> list[list[float]]:
