@@ -67,7 +67,7 @@ bench: setup  ## speed and memory, side by side
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
 NOTEBOOK ?= 11
-full: setup  ## reproduce: NOTEBOOK (10, 11, or 12 for wrists; 11 by default) in the full profile on the data-set folder DATA; records go to results/
+full: setup  ## reproduce: NOTEBOOK (10, 11, or 13 for wrists; 11 by default) in the full profile on the data-set folder DATA; records go to results/
 	@test -n "$(DATA)" || { echo 'say where the data set lies: make full DATA=data/jsrt'; exit 2; }
 	$(BIN)/python -m denseseg.course.notebooks --profile full --only $(NOTEBOOK) -p data "$(abspath $(DATA))" -p results results --jobs 1
 

@@ -54,7 +54,7 @@ def dice(logits: Tensor, masks: Tensor) -> Tensor:
     Where a structure is absent there is no overlap to ask for, and Dice would punish the first pixel half as much as a lost bone.
     There the loss is D S / (S + A): S the area that is claimed, A the mean area of the structure in the cases of the batch that
     have it, and D (a constant) how well it is found in those, since only who has learned what a bone looks like can tell that it
-    is missing. What nobody in the batch has does not count. Chapter 12 compares it with its alternatives.
+    is missing. What nobody in the batch has does not count. Chapter 13 compares it with its alternatives.
 
     logits, masks: (B, C, H, W). Looks at the whole batch: where several ranks share one, all must call this together, and with
     equally many cases each the mean of their losses is the loss of the whole batch.

@@ -94,7 +94,7 @@ class DenseSeg(NetworkMethod):
     """The book's method.
 
     Recipes: "default" (ours), "many_structures" (ours, trained longer and with larger steps: more than ten structures take longer
-    to be told apart, chapter 12), "paper", "sparse" (the paper's without the dense uv loss, with the code's weight of the sparse
+    to be told apart, chapter 13), "paper", "sparse" (the paper's without the dense uv loss, with the code's weight of the sparse
     one: 0.667), "sparse_eq4" (the same with what Eq. 4 leaves of it, 0.333), "released" (with the bug of its maps).
     """
 

@@ -28,7 +28,7 @@ from denseseg.training.loop import train as train_network
 from denseseg.training.settings import Adam, Epochs, Run, TrainingSettings
 
 # What our recipes add to the paper's training: exposure, noise and a slight bend, for sets of a few hundred images, and a moving
-# average of the weights. More than ten structures take longer to be told apart (chapter 12).
+# average of the weights. More than ten structures take longer to be told apart (chapter 13).
 OURS = TrainingSettings(augmentation=STRONG, ema_decay=0.98)
 VIEWS = 8  # of each image, over which our recipes average
 MANY_STRUCTURES = OURS.changed(length=Epochs(160), optimiser=Adam(3e-3))
