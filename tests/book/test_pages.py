@@ -12,6 +12,7 @@ import pytest
 import yaml
 from helpers import README, code_blocks, readme_python
 from pybtex.database import BibliographyData, parse_file
+from records import box_record
 
 from denseseg.course.results_page import (
     PUBLIC_DATASETS,
@@ -392,6 +393,19 @@ def test_each_study_has_its_table(tmp_path):
     assert rows_with(page, "| mean age") == [["mean age", "6.9 [6.2, 7.7]", "0.71"]]
     assert rows_with(page, "| ridge") == [["ridge", "6.9 [6.2, 7.7]", "0.71"], ["ridge", *["6.9 [6.2, 7.7]"] * 2]]
     assert "86 test" in page
+
+
+def test_runs_with_few_images_are_one_table_and_no_rows_among_the_others(tmp_path):
+    for value, size, draw in ((9.0, 2, 0), (7.0, 2, 1), (5.0, None, None)):
+        record = box_record()
+        numbers = record.metrics["average"]["tre"].model_copy(update={"mean": value, "low": None, "high": None})
+        spec = record.spec.model_copy(update={"train_size": size, "draw": draw})
+        write_record(record.model_copy(update={"spec": spec, "metrics": {"average": {"tre": numbers}}}), tmp_path)
+    page = render_results(tmp_path)
+    few, rest = page.split("## Few training images")[1].split(f"## {TOY} runs")
+    assert rows_with(few, "images")[0] == ["method", "2 images", "6 images"]
+    assert rows_with(few, "Mean shape") == [["Mean shape", "8.00 (7.00..9.00)", "5.00"]]
+    assert len(rows_with(rest.split("## Every run")[0], "Mean shape")) == 1
 
 
 @pytest.mark.parametrize("name", ["tea leaves", "bone age"])

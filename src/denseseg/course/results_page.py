@@ -25,7 +25,7 @@ from denseseg.evaluation.metrics import METRICS, metric
 from denseseg.evaluation.tables import format_mean_sd, pipe_table
 from denseseg.experiments.pooling import pooled_spec
 from denseseg.experiments.published import published
-from denseseg.experiments.record import Numbers, Record, StudyRecord
+from denseseg.experiments.record import Numbers, Record, Spec, StudyRecord
 from denseseg.experiments.store import read_records, read_studies
 from denseseg.experiments.tables import method_title
 from denseseg.studies import (
@@ -38,6 +38,7 @@ from denseseg.studies import (
     spatial_loss,
     spine_3d,
 )
+from denseseg.studies.few_shot import few_shot
 from denseseg.viewing import plots
 
 COMPARED = ("tre", "asd_one_way_published", "dsc")
@@ -143,12 +144,13 @@ def render_results(folder: str | Path, picture: Path | None = None) -> str:
     Raises DataError that names the file where a record is broken.
     """
     records, studies, known = read_records(folder), read_studies(folder), {dataset.name for dataset in PUBLIC_DATASETS}
-    shown = without_pooled_folds(records)
+    shown = [run for run in without_pooled_folds(records) if run.spec.train_size is None]
     real, toys = [run for run in shown if not run.toy], [run for run in shown if run.toy]
     others = [run for run in real if run.spec.dataset not in known]
     parts = [] if picture is None else [_picture(shown, picture)]
     parts += [_public(dataset, [run for run in real if run.spec.dataset == dataset.name]) for dataset in PUBLIC_DATASETS]
     parts += ["## Other data sets", _own_table(others, METRICS)] if others else []
+    parts += _few(records)
     parts += ["## Studies", *(_study(record) for record in studies)] if studies else []
     parts += [f"## {TOY} runs", TOY_WARNING, _own_table(toys, METRICS, mark=f"{TOY}: ")] if toys else []
     parts += ["## Every run", EVERY_RUN, _runs(records)] if records else []
@@ -181,7 +183,9 @@ def errors_by_dataset(records: Iterable[Record]) -> dict[str, pd.DataFrame]:
             spec, unknown = runs[0].spec, float("nan")
             limits = {k: fmean(unknown if (v := getattr(n, k)) is None else v for n in numbers) for k in ("mean", "low", "high")}
             row = {
-                "method": ", ".join(filter(None, (_label(runs).replace("*", ""), spec.profile, spec.budget_words))),
+                "method": ", ".join(
+                    filter(None, (_label(runs).replace("*", ""), spec.profile, spec.budget_words, *_options(spec)))
+                ),
                 **limits,
                 "unit": numbers[0].unit,
                 "published": False,
@@ -297,6 +301,23 @@ def _cited(source: str) -> str:
     return f"{{cite:t}}`{key}`, {place}"
 
 
+def _few(records: list[Record]) -> list[str]:
+    """The section on runs with few training images: a row each method, a column each number of images."""
+    curves = few_shot(records)
+    text = "Mean TRE with its lowest and highest of several random draws of training images; all other terms are equal."
+    parts = ["## Few training images", text] if len(curves) else []
+    for terms, own in curves.groupby(["dataset", "profile", "budget"]):
+        cells = [
+            f"{row.mean_:.2f} ({row.lowest:.2f}..{row.highest:.2f})" if row.draws > 1 else f"{row.mean_:.2f}"
+            for row in own.rename(columns={"mean": "mean_"}).itertuples()
+        ]
+        wide = own.assign(cell=cells).pivot(index="method", columns="images", values="cell").fillna("–")
+        head = ["method", *(f"{images} images" for images in wide.columns)]
+        rows = [[method, *row] for method, row in zip(wide.index, wide.to_numpy().tolist(), strict=True)]
+        parts += [f"{', '.join(word for word in terms if word)} ({own['unit'].iloc[0]})", pipe_table(head, rows)]
+    return parts
+
+
 def _study(record: StudyRecord) -> str:
     """One study's section. Raises DataError where the study is not known."""
     try:
@@ -350,12 +371,17 @@ def _label(runs: list[Record]) -> str:
 
 def _setting(runs: list[Record]) -> str:
     spec, (height, width) = runs[0].spec, runs[0].size
-    options = {"fold": spec.fold, "draw": spec.draw}
+    own = {"fold": spec.fold, "draw": spec.draw}
     further = f", {spec.budget_words}" if spec.budget else ""
-    further += "".join(f", {name} {value}" for name, value in options.items() if value is not None)
-    further += "".join(f", {name} = {value}" for name, value in spec.options.items())
+    further += "".join(f", {name} {value}" for name, value in own.items() if value is not None)
+    further += "".join(f", {words}" for words in _options(spec))
     seeds = "1 seed" if len(runs) == 1 else f"{len(runs)} seeds"
     return f"{spec.profile} profile, {height} × {width} px, {spec.split} split{further}, {seeds}"
+
+
+def _options(spec: Spec) -> list[str]:
+    """Each changed option of the recipe in words."""
+    return [f"{name.replace('_', ' ')} {value}" for name, value in spec.options.items()]
 
 
 def _numbers(runs: Iterable[Record], key: str, group: str = "average") -> list[Numbers]:
