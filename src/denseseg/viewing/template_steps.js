@@ -131,7 +131,7 @@ export function mount(el, data, state) {
   };
   const handles = original.map((_, i) =>
     film.handle(film.svg, { label: `landmark ${i} of your case`, radius: 1.5, move: (place) => move(i, place) }));
-  const sheet = make(new Stage(panels, { ...data, title: "all shapes on one sheet, mean in yellow" }).svg, "g", from(data.sheet));
+  const sheet = make(new Stage(panels, { ...data, title: "all shapes, mean in yellow" }).svg, "g", from(data.sheet));
 
   function draw() {
     const [points, count, askew, numbering] = ["points", "count", "askew", "numbering"].map(state.get);
