@@ -19,11 +19,22 @@ from denseseg.viewing.loss_mixer import LossMixer
 from denseseg.viewing.marking_tool import MarkingTool
 from denseseg.viewing.outline_metrics import OutlineMetrics
 from denseseg.viewing.spatial_product import SpatialProduct
+from denseseg.viewing.template_steps import TemplateSteps
 from denseseg.viewing.training_film import TrainingFilm
 from denseseg.viewing.widget import FOLDER, Widget, grey, packed, pairs
 from denseseg.viewing.wrist_age import WristAge
 
-WIDGETS = (Explorer, OutlineMetrics, DecoderMicroscope, SpatialProduct, WristAge, LossMixer, TrainingFilm, MarkingTool)
+WIDGETS = (
+    Explorer,
+    OutlineMetrics,
+    DecoderMicroscope,
+    SpatialProduct,
+    TemplateSteps,
+    WristAge,
+    LossMixer,
+    TrainingFilm,
+    MarkingTool,
+)
 
 
 class Counter(OutlineMetrics):

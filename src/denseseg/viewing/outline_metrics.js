@@ -1,7 +1,7 @@
 // A predicted outline over a true one: drag its points and see what each metric says, and which part of the picture it sees.
 // The numbers are those of evaluation/metrics.py, in pixels; `measure` also keeps what the picture needs to show them.
 
-import { Stage, button, frame, make, number, path, range, slider, widget } from "./widget.js";
+import { Stage, button, frame, make, number, path, polygonMask, range, slider, widget } from "./widget.js";
 
 const STEP = 0.1; // pixels between samples of an outline, as metrics.surface_distances
 
@@ -56,20 +56,6 @@ function slide(points, truth) {
   });
 }
 
-// Which pixel centres lie inside a polygon, by the even-odd rule (contour.polygon_mask): each edge flips all pixels right of it.
-function mask(curve, width, height) {
-  const inside = new Uint8Array(width * height);
-  curve.forEach(([ax, ay], i) => {
-    const [bx, by] = curve[(i + 1) % curve.length];
-    for (let y = 0; y < height; y++) {
-      if (ay <= y === by <= y) continue;
-      const crossing = ax + ((y - ay) / (by - ay)) * (bx - ax);
-      for (let x = Math.max(Math.floor(crossing) + 1, 0); x < width; x++) inside[y * width + x] ^= 1;
-    }
-  });
-  return inside;
-}
-
 function percentile(values, percent) {
   const sorted = [...values].sort((a, b) => a - b), place = ((sorted.length - 1) * percent) / 100, low = Math.floor(place);
   return sorted[low] + (place - low) * (sorted[Math.min(low + 1, sorted.length - 1)] - sorted[low]);
@@ -80,7 +66,7 @@ export function measure(points, truth, { width, height, radius, spacing }) {
   const slides = slide(points, truth), feet = points.map((point) => nearest(point, truth));
   const [a, b] = [sample(points), sample(truth)], ways = [surface(a, b), surface(b, a)];
   const far = ways.map((way) => percentile(way.map((pair) => pair[2]), 95));
-  const masks = [mask(points, width, height), mask(truth, width, height)];
+  const masks = [polygonMask(points, width, height), polygonMask(truth, width, height)];
   const both = masks[0].filter((one, i) => one && masks[1][i]).length, total = masks.flatMap((one) => one.filter(Boolean).length);
   const values = {
     tre: mean(errors) * spacing,

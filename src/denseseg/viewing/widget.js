@@ -97,6 +97,20 @@ export function uvColour(corners, u, v) {
   });
 }
 
+// Which pixel centres lie inside a polygon, by the even-odd rule (contour.polygon_mask): each edge flips all pixels right of it.
+export function polygonMask(curve, width, height) {
+  const inside = new Uint8Array(width * height);
+  curve.forEach(([ax, ay], i) => {
+    const [bx, by] = curve[(i + 1) % curve.length];
+    for (let y = 0; y < height; y++) {
+      if (ay <= y === by <= y) continue;
+      const crossing = ax + ((y - ay) / (by - ay)) * (bx - ax);
+      for (let x = Math.max(Math.floor(crossing) + 1, 0); x < width; x++) inside[y * width + x] ^= 1;
+    }
+  });
+  return inside;
+}
+
 // Lines of equal value of a map, as one SVG path: marching squares, straight within each cell of four valid pixels.
 // value, valid: row by row, `width` a row; origin: where the first pixel lies.
 export function isolines(value, valid, width, levels, origin = [0, 0]) {
@@ -144,11 +158,11 @@ export function button(parent, text, press) {
   return element;
 }
 
-// A row of buttons of which one is chosen; `state` keeps the index of it under `name`.
-export function choice(parent, state, name, label, texts) {
+// A row of buttons of which one is chosen; `state` keeps its value, by default its index, under `name`.
+export function choice(parent, state, name, label, texts, values = range(texts.length)) {
   const group = make(parent, "div", { class: "dsw-controls", role: "group", "aria-label": label });
-  const buttons = texts.map((text, index) => button(group, text, () => state.set(name, index)));
-  const show = () => buttons.forEach((one, index) => one.setAttribute("aria-pressed", index === state.get(name)));
+  const buttons = texts.map((text, index) => button(group, text, () => state.set(name, values[index])));
+  const show = () => buttons.forEach((one, index) => one.setAttribute("aria-pressed", values[index] === state.get(name)));
   state.listen(show);
   show();
 }
