@@ -18,13 +18,14 @@ SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"  # o
 WIDTHS = {"desktop": 1280, "phone": 390}
 # scheme -> the rules for it; what is no matter of colours is looked at once
 SCHEMES = {"light": "", "dark": "runOnly: ['color-contrast', 'link-in-text-block']"}
-# What is folded is opened. Of code one word of each kind stands for all, of a table its first dozen rows: the rule for contrast
-# would take many seconds for thousands of words.
+# What is folded is opened. What repeats is thinned out, since the rule for contrast takes milliseconds a word: a table keeps its
+# first rows, a page its first formulas within paragraphs, and of code one word of each kind stands for all.
 PREPARE = """(async () => {
   for (const folded of document.querySelectorAll("details")) folded.open = true;
   for (const folded of document.querySelectorAll(".toggle-button.toggle-button-hidden")) folded.click();
   await window.MathJax?.startup?.promise;
-  for (const row of document.querySelectorAll("tr:nth-child(n + 13)")) row.remove();
+  for (const row of document.querySelectorAll("tr:nth-child(n + 4)")) row.remove();
+  for (const formula of [...document.querySelectorAll("p > mjx-container:not([display])")].slice(5)) formula.remove();
   const kinds = new Set();
   for (const word of document.querySelectorAll("pre span[class]:not(:has(*))")) {
     const kind = `${word.className} in ${word.closest(".cell_input, .cell_output, article, body").className}`;
