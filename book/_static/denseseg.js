@@ -5,4 +5,14 @@ document.addEventListener("DOMContentLoaded", () => {
   }
   // a box to tick is named by the words beside it, for those who hear the page
   for (const box of document.querySelectorAll("li.task-list-item input")) box.setAttribute("aria-label", box.closest("li").textContent.trim());
+
+  // a name that the theme sets over words which can be read: those words are the name, also for who speaks to the page
+  for (const part of document.querySelectorAll("summary, .search-button-field")) part.removeAttribute("aria-label");
+  for (const icon of document.querySelectorAll(".theme-switch-button [title]")) icon.removeAttribute("title");
+
+  // what scrolls in a box of its own can be scrolled with the keyboard, also once it was unfolded
+  const reachable = new ResizeObserver((boxes) => {
+    for (const { target } of boxes) target.tabIndex = target.scrollWidth > target.clientWidth ? 0 : -1;
+  });
+  for (const box of document.querySelectorAll("pre, .cell_output .output, div.math, .pst-scrollable-table-container")) reachable.observe(box);
 });

@@ -68,6 +68,11 @@ def test_it_loads_nothing_from_elsewhere(html: Path, page: str) -> None:
     assert not [url for url in loaded if urlsplit(str(url)).netloc]
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_its_html_is_below_three_megabytes(html: Path, page: str) -> None:
+    assert (html / f"{page}.html").stat().st_size < 3e6
+
+
 @pytest.mark.parametrize("page", CHAPTERS)
 def test_a_toy_number_cannot_be_mistaken_for_a_real_one(html: Path, page: str) -> None:
     assert "Smoke profile: numbers mean nothing" in article(html / f"{page}.html").get_text()

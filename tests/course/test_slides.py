@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from axe import serious_faults
 from browser import needs_browser, tab
 from bs4 import BeautifulSoup
 from conftest import ROOT
@@ -131,3 +132,4 @@ def test_a_browser_turns_the_pages_from_a_file_address(run: Path, tmp_path: Path
         assert page.evaluate("MathJax.startup.promise.then(() => document.querySelectorAll('mjx-container').length)") == 3
         assert page.evaluate("Reveal.getCurrentSlide().querySelector('img').getBoundingClientRect().height") > 300
         assert page.errors() == []
+        assert list(serious_faults(page)) == []

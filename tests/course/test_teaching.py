@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
+from axe import WIDTHS, serious_faults
+from browser import needs_browser, tab
 from bs4 import BeautifulSoup
 from conftest import ROOT
 
@@ -76,3 +79,12 @@ def test_guesses_are_marked_as_the_page_says(tmp_path, monkeypatch, capsys) -> N
     monkeypatch.chdir(tmp_path)
     exec(source.split("```python\n")[1].split("```")[0], {})
     assert capsys.readouterr().out == "mean absolute error 7.0 months\n3.0\n"
+
+
+@needs_browser
+def test_axe_finds_no_serious_fault_on_a_sheet(tmp_path: Path) -> None:
+    with tab(tmp_path / "profile", WIDTHS["desktop"]) as browser:
+        for key in (False, True):
+            (tmp_path / "sheet.html").write_text(page(EXAM, key), encoding="utf-8")
+            browser.open((tmp_path / "sheet.html").as_uri())
+            assert list(serious_faults(browser)) == []

@@ -47,6 +47,7 @@ html, body, main { height: 100%; margin: 0; }
 .reveal section img { display: block; margin: 0 auto; max-width: none; max-height: none; width: 1180px; height: 490px; }
 .reveal section img { object-fit: contain; }
 .reveal p.caption { font-size: 0.62em; line-height: 1.35; text-align: left; margin: 0.4em 1em 0; }
+.reveal .slide-number { background: #444; }
 .reveal p.toy { font-size: 0.7em; color: #8a4b00; }
 </style>
 {%- endblock -%}
