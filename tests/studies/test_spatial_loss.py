@@ -41,6 +41,13 @@ def test_the_share_of_the_softmax_is_that_of_the_integral_where_the_top_is_wider
     assert spot_share(size, width, beta) == pytest.approx(predicted_share(size, width, beta), rel=0.02)
 
 
+def test_the_share_of_the_integral_goes_from_0_to_1_with_beta():
+    assert [predicted_share((800, 640), 20.0, beta) for beta in (0.0, 1000.0)] == [0.0, 1.0]
+    for beta in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="not negative"):
+            predicted_share((800, 640), 20.0, beta)
+
+
 def test_at_the_papers_size_beta_10_leaves_a_narrow_spot_on_the_background_and_a_wide_one_not():
     assert spot_share((800, 640), 3.0, 10.0) < 0.1
     assert 0.5 < spot_share((800, 640), 20.0, 10.0) < 0.7

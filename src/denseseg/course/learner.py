@@ -2,8 +2,8 @@
 
     python -m denseseg.course.learner [--force]
 
-In a notebook an exercise is a markdown cell with an `{exercise}` directive, then a code cell tagged `solution` and a
-code cell tagged `solution-check`, or a markdown cell tagged `solution` where the answer is words. What a good answer in words says
+In a notebook an exercise is a markdown cell with an `{exercise}` directive, then a code cell tagged `solution` and one or
+more tagged `solution-check`, or a markdown cell tagged `solution` where the answer is words. What a good answer in words says
 stands in a markdown cell tagged `key-points`: the line `**Key points**` and a list.
 """
 

@@ -62,15 +62,20 @@ def spot_share(size: Size, width: float, beta: float) -> float:
 
 
 def predicted_share(size: Size, width: float, beta: float) -> float:
-    """The same by the integral over the plane: A / (A + H W), A = 2 pi width^2 sum over k >= 1 of beta^k / (k! k^2)."""
+    """The same by the integral over the plane: A / (A + H W), A = 2 pi width^2 sum over k >= 1 of beta^k / (k! k^2).
+
+    Raises ValueError where beta is negative or not finite.
+    """
+    if not 0 <= beta < np.inf:
+        raise ValueError(f"beta is {beta}: give a finite number that is not negative")
     total, term = 0.0, 1.0
     for k in count(1):
         term *= beta / k
         total += term / k**2
-        if k > beta and term < 1e-12 * total:
+        if k > beta and term <= 1e-12 * total:  # both are 0 where beta is
             break
-    area = 2 * np.pi * width**2 * total
-    return float(area / (area + size[0] * size[1]))
+    area, pixels = 2 * np.pi * width**2 * total, size[0] * size[1]
+    return float(1 - pixels / (area + pixels))  # 1 where the sum is too large for a float
 
 
 def signal_left(landmarks: torch.Tensor, size: Size, width: float, beta: float, maps: Sequence[FeatureMap]) -> dict[str, float]:

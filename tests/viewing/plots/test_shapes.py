@@ -42,7 +42,7 @@ def test_labels_stand_beside_their_landmarks_and_missing_ones_have_none(case):
 def test_single_landmarks_stay_visible_on_a_contact_sheet(case):
     (ax,) = plots.show_cases([case], columns=1).axes
     areas = [float(dots.get_sizes()[0]) for dots in ax.collections]
-    assert areas == [0, 0, 9]
+    assert areas == [0, 0, 20]
 
 
 def test_shapes_and_error_maps_of_all_kinds(case):

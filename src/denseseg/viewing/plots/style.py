@@ -158,10 +158,10 @@ def draw_landmarks(
 ) -> None:
     """Landmarks coloured by structure, joined to the line they stand for, and on request with their labels.
 
-    Single landmarks are dots of at least 9 points squared: without a line they would else not be seen.
+    Single landmarks are dots of at least 20 points squared: without a line they would else not be seen.
     """
     for structure, (name, colour) in zip(anatomy.structures, structure_colours(anatomy).items(), strict=True):
-        own, area = points[anatomy.slices[name]], max(size, 9.0) if structure.kind is Kind.POINTS else size
+        own, area = points[anatomy.slices[name]], max(size, 20.0) if structure.kind is Kind.POINTS else size
         if line:
             ax.plot(*line_through(own, structure).T, color=colour, linewidth=1.0, alpha=0.9)
         ax.scatter(own[:, 0], own[:, 1], s=area, color=colour, linewidths=0, label=name, zorder=3)
