@@ -182,7 +182,10 @@ def test_every_make_command_that_is_written_down_exists() -> None:
     assert {"book", "test"} <= named <= targets
 
 
-@pytest.mark.parametrize("target", ["book", "test", "lab", "learner", "lab-learner", "course-zip", "slides", "pdf", "teaching", "bench", "preview", "strip"])
+@pytest.mark.parametrize(
+    "target",
+    ["book", "test", "lab", "learner", "lab-learner", "course-zip", "slides", "pdf", "teaching", "bench", "preview", "strip"],
+)
 def test_a_make_target_sets_itself_up(target: str) -> None:
     """A dry run on a fresh machine would make the environment first, torch before everything else."""
     make = ["make", "--dry-run", "--always-make", target]
