@@ -65,7 +65,7 @@ def test_the_fingerprint_survives_landmarks_that_lie_between_two_decimals(tmp_pa
 def test_writing_leaves_only_the_described_files(folder):
     files = {str(path.relative_to(folder)) for path in folder.rglob("*")}
     images = {f"images/case00{i}.png" for i in range(3)}
-    assert files == {"dataset.toml", "cases.csv", "landmarks.csv", "images", *images}
+    assert files == {"dataset.toml", "cases.csv", "landmarks.csv", "checksums.txt", "images", *images}
 
 
 def test_writing_again_without_masks_does_not_keep_the_old_ones(tmp_path):

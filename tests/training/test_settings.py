@@ -65,7 +65,7 @@ def test_optimisers_are_torchs_with_their_options():
 
 
 def test_settings_survive_json():
-    settings = TrainingSettings(length=Steps(9), optimiser=SGD(0.1), schedule=Drops((0.5,)), gradient_clip=1e4, patience=3)
+    settings = TrainingSettings(length=Steps(9), optimiser=SGD(0.1), schedule=Drops((0.5,)), gradient_clip=1e4, patience=5)
     plain = TypeAdapter(TrainingSettings).dump_python(settings, mode="json")
     assert validated(TrainingSettings, plain, "record") == settings
 
