@@ -50,7 +50,7 @@ TABLES = ("dataset.toml", "cases.csv", "landmarks.csv")
 LANDMARK, NUMBERS = ["case", "structure", "index"], ["index", "x", "y"]  # columns of landmarks.csv
 OWN = ("case", "spacing")  # columns of cases.csv that are no metadata
 TEXT = ("split", "stratum", "patient")  # further columns that are never numbers
-NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)?(?<=\d)(\.\d*)?(e[+-]?\d+)?", re.IGNORECASE)  # and so no 007
+NUMBER = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)(e[+-]?\d+)?")  # and so no 007, which is a name
 
 
 def read_cases(folder: str | Path) -> CaseSet:
@@ -198,22 +198,20 @@ def _case_rows(path: Path) -> list[dict[str, Any]]:
             raise DataError(f"{path}: line {line} names no case; fill it in or remove it")
         if fault := name_fault(name):
             raise DataError(f"{path}: line {line}: the id {name!r:.80} {fault}; rename the case in all tables, and its files")
-    columns = {str(name): table[name].tolist() if name in OWN else _values(name, table[name]) for name in table}
+    columns = {str(name): table[name].tolist() if name in OWN else _values(name, table[name].tolist()) for name in table}
     rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
     return [{name: cell for name, cell in row.items() if cell not in ("", None)} for row in rows]
 
 
-def _values(name: str, cells: Iterable[str]) -> list[Any]:
+def _values(name: str, cells: list[str]) -> list[Any]:
     """The cells of a further column: numbers or truths where it holds nothing else, or else the text as it stands."""
-    cells = list(cells)
-    known = {cell.strip().lower() for cell in cells} - set(MISSING)
-    if known <= {"true", "false"} and known:
-        kind: Any = lambda cell: cell == "true"  # noqa: E731
-    elif known and name not in TEXT and all(map(NUMBER.fullmatch, known)):
-        kind = lambda cell: int(cell) if re.fullmatch(r"[+-]?\d+", cell) else float(cell)  # noqa: E731
-    else:
-        return cells
-    return [kind(cell) if cell in known else None for cell in (cell.strip().lower() for cell in cells)]
+    plain = [cell.strip().lower() for cell in cells]
+    known = set(plain) - set(MISSING)
+    if name not in TEXT and all(map(NUMBER.fullmatch, known)):
+        return [(float(cell) if set(cell) & set(".e") else int(cell)) if cell in known else None for cell in plain]
+    if name not in TEXT and known <= {"true", "false"}:
+        return [cell == "true" if cell in known else None for cell in plain]
+    return cells
 
 
 def _landmark_arrays(path: Path, anatomy: Anatomy, cases: set[str]) -> dict[str, np.ndarray]:
