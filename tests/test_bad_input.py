@@ -36,7 +36,7 @@ from denseseg.readers.jsrt import read_img_file
 from denseseg.training.settings import Epochs
 
 JOINTS = Anatomy("joints", (Structure("joints", 37, "joints", Kind.POINTS),))
-CASE = CASES[0]
+CASE = CASES[1]
 # attacks by the door at which they come in
 DOORS = {
     "ids of cases, read": names.READING,
@@ -158,7 +158,7 @@ BROKEN = {
     "description missing": (
         lambda f: (f / "data/dataset.toml").unlink(),
         lambda f: read_cases(f / "data"),
-        "dataset.toml is missing: .* run the script",
+        "dataset.toml is missing; .* run the script",
     ),
     "unknown anatomy": (
         lambda f: spoil(f / "data/dataset.toml", '"chest"', '"chesst"'),
@@ -175,7 +175,7 @@ BROKEN = {
         r"dataset.toml: structures.0.kind must be 'outline', 'curve' or 'points', got 'closed'",
     ),
     "landmark file missing": (
-        lambda f: (f / "data/landmarks.csv").unlink(),
+        lambda f: ((f / "data/landmarks.csv").unlink(), shutil.rmtree(f / "data/masks")),
         lambda f: read_cases(f / "data"),
         "landmarks.csv is missing",
     ),

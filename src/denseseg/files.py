@@ -52,7 +52,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
             staging.mkdir(parents=True)
             yield staging
             written = {path.relative_to(staging).as_posix(): sha256(path) for path in _files(staging)}
-            for path in (folder / name for name in written):
+            for path in (folder / name for name in [*written, MARK]):
                 if path.is_dir() or path.parent.is_file():
                     raise DataError(f"{path if path.is_dir() else path.parent} is in the way; move it away, then run again")
             earlier = [name for name, digest in _marked(folder).items() if name not in written and _is(folder / name, digest)]
@@ -67,7 +67,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 def settle(folder: Path) -> None:
     """Bring to their places the files that `atomic_folder` had finished when it was killed; mostly there are none."""
     finished = folder / FINISHED
-    if not finished.is_dir():
+    if not exists(finished):
         return
     with explained(f"{folder} was being written when that was stopped", "make it writable, so that it can be finished", OSError):
         if (unwanted := finished / UNWANTED).exists():
@@ -117,16 +117,22 @@ def _files(folder: Path) -> list[Path]:
 # ---- reading ----------------------------------------------------------------------------------------------------
 
 
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder. Raises DataError where its folder may not be looked into."""
+    with explained(f"{path} may not be read", "nothing is wrong with it: give yourself the right to read it", PermissionError):
+        return path.exists()
+
+
 def read_bytes(path: Path, missing: str = "correct the path") -> bytes:
     """What a file holds. Raises DataError that tells a file that is not there, or may not be read, from one that is damaged."""
+    if not exists(path):
+        raise DataError(f"{path} is missing; {missing}")
+    if not path.is_file():
+        raise DataError(f"{path} is no file; move it away, and put the file there")
     with (
         explained(f"{path} could not be read from its disk", "check the disk, then try again", OSError),
         explained(f"{path} may not be read", "nothing is wrong with it: give yourself the right to read it", PermissionError),
     ):
-        if not path.exists():
-            raise DataError(f"{path} is missing; {missing}")
-        if not path.is_file():
-            raise DataError(f"{path} is no file; move it away, and put the file there")
         return path.read_bytes()
 
 

@@ -123,7 +123,9 @@ FILES = {
         r"checkpoint\.safetensors: identity is missing; ",
     ),
     "a checkpoint for weights": Attack(
-        lambda f: (f / WEIGHTS).write_bytes((f / CHECKPOINT).read_bytes()), load, r"weights\.safetensors.*; "
+        lambda f: (f / WEIGHTS).write_bytes((f / CHECKPOINT).read_bytes()),
+        load,
+        r"weights\.safetensors holds no method; give a file",
     ),
     "a checkpoint of another seed": Attack(
         nothing,

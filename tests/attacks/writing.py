@@ -119,7 +119,7 @@ WRITING = {
         for value in ("a\rb", "a\x00b", "a\x1bb", "a\ud800b", "a\u2028b", "a\x7fb")
     },
     **{
-        f"info {info!r}": Attack(nothing, with_info(**info), r"dataset\.toml.*; (give plain text|correct|remove)")
+        f"info {info!r}": Attack(nothing, with_info(**info), r"dataset\.toml.*(; give plain text|; correct|; remove| must be a valid)")
         for info in (
             {"anatomy": "hand"}, {"name": "other"}, {"structures": "none"}, {"note": None}, {"note": ["a"]}, {"note": {"a": 1}},
             {"note": "a\ud800"}, {"note": b"a"}, {"a\ud800": "b"},
@@ -156,7 +156,7 @@ PHANTOMS = {
     "a mark that is none": Attack(holding("data/checksums.txt", b"\xff\x00"), script(*AGAIN), OWN),
     "images alone": Attack(removed("checksums.txt", "dataset.toml", "cases.csv", "landmarks.csv"), script(*AGAIN), OWN),
     "something else in it": Attack(
-        holding("data/thesis.txt", "mine"), script(*AGAIN), r"data holds something else .thesis.txt.; empty"
+        holding("data/thesis.txt", "mine"), script(*AGAIN), r"data holds something else .*\(thesis\.txt\); empty"
     ),
     "a folder of results": Attack(
         nothing, script("{}/results", "--overwrite"), r"results holds something else than a data set .*; empty"

@@ -43,7 +43,7 @@ from denseseg.anatomy import ANATOMIES, Anatomy, Structure, get_anatomy
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet, distinct
 from denseseg.errors import DataError, explained, validated
-from denseseg.files import MARK, atomic_folder, changed, read_bytes, read_csv, read_png, settle, write_png
+from denseseg.files import MARK, atomic_folder, changed, exists, read_bytes, read_csv, read_png, settle, write_png
 from denseseg.names import MISSING, Name, name_fault, one_line
 
 TABLES = ("dataset.toml", "cases.csv", "landmarks.csv")
@@ -217,7 +217,7 @@ def _values(name: str, cells: list[str]) -> list[Any]:
 def _landmark_arrays(path: Path, anatomy: Anatomy, cases: set[str]) -> dict[str, np.ndarray]:
     """landmarks.csv as case -> (N, 2) array with NaN where a row is absent."""
     arrays = {case: np.full((anatomy.n_landmarks, 2), np.nan) for case in cases}
-    if not path.exists() and any((path.parent / "masks").glob("*.npz")):
+    if not exists(path) and any((path.parent / "masks").glob("*.npz")):
         return arrays  # a set of masks only, for `landmarks_from_masks`
     table = _read_table(path, [*LANDMARK, "x", "y"], ["case", "structure"])
     table[NUMBERS] = table[NUMBERS].apply(pd.to_numeric, errors="coerce")
@@ -261,7 +261,7 @@ def _read_case(folder: Path, row: dict[str, Any], points: dict[str, np.ndarray],
 
 
 def _read_masks(path: Path) -> np.ndarray | None:
-    if not path.exists():
+    if not exists(path):
         return None
     content = BytesIO(read_bytes(path))
     with explained(f"{path} cannot be read", "write it again or remove it"), np.load(content, allow_pickle=False) as arrays:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from denseseg.errors import DataError, validated
+from denseseg.errors import DataError, explained, validated
 from denseseg.experiments.profiles import PROFILES
 from denseseg.experiments.record import BENCHMARKS, STUDIES, Record, Spec, StudyRecord
-from denseseg.files import read_json, write_json
+from denseseg.files import exists, read_json, write_json
 
 Content = dict[str, Any]
 VERSION = Record.model_fields["version"].default
@@ -31,14 +31,15 @@ def write_study(record: StudyRecord, folder: str | Path = "results") -> Path:
 
 def read_records(folder: str | Path = "results") -> list[Record]:
     """All records of runs below `folder`, checked, in order of their paths. Raises DataError that names file and field."""
-    paths = sorted(p for p in Path(folder).rglob("*.json") if p.parent.name not in (BENCHMARKS, STUDIES))
+    with explained(f"{folder} may not be read", "give yourself the right to read it", PermissionError):
+        paths = sorted(p for p in Path(folder).rglob("*.json") if p.parent.name not in (BENCHMARKS, STUDIES))
     return _distinct(paths, [_read(path, Record) for path in paths])
 
 
 def find_record(spec: Spec, folder: str | Path = "results") -> Record | None:
     """The record of this run, where there is one."""
     path = spec.path(folder)
-    if not path.exists():
+    if not exists(path):
         return None
     record: Record = _read(path, Record)
     if record.spec != spec:
@@ -65,7 +66,7 @@ def _distinct(paths: list[Path], records: list[Any]) -> list[Any]:
 
 
 def _write(record: Record | StudyRecord, path: Path, identity: tuple[str, ...]) -> Path:
-    if path.exists():
+    if exists(path):
         older = _read(path, type(record))
         for name in identity:
             old, new = getattr(older, name), getattr(record, name)

@@ -85,6 +85,8 @@ def load_method(path: str | Path, device: str | torch.device = "cpu") -> Method:
     Raises DataError where the file is missing, damaged, of another program, or holds what is not finite.
     """
     tensors, content = read_tensors(Path(path))
+    if "method" not in content:
+        raise DataError(f"{path} holds no method; give a file that save_method wrote, not the checkpoint of a training")
     version = content.get("version", 1)
     if not isinstance(version, int) or version > VERSION:
         raise DataError(f"{path} was written by a later version of this package ({version}); update denseseg to read it")

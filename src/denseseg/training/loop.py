@@ -27,7 +27,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from denseseg.augment import apply, draw
 from denseseg.batch import Batch
 from denseseg.errors import DataError, validated
-from denseseg.files import DamagedError, atomic_file, plain, read_tensors, write_tensors
+from denseseg.files import DamagedError, atomic_file, exists, plain, read_tensors, write_tensors
 from denseseg.training.settings import Epochs, Run, TrainingSettings
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -272,7 +272,7 @@ class _Loop:
             raise DataError(f"{error}; training resumes at the last checkpoint") from None
 
     def _resume(self, path: Path) -> None:
-        if not path.exists():
+        if not exists(path):
             return
         try:
             tensors, content = read_tensors(path)
