@@ -87,8 +87,9 @@ def changed(folder: Path, patterns: Iterable[str]) -> list[str]:
     """Files in `folder`, of those that match the patterns, that `atomic_folder` did not write, or that were changed since."""
     settle(folder)
     marked = _marked(folder)
-    found = [path.relative_to(folder).as_posix() for pattern in patterns for path in sorted(folder.glob(pattern))]
-    return [name for name in found if not _is(folder / name, marked.get(name))]
+    found = [path for pattern in patterns for path in sorted(folder.glob(pattern)) if not path.is_dir()]
+    names = [path.relative_to(folder).as_posix() for path in found]
+    return [name for name in names if not _is(folder / name, marked.get(name))]
 
 
 def sha256(path: Path) -> str:

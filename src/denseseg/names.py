@@ -54,7 +54,8 @@ def file_name(text: str) -> str:
     Of a few plain words they are kept, with "-" for a blank and "--" for a hyphen; of anything else what a file can bear, and a
     digest.
     """
-    if PLAIN.fullmatch(text) and len(text) <= LONGEST // 2 and not name_fault(text):
-        return text.replace("-", "--").replace(" ", "-")
+    plain = text.replace("-", "--").replace(" ", "-")
+    if PLAIN.fullmatch(text) and not name_fault(plain):
+        return plain
     kept = re.sub(r"[^A-Za-z0-9.+_]+", "-", text).strip(".-_")[: LONGEST // 2]
     return "_".join(filter(None, [kept, hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:8]]))

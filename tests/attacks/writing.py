@@ -119,7 +119,7 @@ WRITING = {
         for value in ("a\rb", "a\x00b", "a\x1bb", "a\ud800b", "a\u2028b", "a\x7fb")
     },
     **{
-        f"info {info!r}": Attack(nothing, with_info(**info), r"dataset\.toml.*(; give plain text|; correct|; remove| must be a valid)")
+        f"info {info!r}": Attack(nothing, with_info(**info), r"dataset\.toml.*(; (give plain|correct|remove)| must be a valid)")
         for info in (
             {"anatomy": "hand"}, {"name": "other"}, {"structures": "none"}, {"note": None}, {"note": ["a"]}, {"note": {"a": 1}},
             {"note": "a\ud800"}, {"note": b"a"}, {"a\ud800": "b"},

@@ -124,7 +124,7 @@ def test_a_generator_of_cases_is_written_like_the_set_one_case_at_a_time(tmp_pat
     write_cases(tmp_path / "a", one_after_the_other(), name=cases.name, anatomy=HAND, info=cases.info)
     write_cases(tmp_path / "b", cases)
     files = [{path.relative_to(f): path.read_bytes() for path in f.rglob("*.*")} for f in (tmp_path / "a", tmp_path / "b")]
-    assert files[0] == files[1] and len(files[0]) == 8
+    assert files[0] == files[1] and len(files[0]) == 9
     assert read_cases(tmp_path / "a").fingerprint() == cases.fingerprint()
 
 

@@ -26,7 +26,7 @@ def write_record(record: Record, folder: str | Path = "results") -> Path:
 
 def write_study(record: StudyRecord, folder: str | Path = "results") -> Path:
     """The same for a study, in `folder`/studies."""
-    return _write(record, record.path(folder), ("study", "dataset", "profile", "data_sha256"))
+    return _write(record, record.path(folder), ("study", "dataset", "profile", "seed", "n", "data_sha256"))
 
 
 def read_records(folder: str | Path = "results") -> list[Record]:
