@@ -21,7 +21,7 @@ import pandas as pd
 from denseseg.cases.case_set import CaseSet
 from denseseg.cases.folder import require_own, write_cases
 from denseseg.errors import DataError, exit_status
-from denseseg.files import MARK, UNFINISHED, atomic_file, settle
+from denseseg.files import MARK, atomic_file, settle
 from denseseg.phantom import PHANTOMS
 
 CONTENTS = {"dataset.toml", "cases.csv", "landmarks.csv", "images", "masks", MARK}
@@ -71,7 +71,7 @@ def make(options: argparse.Namespace) -> Path:
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is a file; name a folder")
     settle(folder)
-    if held := sorted(path.name for path in folder.glob("*") if path.name != UNFINISHED):
+    if held := sorted(path.name for path in folder.glob("*") if path.name[0] != "."):  # hidden: what a killed run left
         if not options.overwrite:
             raise DataError(f"{folder} is not empty; name another folder, or add --overwrite to replace what it holds")
         if strange := sorted(set(held) - CONTENTS):

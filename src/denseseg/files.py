@@ -212,10 +212,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def read_json(path: Path) -> dict[str, Any]:
     """The mapping in a JSON file. Raises DataError that names the file."""
     text = read_bytes(path)
-    with explained(f"{path} is not readable JSON", "run it again or move it away", (ValueError, RecursionError)):
+    with explained(f"{path} is not readable JSON", "move it away, and run that again", (ValueError, RecursionError)):
         content = json.loads(text)
     if not isinstance(content, dict):
-        raise DataError(f"{path} holds no JSON object; run it again or move it away")
+        raise DataError(f"{path} holds no JSON object; move it away, and run that again")
     return content
 
 

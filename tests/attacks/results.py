@@ -108,13 +108,15 @@ RECORDS = {
         lambda f: write_study(study(data_sha256="c" * 64), f / "results"),
         r"toy-boxes-sizes\.json holds another run: its data_sha256 .*; move",
     ),
-    "a record cut off": Attack(cut(RECORD), read, r"paper_3\.json is not readable JSON .*; run it again or move it away"),
-    "an empty record": Attack(holding(RECORD, b""), read, r"paper_3\.json is not readable JSON .*; run it again"),
+    "a record cut off": Attack(cut(RECORD), read, r"paper_3\.json is not readable JSON .*; move it away, and run that again"),
+    "an empty record": Attack(holding(RECORD, b""), read, r"paper_3\.json is not readable JSON .*; move it away, and run"),
     "a record in UTF-16": Attack(
-        holding(RECORD, "{}".encode("utf-16")), read, r"paper_3\.json (is not readable JSON|is no whole).*; run"
+        holding(RECORD, "{}".encode("utf-16")), read, r"paper_3\.json (is not readable JSON|is no whole).*; move it away"
     ),
-    "a list": Attack(holding(RECORD, "[]"), read, r"paper_3\.json holds no JSON object; run it again"),
-    "brackets without end": Attack(holding(RECORD, "[" * 100_000), read, r"paper_3\.json is not readable JSON .*; run it again"),
+    "a list": Attack(holding(RECORD, "[]"), read, r"paper_3\.json holds no JSON object; move it away, and run"),
+    "brackets without end": Attack(
+        holding(RECORD, "[" * 100_000), read, r"paper_3\.json is not readable JSON .*; move it away, and run"
+    ),
     "a folder for a record": Attack(instead(RECORD, "folder"), read, r"paper_3\.json is no file; move it away"),
     "a record that may not be read": Attack(
         nothing, unreadable(RECORD, read), r"paper_3\.json may not be read .*; nothing is wrong"

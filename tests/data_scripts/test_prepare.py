@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,3 +94,24 @@ def test_a_file_in_place_of_the_folder_is_told(script, prepared, tmp_path, capsy
     (tmp_path / "out").write_text("mine")
     assert script.main([*prepared[0], str(tmp_path / "out")]) == 1
     assert capsys.readouterr().err.strip().endswith("out is a file; name a folder")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is killed")
+@pytest.mark.parametrize("step", [0, 1, 3, 5, 8, 13])
+def test_killed_and_run_again_it_makes_what_one_run_makes(script, prepared, tmp_path, step):
+    """The process kills itself with signal 9 before it makes, moves or removes a file for the so-manieth time."""
+    arguments, whole = prepared
+    if (child := os.fork()) == 0:
+        left = iter(range(step, -1, -1))
+
+        def count(event: str, _: object) -> None:
+            if event in ("os.rename", "os.remove", "os.mkdir") and next(left) == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(count)
+        script.main([*arguments, str(tmp_path / "out")])
+        os._exit(0)
+    assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    assert script.main([*arguments, str(tmp_path / "out")]) == 0
+    made = {name: content for name, content in contents(tmp_path / "out").items() if not name.startswith(".")}
+    assert made == contents(whole)

@@ -143,8 +143,8 @@ class CaseSet(Sequence[Case]):
         self, scheme: str, train: float, fold: int | None, folds: int | None, rng: np.random.Generator
     ) -> tuple[list[int], list[int]]:
         if scheme == "paper":
-            marks = [case.metadata.get("split") for case in self.cases]
-            unknown = sorted({str(m) for m in marks} - {"train", "test"})
+            marks = [str(case.metadata.get("split")).strip() for case in self.cases]
+            unknown = sorted(set(marks) - {"train", "test"})
             if unknown:
                 found, fix = ", ".join(unknown), "give every case train or test, or use scheme='stratified'"
                 raise DataError(f"{self.name}: the split column of cases.csv holds {found}; {fix}")

@@ -92,7 +92,9 @@ def upgraded(content: Content, source: str) -> Content:
         try:
             content = MIGRATIONS[version](content)
         except (KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{source} is no whole record of version {version} ({error!r}); run it again or remove it") from None
+            raise DataError(
+                f"{source} is no whole record of version {version} ({error!r}); move it away, and run that again"
+            ) from None
         version = content["version"]
     return content
 

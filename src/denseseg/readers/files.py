@@ -92,7 +92,8 @@ def write_manifest(out: Path, settings: str, files: Iterable[Path]) -> None:
     note = out / "source.txt"
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file; name a folder")
-    if out.exists() and any(out.iterdir()) and not (note.exists() and note.read_text(encoding="utf-8") == text):
+    held = [path for path in out.glob("*") if path.name[0] != "."]  # hidden files are what a killed run, or a desktop, leaves
+    if held and not (note.exists() and note.read_text(encoding="utf-8") == text):
         raise DataError(f"{out} holds something else (other files, or another size); give a new folder, or empty this one")
     require_own(out, resumed=True)
     with atomic_file(note) as temporary:
