@@ -164,15 +164,20 @@ def copied_to(name: str, other: str) -> Callable[[Path], None]:
 @contextmanager
 def without_the_right_to_read(path: Path) -> Iterator[None]:
     """Inside, this file may not be read; the system's administrator, who may read all, becomes nobody for a while."""
-    user, mode = os.geteuid(), path.stat().st_mode
+    user = os.geteuid()
+    closed = [folder for folder in path.parents if user == 0 and folder.stat().st_mode & 0o005 != 0o005]  # pytest's own
+    modes = {each: each.stat().st_mode for each in (path, *closed)}
     path.chmod(0)
     try:
+        for folder in closed:
+            folder.chmod(modes[folder] | 0o055)
         if user == 0:
             os.seteuid(65534)
         yield
     finally:
         os.seteuid(user)
-        path.chmod(mode)
+        for each, mode in modes.items():
+            each.chmod(mode)
 
 
 def unreadable(name: str, ask: Callable[[Path], Any]) -> Callable[[Path], Any]:
