@@ -31,7 +31,7 @@ class ShapeModel:
         if self.modes.shape != (*self.mean.shape, *self.variances.shape):
             shapes = f"{self.mean.shape}, {self.modes.shape} and {self.variances.shape}"
             raise DataError(f"mean, modes and variances of a shape model have shapes {shapes}, which do not fit; fit it anew")
-        if not all(np.isfinite(part).all() for part in vars(self).values()) or min(self.residual, *self.variances) < 0:
+        if not all(np.isfinite(part).all() for part in vars(self).values()) or min([self.residual, *self.variances]) < 0:
             raise DataError("a shape model holds a number that is not finite, or a negative variance; fit it anew")
 
     def posterior(self, points: np.ndarray, noise: float, unseen: np.ndarray | None = None) -> Posterior:
