@@ -158,7 +158,7 @@ BROKEN = {
     "description missing": (
         lambda f: (f / "data/dataset.toml").unlink(),
         lambda f: read_cases(f / "data"),
-        "dataset.toml is missing; .* run the script",
+        "dataset.toml is missing: .* run the script",
     ),
     "unknown anatomy": (
         lambda f: spoil(f / "data/dataset.toml", '"chest"', '"chesst"'),

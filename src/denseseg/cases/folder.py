@@ -159,7 +159,9 @@ def read_description(folder: Path) -> tuple[str, Anatomy, dict[str, str]]:
     """Name, anatomy and further information of a folder's dataset.toml. Raises DataError."""
     settle(folder)
     path = folder / "dataset.toml"
-    content = read_bytes(path, "not a finished data-set folder: run the script that prepares it (again)")
+    if not exists(path):
+        raise DataError(f"{path} is missing: not a finished data-set folder; run the script that prepares it (again)")
+    content = read_bytes(path)
     with explained(f"{path} is not valid TOML", "correct that line, and save it as UTF-8", UnicodeDecodeError):
         return _description(path, content.decode("utf-8-sig"))
 
