@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import secrets
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -20,11 +19,13 @@ import numpy as np
 import pandas as pd
 
 from denseseg.cases.case_set import CaseSet
-from denseseg.cases.folder import write_cases
-from denseseg.errors import DataError
+from denseseg.cases.folder import require_own, write_cases
+from denseseg.errors import DataError, exit_status
+from denseseg.files import MARK, atomic_file, settle
 from denseseg.phantom import PHANTOMS
 
-CONTENTS = {"dataset.toml", "cases.csv", "landmarks.csv", "images", "masks"}
+CONTENTS = {"dataset.toml", "cases.csv", "landmarks.csv", "images", "masks", MARK}
+KEY = "case,drawn_as,seed"  # how the first line of a key begins
 
 
 def size(text: str) -> tuple[int, int]:
@@ -58,28 +59,32 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def make(options: argparse.Namespace) -> Path:
-    """Write the data set. Raises DataError where the folder is in use."""
-    folder = options.folder
-    if options.key and folder.resolve() in options.key.resolve().parents:
-        raise DataError(f"{options.key} lies in {folder}, which is handed out; keep the key somewhere else")
-    if options.key and options.key.exists() and not options.overwrite:
-        raise DataError(f"{options.key} exists; name another file, or add --overwrite to replace it")
+    """Write the data set. Raises DataError where the folder is in use, and replaces only what this script has written."""
+    folder, key = options.folder, options.key
+    if key and folder.resolve() in key.resolve().parents:
+        raise DataError(f"{key} lies in {folder}, which is handed out; keep the key somewhere else")
+    if key and key.exists():
+        if not options.overwrite:
+            raise DataError(f"{key} exists; name another file, or add --overwrite to replace it")
+        if not key.is_file() or not key.read_bytes().startswith(KEY.encode()):
+            raise DataError(f"{key} is no key of phantoms, and would be replaced; name another file")
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is a file; name a folder")
-    if folder.exists() and any(folder.iterdir()):
+    settle(folder)
+    if held := sorted(path.name for path in folder.glob("*") if path.name[0] != "."):  # hidden: what a killed run left
         if not options.overwrite:
             raise DataError(f"{folder} is not empty; name another folder, or add --overwrite to replace what it holds")
-        strange = sorted(path.name for path in folder.iterdir() if path.name not in CONTENTS)
-        if strange:
+        if strange := sorted(set(held) - CONTENTS):
             raise DataError(f"{folder} holds something else than a data set ({strange[0]}); empty it yourself or name another")
-        shutil.rmtree(folder)
+        require_own(folder)
     size = {"size": options.size} if options.size else {}
     cases = PHANTOMS[options.anatomy](options.n, seed=options.seed, **size)
-    if options.key:
-        cases, known = without_key(cases, options.seed)
-        options.key.parent.mkdir(parents=True, exist_ok=True)
-        known.to_csv(options.key, index=False)
-    return write_cases(folder, cases, bits=options.bits)
+    if not key:
+        return write_cases(folder, cases, bits=options.bits)
+    cases, known = without_key(cases, options.seed)
+    with atomic_file(key) as temporary:
+        known.to_csv(temporary, index=False)
+        return write_cases(folder, cases, bits=options.bits)
 
 
 def without_key(cases: CaseSet, seed: int) -> tuple[CaseSet, pd.DataFrame]:
@@ -102,13 +107,11 @@ def without_key(cases: CaseSet, seed: int) -> tuple[CaseSet, pd.DataFrame]:
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
-    try:
-        folder = make(options)
-    except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"{options.n} cases of the {options.anatomy} phantom written to {folder}")
-    return 0
+
+    def work() -> None:
+        print(f"{options.n} cases of the {options.anatomy} phantom written to {make(options)}")
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

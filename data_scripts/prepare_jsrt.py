@@ -35,10 +35,8 @@ def prepare(arguments: argparse.Namespace) -> None:
         converted=arguments.out / "images",
         progress=True,
     )
-    (arguments.out / "report.txt").write_text(f"{report}\n", encoding="utf-8")
     write_cases(arguments.out, cases)
-    print(report)
-    print(f"written: {arguments.out}")
+    report.close(arguments.out)
 
 
 def main() -> int:

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from attacks import learning, names, results, tables, writing
+from attacks.common import CASES, QUICK, SIZE, make_sound, run_in, tiny_method
 from graz_files import NAMES as WRISTS
 from graz_files import GrazFiles
 from helpers import full_disk
@@ -19,43 +21,47 @@ from denseseg.anatomy import CHEST, Anatomy, Kind, Structure
 from denseseg.augment import Augmentation
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
-from denseseg.cases.folder import read_cases, write_cases
+from denseseg.cases.folder import read_cases
 from denseseg.course.notebooks import NotebookError, find_notebooks, validate
 from denseseg.errors import DataError, validated
 from denseseg.evaluation.scores import evaluate
 from denseseg.experiments.profiles import get_profile, load_cases
+from denseseg.experiments.store import read_records
 from denseseg.files import read_tensors, write_tensors
 from denseseg.methods import MeanShape, create, load_method, save_method
-from denseseg.phantom.chest.phantom import chest_phantom
 from denseseg.prediction import Prediction
 from denseseg.readers.graz import read_graz
 from denseseg.readers.image import read_image
 from denseseg.readers.jsrt import read_img_file
-from denseseg.training.settings import Epochs, Run, TrainingSettings
+from denseseg.training.settings import Epochs
 
-SIZE = (64, 64)
-CASES = chest_phantom(4, SIZE, seed=2)
 JOINTS = Anatomy("joints", (Structure("joints", 37, "joints", Kind.POINTS),))
-CASE = CASES[0]
-QUICK = TrainingSettings(length=Epochs(1), batch_size=2)
+CASE = CASES[1]
+# attacks by the door at which they come in
+DOORS = {
+    "ids of cases, read": names.READING,
+    "ids of cases, written": names.WRITING,
+    "ids of cases, made": names.MAKING,
+    "files of a data set": tables.TABLES,
+    "writing a data set": writing.WRITING,
+    "writing phantoms": writing.PHANTOMS,
+    "weights and checkpoints": learning.FILES,
+    "settings": learning.SETTINGS,
+    "records": results.RECORDS,
+}
+ATTACKS = {f"{door}: {name}": attack for door, attacks in DOORS.items() for name, attack in attacks.items()}
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory) -> Path:
+    """A folder with a data set, a trained method, its checkpoint and records, all sound."""
+    return make_sound(tmp_path_factory.mktemp("sound"))
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with a data set, a trained method and its checkpoint, all sound."""
-    write_cases(tmp_path / "data", CASES)
-    method = tiny_method()
-    method.fit(CASES, run=run_in(tmp_path / "run"))
-    save_method(method, tmp_path / "weights.safetensors")
-    return tmp_path
-
-
-def tiny_method(training: TrainingSettings = QUICK):
-    return create("heatmap_regression", CHEST, SIZE, channels=(4, 8), training=training)
-
-
-def run_in(folder: Path | None = None, seed: int = 0) -> Run:
-    return Run(folder=folder, seed=seed, progress=False)
+def folder(sound: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be spoilt."""
+    return Path(shutil.copytree(sound, tmp_path / "copy"))
 
 
 def spoil(path: Path, old: str, new: str) -> None:
@@ -169,7 +175,7 @@ BROKEN = {
         r"dataset.toml: structures.0.kind must be 'outline', 'curve' or 'points', got 'closed'",
     ),
     "landmark file missing": (
-        lambda f: (f / "data/landmarks.csv").unlink(),
+        lambda f: ((f / "data/landmarks.csv").unlink(), shutil.rmtree(f / "data/masks")),
         lambda f: read_cases(f / "data"),
         "landmarks.csv is missing",
     ),
@@ -257,7 +263,7 @@ BROKEN = {
     "checkpoint damaged": (
         lambda f: truncate(f / "run/checkpoint.safetensors"),
         lambda f: tiny_method().fit(CASES, run=run_in(f / "run")),
-        "checkpoint.safetensors holds no tensors or is damaged .*delete .* to train from the start",
+        "checkpoint.safetensors holds no tensors or is damaged .*move .* away to train from the start",
     ),
     "checkpoint of another run": (
         nothing,
@@ -322,22 +328,39 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def said(ask, folder: Path) -> str:
+    """What is said when something is asked for that cannot be. Whatever it is, every file stays as it was."""
+    before = contents(folder)
+    with pytest.raises((DataError, NotebookError)) as caught:
+        ask(folder)
+    assert contents(folder) == before
+    text = str(caught.value)
+    assert "\n" not in text.strip()
+    assert len(text) < 600
+    return text
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_input_gives_one_clear_message_and_loses_nothing(name, folder):
     break_it, ask, message = BROKEN[name]
     break_it(folder)
-    before = contents(folder)
-    with pytest.raises((DataError, NotebookError)) as caught:
-        ask(folder)
-    text = str(caught.value)
+    text = said(ask, folder)
     assert re.search(message, text), text
-    assert "\n" not in text.strip()
-    assert len(text) < 500
-    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_ends_in_one_message_that_names_the_cure_and_nothing_is_lost(name, folder):
+    attack = ATTACKS[name]
+    attack.spoil(folder)
+    text = said(attack.ask, folder)
+    assert re.search(attack.message, text), text
 
 
 def test_the_list_is_long_enough_and_the_sound_folder_works(folder):
-    assert len(BROKEN) >= 20
+    assert len(ATTACKS) >= 300
+    for door, attacks in DOORS.items():
+        assert len(attacks) >= 20, door
     assert len(read_cases(folder / "data")) == 4
+    assert len(read_records(folder / "results")) == 2
     shutil.rmtree(folder / "data")
     assert load_method(folder / "weights.safetensors").predict_image(CASE.image).landmarks.shape == (166, 2)

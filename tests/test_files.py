@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +20,21 @@ from safetensors.torch import save_file
 from skimage.io import imsave
 
 from denseseg.errors import DataError
-from denseseg.files import atomic_file, atomic_folder, read_png, read_tensors, write_json, write_png, write_tensors
+from denseseg.files import (
+    MARK,
+    atomic_file,
+    atomic_folder,
+    changed,
+    read_csv,
+    read_json,
+    read_png,
+    read_tensors,
+    settle,
+    sha256,
+    write_json,
+    write_png,
+    write_tensors,
+)  # fmt: skip
 
 
 def test_staged_moves_files_only_when_the_block_ends_well(tmp_path):
@@ -32,6 +50,112 @@ def test_staged_moves_files_only_when_the_block_ends_well(tmp_path):
         (staging / "sub" / "a.txt").write_text("new")
     assert (tmp_path / "sub" / "a.txt").read_text() == "new"
     assert not (tmp_path / ".unfinished").exists()
+
+
+def write(folder: Path, files: dict[str, str]) -> None:
+    with atomic_folder(folder) as staging:
+        for name, text in files.items():
+            (staging / name).parent.mkdir(exist_ok=True)
+            (staging / name).write_text(text)
+
+
+def held(folder: Path) -> dict[str, str]:
+    """What whoever reads the folder finds in it, but for our mark."""
+    settle(folder)
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return {name: path.read_text() for name, path in found.items() if name != MARK and not name.startswith(".")}
+
+
+OLD = {"a": "old", "b": "old", "sub/c": "old", "sub/d": "old"}
+NEW = {"a": "new", "e": "new", "sub/c": "new", "sub/f": "new"}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is killed")
+def test_a_kill_at_any_step_leaves_the_old_files_or_the_new_ones(tmp_path):
+    """A child process kills itself with signal 9 at its first, second, ... step that touches a file, and so on to the last."""
+    ends = []
+    for step in range(200):
+        folder = tmp_path / str(step)
+        write(folder, OLD)
+        (folder / "mine").write_text("mine")
+        if (child := os.fork()) == 0:
+            left = iter(range(step, -1, -1))
+
+            def count(event: str, _: object, left=left) -> None:
+                if event in ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.scandir") and next(left) == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            sys.addaudithook(count)
+            write(folder, NEW)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        found = held(folder)
+        assert found.pop("mine") == "mine"
+        assert found in (OLD, NEW), step
+        write(folder, OLD)  # and it can be written again
+        assert held(folder) == OLD | {"mine": "mine"} and not (folder / ".unfinished").exists()
+        ends.append(found == NEW)
+        if status == 0:
+            break
+    assert status == 0 and ends == sorted(ends) and set(ends) == {False, True} and len(ends) > 20
+
+
+def test_files_of_ours_go_with_the_set_they_belong_to_unless_somebody_changed_them(tmp_path):
+    write(tmp_path, OLD)
+    (tmp_path / "b").write_text("corrected")
+    (tmp_path / "sub" / "mine").write_text("mine")
+    assert changed(tmp_path, ["*", "sub/*"]) == ["b", MARK, "sub/mine"]
+    write(tmp_path, NEW)
+    assert held(tmp_path) == NEW | {"b": "corrected", "sub/mine": "mine"}
+
+
+def test_a_mark_that_somebody_made_reaches_nothing_outside_the_folder(tmp_path):
+    (tmp_path / "outside").write_text("mine")
+    write(tmp_path / "in", OLD)
+    mark = tmp_path / "in" / MARK
+    mark.write_text(mark.read_text() + f"{sha256(tmp_path / 'outside')}  ../outside\n")
+    write(tmp_path / "in", NEW)
+    assert (tmp_path / "outside").read_text() == "mine" and held(tmp_path / "in") == NEW
+
+
+def test_the_mark_is_what_sha256sum_writes(tmp_path):
+    write(tmp_path, OLD)
+    done = subprocess.run(["sha256sum", "--check", "--quiet", MARK], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("blocked", ["sub", "a", "sub/c"])
+def test_what_is_in_the_way_is_named_before_anything_is_written(tmp_path, blocked):
+    path = tmp_path / blocked
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("mine") if blocked == "sub" else path.mkdir()
+    with pytest.raises(DataError, match=f"{blocked} is in the way; move it away"):
+        write(tmp_path, NEW)
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == ([path] if blocked == "sub" else [])
+
+
+# ---- reading --------------------------------------------------------------------------------------------------------
+
+
+def test_a_table_is_read_as_it_stands(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes('\ufeffcase,n\nNA,007\n,1.10\n"a\nb",\n'.encode())
+    table = read_csv(path)
+    assert table.columns.tolist() == ["case", "n"]
+    assert table.to_numpy().tolist() == [["NA", "007"], ["", "1.10"], ["a\nb", ""]]
+    assert read_csv(path, ["case"])["case"].tolist() == ["NA", "", "a\nb"]
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_table_a_record_or_one_clear_error(tmp_path, content):
+    path = tmp_path / "a"
+    path.write_bytes(content)
+    for read in (read_csv, read_json, read_png, read_tensors):
+        try:
+            read(path)
+        except DataError as error:
+            assert str(path) in str(error) and "; " in str(error) and "\n" not in str(error).strip()
 
 
 # ---- PNG --------------------------------------------------------------------------------------------------------
@@ -153,15 +277,14 @@ def test_not_a_number_is_never_written(tmp_path):
     assert content(tmp_path) == before
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**31))
-def test_any_flipped_bit_of_the_tensors_is_noticed(tmp_path, seed):
-    path = write_tensors(tmp_path / "a.safetensors", tensors(), HEADER)
+def test_any_flipped_bit_of_the_file_is_noticed(tmp_path, seed):
+    path = write_tensors(tmp_path / "a.safetensors", tensors(), HEADER | {"version": 2})
     raw = bytearray(path.read_bytes())
-    start = 8 + int.from_bytes(raw[:8], "little")
-    raw[start + seed % (len(raw) - start)] ^= 1 << seed % 8
+    raw[seed // 8 % len(raw)] ^= 1 << seed % 8
     path.write_bytes(raw)
-    with pytest.raises(DataError, match=r"a\.safetensors (is damaged|holds no tensors or is damaged).*; copy it again"):
+    with pytest.raises(DataError, match=r"a\.safetensors (is damaged|holds no tensors or is damaged|was written by another)"):
         read_tensors(path)
 
 
@@ -185,6 +308,14 @@ def test_a_missing_file_and_those_of_other_programs_are_told(tmp_path):
     save_file({"a": torch.ones(1)}, foreign, metadata={"denseseg": "{not json"})
     with pytest.raises(DataError, match=r"b\.safetensors holds no tensors or is damaged"):
         read_tensors(foreign)
+
+
+def test_not_a_number_is_never_read(tmp_path):
+    """Of a file that another program made, or an older version without a check."""
+    header = {"method": "mean_shape", "anatomy": "chest", "size": [96, 56], "recipe": {}}
+    save_file({"template": torch.tensor([1.0, torch.nan])}, tmp_path / "a.safetensors", metadata={"denseseg": json.dumps(header)})
+    with pytest.raises(DataError, match=r"a\.safetensors: the tensor template holds NaN; train again"):
+        read_tensors(tmp_path / "a.safetensors")
 
 
 def test_files_of_before_the_checksum_are_read(tmp_path):

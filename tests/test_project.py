@@ -29,7 +29,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # ground first; a file imports only from floors below its own, or from its own room
 FLOORS = (
-    {"errors", "networks"},
+    {"errors", "names", "networks"},
     {"anatomy", "files"},
     {"geometry"},
     {"cases", "prediction", "heatmaps", "losses"},
@@ -41,7 +41,8 @@ FLOORS = (
     {"studies", "cli"},
     {"course"},
 )
-QUICK = ("errors", "files", "anatomy", "geometry.frame", "cases.case", "cases.case_set", "cases.folder")  # without torch
+# these load no torch
+QUICK = ("errors", "names", "files", "anatomy", "geometry.frame", "cases.case", "cases.case_set", "cases.folder")
 
 
 def requirements(*extras: str) -> list[Requirement]:

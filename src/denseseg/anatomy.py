@@ -8,12 +8,10 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, StringConstraints, TypeAdapter, model_validator
-from pydantic.dataclasses import dataclass
+from pydantic import Field, TypeAdapter, model_validator
 
-from denseseg.errors import STRICT, DataError, validated
-
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+from denseseg.errors import DataError, checked, validated
+from denseseg.names import Name
 
 
 class Kind(StrEnum):
@@ -24,7 +22,7 @@ class Kind(StrEnum):
     POINTS = "points"  # single landmarks in no order
 
 
-@dataclass(frozen=True, config=STRICT)
+@checked
 class Structure:
     """One anatomical structure of `count` landmarks.
 
@@ -60,7 +58,7 @@ class Structure:
         return self.outlined or self.region is not None
 
 
-@dataclass(frozen=True, config=STRICT)
+@checked
 class Anatomy:
     """An ordered set of structures; landmark arrays have shape (N, 2) with N = `n_landmarks`."""
 

@@ -11,12 +11,11 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from pydantic.dataclasses import dataclass as model
 from torch import Tensor
 from torch.nn import functional as F
 
 from denseseg.batch import Batch
-from denseseg.errors import STRICT
+from denseseg.errors import checked
 from denseseg.geometry.frame import Size
 from denseseg.geometry.warp import move_points, sample, source_points
 
@@ -24,7 +23,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Spread = Annotated[float, Field(ge=0)]
 
 
-@model(frozen=True, config=STRICT)
+@checked
 class Augmentation:
     """Ranges of the random changes; a zero switches one off. None may be negative.
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import fields
+from functools import wraps
+from typing import Any, TypeVar, dataclass_transform
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)  # of every model: an unknown field is an error, and so is NaN
 
@@ -28,6 +31,27 @@ def validated(kind: Any, content: Any, source: str) -> Any:
         return TypeAdapter(kind).validate_json(JSON.dump_json(content), strict=True)
     except ValidationError as error:
         raise DataError(f"{source}: {told(error)}") from None
+
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(Field,))
+def checked(cls: type[T]) -> type[T]:
+    """A frozen dataclass whose fields pydantic checks; a wrong one is a DataError in one line: class, field, what was expected."""
+    made: Any = dataclass(frozen=True, config=STRICT)(cls)
+    plain = made.__init__
+
+    @wraps(plain)
+    def init(self: Any, *args: Any, **named: Any) -> None:
+        names = [field.name for field in fields(made)][: len(args)]
+        try:
+            plain(self, *args[len(names) :], **dict(zip(names, args, strict=False)), **named)
+        except ValidationError as error:
+            raise DataError(f"{cls.__name__}: {told(error)}") from None
+
+    made.__init__ = init
+    return made
 
 
 def told(error: ValidationError) -> str:

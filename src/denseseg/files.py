@@ -9,12 +9,14 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from imageio.v3 import imwrite
 from skimage.io import imread
 
@@ -24,30 +26,138 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CHECKSUM = "sha256"  # the header's key
+ZEROS = "0" * 64  # stand for the checksum while it is computed
+UNFINISHED, FINISHED = ".unfinished", ".finished"  # what is being written; what is whole, and on its way to its place
+MARK = "checksums.txt"  # our own mark, in the form of sha256sum: which files of a folder we wrote, and how they were
+UNWANTED = "unwanted.txt"  # files of an earlier set that the new one does not have
 NUMBERS = re.compile(r'\[\n[^][{}"]*\]')  # a list without texts, lists or mappings: it is written on one line
+
+
+# ---- a folder of files in one step ------------------------------------------------------------------------------
 
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """A folder to write into; its files move to `folder` when the block ends without an error, dataset.toml last.
+    """A folder to write into; when the block ends without an error, its files take their places in `folder`, all or none.
 
-    So a full disk or a stopped run leaves what was in `folder` as it was. Raises DataError where it cannot be written.
+    So a full disk or an error leaves what was in `folder` as it was; and a program that is killed leaves the old files, or the new
+    ones: what was whole by then is brought to its place by `settle`, which whoever reads `folder` calls first. Files that we wrote
+    earlier (see `changed`) and that are not written again go. Raises DataError where it cannot be written.
     """
-    staging, description = folder / ".unfinished", "dataset.toml"
+    staging = folder / UNFINISHED
     try:
         with explained(f"{folder} cannot be written", "free space or choose another folder, then run again", OSError):
+            settle(folder)
             shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed
             staging.mkdir(parents=True)
             yield staging
-            if (staging / description).exists():
-                (folder / description).unlink(missing_ok=True)  # its presence says that the folder is whole
-            for path in sorted(staging.rglob("*"), key=lambda path: path.name == description):
-                if path.is_file():
-                    target = folder / path.relative_to(staging)
-                    target.parent.mkdir(exist_ok=True)
-                    path.replace(target)
+            written = {path.relative_to(staging).as_posix(): sha256(path) for path in _files(staging)}
+            for path in (folder / name for name in [*written, MARK]):
+                if path.is_dir() or path.parent.is_file():
+                    raise DataError(f"{path if path.is_dir() else path.parent} is in the way; move it away, then run again")
+            earlier = [name for name, digest in _marked(folder).items() if name not in written and _is(folder / name, digest)]
+            (staging / UNWANTED).write_text("\n".join(earlier), encoding="utf-8")
+            (staging / MARK).write_text("".join(f"{digest}  {name}\n" for name, digest in written.items()), encoding="utf-8")
+            staging.replace(folder / FINISHED)  # from here on it is the new set
+            settle(folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def settle(folder: Path) -> None:
+    """Bring to their places the files that `atomic_folder` had finished when it was killed; mostly there are none."""
+    finished = folder / FINISHED
+    if not exists(finished):
+        return
+    with explained(f"{folder} was being written when that was stopped", "make it writable, so that it can be finished", OSError):
+        if (unwanted := finished / UNWANTED).exists():
+            for name in unwanted.read_text(encoding="utf-8").split("\n"):
+                if name:
+                    (folder / name).unlink(missing_ok=True)
+            unwanted.unlink(missing_ok=True)
+        for path in _files(finished):
+            target = folder / path.relative_to(finished)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):  # another program that reads this folder was faster
+                path.replace(target)
+    shutil.rmtree(finished, ignore_errors=True)
+
+
+def changed(folder: Path, patterns: Iterable[str]) -> list[str]:
+    """Files in `folder`, of those that match the patterns, that `atomic_folder` did not write, or that were changed since."""
+    settle(folder)
+    marked = _marked(folder)
+    found = [path for pattern in patterns for path in sorted(folder.glob(pattern)) if not path.is_dir()]
+    names = [path.relative_to(folder).as_posix() for path in found]
+    return [name for name in names if not _is(folder / name, marked.get(name))]
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _marked(folder: Path) -> dict[str, str]:
+    """Name -> checksum of the files that we wrote into a folder."""
+    if not (folder / MARK).is_file():
+        return {}
+    lines = (line.partition("  ") for line in (folder / MARK).read_text(encoding="utf-8", errors="replace").splitlines())
+    inside = folder.resolve()  # a mark that somebody made may name files anywhere
+    return {name: digest for digest, _, name in lines if (folder / name).resolve().is_relative_to(inside)}
+
+
+def _is(path: Path, digest: str | None) -> bool:
+    return digest is not None and path.is_file() and sha256(path) == digest
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*")) if path.is_file()]
+
+
+# ---- reading ----------------------------------------------------------------------------------------------------
+
+
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder. Raises DataError where its folder may not be looked into."""
+    with explained(f"{path} may not be read", "nothing is wrong with it: give yourself the right to read it", PermissionError):
+        return path.exists()
+
+
+def read_bytes(path: Path, missing: str = "correct the path") -> bytes:
+    """What a file holds. Raises DataError that tells a file that is not there, or may not be read, from one that is damaged."""
+    if not exists(path):
+        raise DataError(f"{path} is missing; {missing}")
+    if not path.is_file():
+        raise DataError(f"{path} is no file; move it away, and put the file there")
+    with (
+        explained(f"{path} could not be read from its disk", "check the disk, then try again", OSError),
+        explained(f"{path} may not be read", "nothing is wrong with it: give yourself the right to read it", PermissionError),
+    ):
+        return path.read_bytes()
+
+
+def read_csv(path: Path, text: list[str] | None = None, missing: str = "correct the path") -> pd.DataFrame:
+    """A CSV table whose first line names its columns, each once; its cells as text, exactly as they stand.
+
+    text: for large tables, the columns that are text; the others then are what pandas makes of them.
+    """
+    content = read_bytes(path, missing)
+    kinds: Any = str if text is None else dict.fromkeys(text, str)
+    with explained(f"{path} is not a readable CSV table", "write it again, as UTF-8 and with commas", ValueError):
+        table = pd.read_csv(BytesIO(content), dtype=kinds, keep_default_na=False, encoding="utf-8-sig")
+        first = pd.read_csv(BytesIO(content), dtype=str, keep_default_na=False, encoding="utf-8-sig", header=None, nrows=1)
+    header = first.iloc[0].tolist()
+    if len(header) == 1 and (found := set(header[0]) & set(";\t|")):
+        raise DataError(f"{path} has {min(found)!r} between its cells; save it with commas")
+    if twice := [name for name in header if header.count(name) > 1]:
+        raise DataError(f"{path} has two columns {twice[0]!r}; give each a name of its own")
+    if not isinstance(table.index, pd.RangeIndex):
+        raise DataError(f"{path} has more cells in a line than columns in the first; write numbers with a point, not a comma")
+    return table.fillna(dict.fromkeys(table if text is None else text, ""))  # of lines that are too short
+
+
+# ---- images -----------------------------------------------------------------------------------------------------
 
 
 def write_png(path: Path, image: np.ndarray, bits: int = 16) -> None:
@@ -58,10 +168,9 @@ def write_png(path: Path, image: np.ndarray, bits: int = 16) -> None:
 
 def read_png(path: Path) -> np.ndarray:
     """An 8- or 16-bit one-channel PNG as (H, W) float32 in [0, 1]. Raises DataError that names the file."""
-    if not path.exists():
-        raise DataError(f"{path} is missing; add the image or remove its line from cases.csv")
+    content = read_bytes(path, "add the image or remove its line from cases.csv")
     with explained(f"{path} cannot be read", "copy it again"):
-        image = imread(path)
+        image = imread(BytesIO(content))
     if image.dtype not in (np.uint8, np.uint16):
         raise DataError(f"{path} has pixels of type {image.dtype}; save it with 8 or 16 bit")
     if image.ndim == 3 and image.shape[2] in (3, 4) and (np.ptp(image[..., :3], axis=2) == 0).all():
@@ -102,10 +211,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 def read_json(path: Path) -> dict[str, Any]:
     """The mapping in a JSON file. Raises DataError that names the file."""
-    with explained(f"{path} is not readable JSON", "run it again or remove it", (json.JSONDecodeError, UnicodeDecodeError)):
-        content = json.loads(path.read_text(encoding="utf-8"))
+    text = read_bytes(path)
+    with explained(f"{path} is not readable JSON", "move it away, and run that again", (ValueError, RecursionError)):
+        content = json.loads(text)
     if not isinstance(content, dict):
-        raise DataError(f"{path} holds no JSON object; run it again or remove it")
+        raise DataError(f"{path} holds no JSON object; move it away, and run that again")
     return content
 
 
@@ -119,49 +229,56 @@ def write_json(path: Path, record: Mapping[str, Any]) -> Path:
     return path
 
 
+class DamagedError(DataError):
+    """The file holds something else than what was written."""
+
+
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> Path:
-    """Write named tensors as safetensors in one step, with a header of JSON values and a checksum of the tensors.
+    """Write named tensors as safetensors in one step, with a header of JSON values and a checksum of the whole file.
 
     Nothing is pickled. Raises DataError for a tensor that holds NaN, a header that is no JSON, and where the disk is full.
     """
     from safetensors.torch import save  # torch takes seconds to load: only those who have tensors pay for it
 
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    spoilt = next((name for name, tensor in whole.items() if tensor.isnan().any()), None)
-    if spoilt is not None:
+    if spoilt := _spoilt(whole):
         raise DataError(f"{path}: the tensor {spoilt} holds NaN, so nothing was written; train again with a lower learning rate")
     with explained(f"{path}: the header holds something that JSON has not", "use null for unknown"):
-        text = json.dumps({**header, CHECKSUM: _checksum(whole)}, allow_nan=False)
+        text = json.dumps(header, allow_nan=False)
+    content = save(whole, {"denseseg": text, CHECKSUM: ZEROS})
+    checksum = hashlib.sha256(content).hexdigest()
     with atomic_file(path) as temporary:
-        temporary.write_bytes(save(whole, {"denseseg": text}))
+        temporary.write_bytes(content.replace(ZEROS.encode(), checksum.encode(), 1))
     return path
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors, on the CPU, and the header that `write_tensors` wrote; files of before the checksum are read without it.
 
-    Raises DataError where the file is missing, damaged, or of another program.
+    Raises DataError where the file is missing, may not be read, is of another program or holds NaN, DamagedError where it differs
+    from what was written.
     """
-    from safetensors import safe_open
+    from safetensors.torch import load
 
-    if not path.exists():
-        raise DataError(f"{path} is missing; correct the path, or train a method and save it there")
-    with explained(f"{path} holds no tensors or is damaged", "copy it again"), safe_open(path, framework="pt") as content:
-        header = json.loads((content.metadata() or {}).get("denseseg", "{}"))
-        tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 (not a mapping)
-    if not isinstance(header, dict) or not header:
+    content = read_bytes(path, "correct the path, or train a method and save it there")
+    try:
+        tensors = load(content)
+        length = 8 + int.from_bytes(content[:8], "little")
+        known = json.loads(content[8:length]).get("__metadata__", {})
+        checksum, header = known.get(CHECKSUM, ""), json.loads(known.get("denseseg", "null"))
+    except Exception as error:  # a library in another language
+        first = str(error).splitlines()[0][:200]
+        raise DamagedError(f"{path} holds no tensors or is damaged ({first}); copy it again") from None
+    if not isinstance(header, dict) or not (header or checksum):
         raise DataError(f"{path} was written by another program; give a file that denseseg wrote")
-    if header.pop(CHECKSUM, None) not in (None, _checksum(tensors)):
-        raise DataError(f"{path} is damaged (its tensors differ from their checksum); copy it again")
+    older = header.pop(CHECKSUM, None) is not None or ("method" in header and "version" not in header)
+    if hashlib.sha256(content.replace(checksum.encode(), ZEROS.encode(), 1)).hexdigest() != checksum and (checksum or not older):
+        raise DamagedError(f"{path} is damaged (it differs from its checksum); copy it again")
+    if spoilt := _spoilt(tensors):
+        raise DataError(f"{path}: the tensor {spoilt} holds NaN; train again with a lower learning rate")
     return tensors, header
 
 
-def _checksum(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over the names, types, shapes and bytes of contiguous tensors on the CPU."""
-    import torch
-
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        digest.update(repr((name, str(tensor.dtype), tuple(tensor.shape))).encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+def _spoilt(tensors: Mapping[str, Tensor]) -> str | None:
+    """The name of a tensor that holds NaN."""
+    return next((name for name, tensor in tensors.items() if tensor.isnan().any()), None)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from toy_cases import IMAGE, LANDMARKS, SIZE, make_case, make_set, of_patients, with_value
 
 from denseseg.anatomy import CHEST, HAND, Anatomy
-from denseseg.cases.case_set import CaseSet, Split, patients_in_both
+from denseseg.cases.case_set import CaseSet, Split, patients_in_both, require_disjoint
 from denseseg.errors import DataError
 
 
@@ -296,3 +296,27 @@ def test_a_published_choice_is_taken_for_its_fold_and_draw():
 def test_more_cases_than_there_are_cannot_be_drawn(size):
     with pytest.raises(DataError, match=rf"train_size={size}, but there are 20 cases to learn from"):
         make_set(30).split("paper", train_size=size)
+
+
+# ---- parts share no case --------------------------------------------------------------------------------------------
+
+
+def test_parts_that_share_a_case_by_any_name_are_refused():
+    cases = make_set(6)
+    copy = CaseSet("copy", HAND, [replace(cases[1], id="another", metadata={})])
+    require_disjoint(training=cases[:3], validation=cases[3:5], test=cases[5:])
+    for parts, message in (
+        (
+            {"training": cases[:3], "validation": cases[2:]},
+            "case case002 of the validation part is case case002 of the training part",
+        ),
+        ({"training": cases[:3], "validation": copy}, "case another of the validation part is case case001 of the training part"),
+    ):
+        with pytest.raises(DataError, match=f"{message}: the same image and landmarks; leave it out of one of them"):
+            require_disjoint(**parts)
+    with pytest.raises(DataError, match="case case005 of the test part is case case005 of the validation part"):
+        Split(cases[:3], cases[4:], cases[5:])
+
+
+def test_the_same_id_in_another_data_set_is_another_case():
+    require_disjoint(training=make_set(2), validation=CaseSet("other", HAND, [make_case(9, id="case000")]))

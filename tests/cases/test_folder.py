@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
+import sys
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from helpers import full_disk
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from toy_cases import SIZE, make_case, make_set, of_patients
 
 from denseseg.anatomy import HAND, WRIST, Anatomy, Kind, Structure
@@ -65,7 +71,7 @@ def test_the_fingerprint_survives_landmarks_that_lie_between_two_decimals(tmp_pa
 def test_writing_leaves_only_the_described_files(folder):
     files = {str(path.relative_to(folder)) for path in folder.rglob("*")}
     images = {f"images/case00{i}.png" for i in range(3)}
-    assert files == {"dataset.toml", "cases.csv", "landmarks.csv", "images", *images}
+    assert files == {"dataset.toml", "cases.csv", "landmarks.csv", "checksums.txt", "images", *images}
 
 
 def test_writing_again_without_masks_does_not_keep_the_old_ones(tmp_path):
@@ -118,7 +124,7 @@ def test_a_generator_of_cases_is_written_like_the_set_one_case_at_a_time(tmp_pat
     write_cases(tmp_path / "a", one_after_the_other(), name=cases.name, anatomy=HAND, info=cases.info)
     write_cases(tmp_path / "b", cases)
     files = [{path.relative_to(f): path.read_bytes() for path in f.rglob("*.*")} for f in (tmp_path / "a", tmp_path / "b")]
-    assert files[0] == files[1] and len(files[0]) == 8
+    assert files[0] == files[1] and len(files[0]) == 9
     assert read_cases(tmp_path / "a").fingerprint() == cases.fingerprint()
 
 
@@ -142,6 +148,110 @@ def test_a_generator_that_fails_leaves_the_old_folder_whole(folder):
 def test_a_patients_name_stays_text_in_the_folder(tmp_path):
     found = read_cases(write_cases(tmp_path, of_patients(["007", "8", None])))
     assert [case.metadata.get("patient") for case in found] == ["007", "8", None]
+
+
+@pytest.mark.parametrize("name", ["NA", "None", "nan", "null", "N/A", "007", "1e5", "True", "-", "a,b", 'the "first"', "患者"])
+def test_any_word_may_be_a_patient_and_keeps_its_cases_together(tmp_path, name):
+    found = read_cases(write_cases(tmp_path, of_patients([name] * 6 + [f"other {i}" for i in range(14)] + [None])))
+    assert [case.metadata.get("patient") for case in found] == [name] * 6 + [f"other {i}" for i in range(14)] + [None]
+    for seed in range(20):
+        split = found.split("patients", seed=seed)
+        parts = [{case.id for case in part} for part in (split.train, split.validation, split.test)]
+        own = {case.id for case in found[:6]}
+        assert sum(bool(own & part) for part in parts) == 1
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["1", "2.5", ""], [1, 2.5, None]),
+        (["1", "NA", "3"], [1, None, 3]),  # as R writes what is missing
+        (["1e-3", "-2", "+4."], [0.001, -2, 4]),
+        (["007", "8", "9"], ["007", "8", "9"]),
+        (["1_000", "2", "3"], ["1_000", "2", "3"]),
+        (["True", "", "false"], [True, None, False]),
+        (["NA", "left", "None"], ["NA", "left", "None"]),
+        (["12345678901234567890", "1", "2"], [12345678901234567890, 1, 2]),
+    ],
+)
+def test_a_further_column_is_numbers_only_where_it_holds_nothing_else(folder, cells, expected):
+    edit(folder / "cases.csv", lambda table: table.assign(more=cells))
+    assert [case.metadata.get("more") for case in read_cases(folder)] == expected
+
+
+def test_masks_of_somebody_else_are_not_taken_for_the_new_sets(folder):
+    (folder / "masks").mkdir()
+    np.savez(folder / "masks" / "case001.npz", masks=np.ones((1, *SIZE), bool))
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(DataError, match=r"masks/case001\.npz would be taken for the masks of the new case .*; move it away"):
+        write_cases(folder, make_set(3))
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_smaller_set_leaves_nothing_of_the_larger_one_and_what_is_not_ours_stays(folder):
+    (folder / "notes.txt").write_text("mine")
+    (folder / "images" / "mine.png").write_bytes(b"mine")
+    write_cases(folder, make_set(1))
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    ours = {"dataset.toml", "cases.csv", "landmarks.csv", "checksums.txt", "images/case000.png"}
+    assert files == ours | {"notes.txt", "images/mine.png"}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is killed")
+def test_a_set_that_is_killed_while_it_replaces_another_is_the_old_one_or_the_new_one(tmp_path):
+    old, new = make_set(3), make_set(2, masks=np.ones((1, *SIZE), bool))
+    known = {cases.fingerprint() for cases in (old, new)}
+    for step in range(0, 60, 3):
+        write_cases(tmp_path, old)
+        if (child := os.fork()) == 0:
+            left = iter(range(step, -1, -1))
+
+            def count(event: str, _: object, left=left) -> None:
+                if event in ("os.rename", "os.remove", "os.mkdir", "open") and next(left) == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            sys.addaudithook(count)
+            write_cases(tmp_path, new)
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert read_cases(tmp_path).fingerprint() in known
+
+
+TEXT = st.text(max_size=12)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ids=st.lists(TEXT, min_size=1, max_size=3), key=TEXT, value=TEXT, name=TEXT, info=st.dictionaries(TEXT, TEXT, max_size=2))
+def test_what_is_written_can_be_read_or_is_refused_and_leaves_the_folder_as_it_was(tmp_path, ids, key, value, name, info):
+    case = make_case(size=(8, 8))
+    write_cases(tmp_path / "a", CaseSet("old", HAND, [case]))
+    try:
+        cases = [replace(case, id=own, metadata={key: value, "patient": value}) for own in ids]
+        written = CaseSet(name, HAND, cases, info)
+        write_cases(tmp_path / "a", written)
+    except DataError:
+        assert read_cases(tmp_path / "a").name == "old"
+        return
+    found = read_cases(tmp_path / "a")
+    assert (found.ids, found.name, found.info) == (ids, name, info)
+    assert all(case.metadata.get("patient", "") == value for case in found)
+
+
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(file=st.sampled_from(["dataset.toml", "cases.csv", "landmarks.csv"]), at=st.floats(0, 1), text=st.text(max_size=6))
+def test_whatever_somebody_types_into_a_file_is_read_or_told(tmp_path, file, at, text):
+    folder = tmp_path / "a"
+    if not folder.exists():
+        write_cases(folder, make_set(2, size=(8, 8)))
+    whole = (folder / file).read_bytes()
+    place = int(at * len(whole))
+    (folder / file).write_bytes(whole[:place] + text.encode("utf-8", "surrogatepass") + whole[place:])
+    try:
+        read_cases(folder)
+    except DataError as error:
+        assert str(folder) in str(error) or "toy" in str(error) or "case" in str(error)
+    finally:
+        (folder / file).write_bytes(whole)
 
 
 # ---- defects of a folder ----------------------------------------------------------------------------------------

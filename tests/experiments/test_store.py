@@ -12,7 +12,7 @@ from records import box_record, boxes
 from denseseg import files
 from denseseg.errors import DataError
 from denseseg.experiments.record import study_record
-from denseseg.experiments.store import read_records, read_studies, write_record, write_study
+from denseseg.experiments.store import find_record, read_records, read_studies, write_record, write_study
 
 
 def test_records_are_written_whole_and_read_again(tmp_path):
@@ -23,12 +23,13 @@ def test_records_are_written_whole_and_read_again(tmp_path):
     write_record(box_record(notes="again"), tmp_path)
     assert [r.notes for r in read_records(tmp_path)] == ["again"]
     assert [p.name for p in path.parent.iterdir()] == [path.name]  # no temporary file stays
-    write_record(box_record(seed=4), tmp_path)
+    write_record(box_record(seed=4, seconds_train=0.75), tmp_path)
     assert [r.spec.seed for r in read_records(tmp_path)] == [3, 4]
 
 
 def test_other_options_have_another_name(tmp_path):
-    paths = {write_record(box_record(options=options), tmp_path) for options in ({}, {"band": 2}, {"band": 3})}
+    options = ({}, {"band": 2}, {"band": 3})
+    paths = {write_record(box_record(options=each, seconds_train=1.0 + i), tmp_path) for i, each in enumerate(options)}
     assert len(paths) == len(read_records(tmp_path)) == 3
 
 
@@ -36,10 +37,26 @@ def test_other_data_are_not_written_over_a_record(tmp_path):
     path = write_record(box_record(), tmp_path)
     with pytest.raises(DataError, match=r"paper_3\.json holds another run: its data_sha256 is .*; move that file away"):
         write_record(box_record(data_sha256="b" * 64), tmp_path)
-    spelled = box_record(data=boxes(name="toy/boxes"))  # another name, the same file
-    with pytest.raises(DataError, match="holds another run: its spec is "):
-        write_record(spelled, tmp_path)
     assert [p.name for p in path.parent.iterdir()] == [path.name] and read_records(tmp_path) == [box_record()]
+
+
+def test_each_data_set_has_records_of_its_own_whatever_its_name(tmp_path):
+    names = ["toy boxes", "toy-boxes", "toy/boxes", "toy  boxes", "../boxes", "数据一", "数据二", "boxes (1)", "studies", "NUL"]
+    records = [box_record(data=boxes(name=name), seconds_train=i + 1.0) for i, name in enumerate(names)]
+    paths = {write_record(record, tmp_path) for record in records}
+    assert len(paths) == len(records) == len(read_records(tmp_path))
+    assert all(path.parent.parent == tmp_path for path in paths)
+    assert [find_record(record.spec, tmp_path) for record in records] == records
+
+
+def test_the_same_run_made_again_replaces_its_record(tmp_path):
+    for older in (
+        box_record(),
+        box_record().model_copy(update={"parts_sha256": None, "n_cases": None}),
+    ):  # of before they were kept
+        write_record(older, tmp_path)
+        write_record(box_record(notes="again"), tmp_path)
+        assert [record.notes for record in read_records(tmp_path)] == ["again"]
 
 
 def test_a_failed_write_keeps_the_old_record(tmp_path, monkeypatch):
@@ -88,7 +105,7 @@ def study(**changes):
 
 def test_studies_lie_apart_from_runs(tmp_path):
     record = study()
-    assert write_study(record, tmp_path) == tmp_path / "studies" / "wrist_phantom_bone_age.json"
+    assert write_study(record, tmp_path) == tmp_path / "studies" / "wrist-phantom-bone-age.json"
     assert read_studies(tmp_path) == [record] and read_records(tmp_path) == []
     write_study(study(notes="again"), tmp_path)
     with pytest.raises(DataError, match="its profile is full, the new one's smoke"):
@@ -153,7 +170,7 @@ def test_files_of_version_2_stay_readable(tmp_path):
     record = box_record(options={"band": 2})
     path = write_record(record, tmp_path)
     content = json.loads(path.read_text())
-    since = ("n_cases", "steps", "processor_seconds", "seconds_per_step", "peak_memory_mib", "values")
+    since = ("parts_sha256", "n_cases", "steps", "processor_seconds", "seconds_per_step", "peak_memory_mib", "values")
     old = {key: value for key, value in content.items() if key not in since} | {"version": 2}
     old["spec"] = {key: value for key, value in old["spec"].items() if key not in ("folds", "train_size", "budget", "augmentation")}
     path.write_text(json.dumps(old))

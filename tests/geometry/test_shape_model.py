@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from denseseg.errors import DataError
 from denseseg.geometry.shape_model import MODES, ShapeModel, fit_shape_model, principal_components
 from denseseg.phantom.chest.phantom import chest_phantom
 
@@ -160,3 +163,18 @@ def test_the_covariance_is_that_of_many_trials_where_errors_are_dependent_and_un
 def test_with_nothing_observed_there_is_no_covariance():
     found = fit_shape_model(SHAPES[:10]).posterior(np.full((166, 2), np.nan), 1.0)
     assert np.isnan(found.covariance(np.eye(332))).all()
+
+
+@pytest.mark.parametrize("part", ["mean", "modes", "variances", "residual"])
+def test_a_model_that_is_not_finite_or_does_not_fit_is_refused(part):
+    model = fit_shape_model(SHAPES[:5])
+    value = np.array(getattr(model, part), dtype=float)
+    for wrong in (value * np.nan, value + np.inf):
+        with pytest.raises(DataError, match="not finite, or a negative variance; fit it anew"):
+            replace(model, **{part: wrong if part != "residual" else float(wrong)})
+    if part != "residual":
+        with pytest.raises(DataError, match="which do not fit; fit it anew"):
+            replace(model, **{part: value[:-1]})
+    if part in ("variances", "residual"):
+        with pytest.raises(DataError, match="a negative variance; fit it anew"):
+            replace(model, **{part: -value if part != "residual" else -1.0})

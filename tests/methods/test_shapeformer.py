@@ -17,7 +17,7 @@ from denseseg.methods import create, load_method, save_method
 from denseseg.methods.network_method import validation_error
 from denseseg.networks.shapeformer import DilatedResNet
 from denseseg.phantom import chest_phantom, wrist_phantom
-from denseseg.training.settings import Adam, Run, Steps, TrainingSettings
+from denseseg.training.settings import Adam, Drops, Run, Steps, TrainingSettings
 
 SIZE = (64, 64)
 QUIET = Run(progress=False)
@@ -148,7 +148,7 @@ def test_training_begins_with_the_backbone_that_the_user_has(cases, tmp_path):
     given = weights_of_a_resnet18()
     path = tmp_path / "resnet18.safetensors"
     save_file(given, path)
-    still = TrainingSettings(length=Steps(1), batch_size=2, optimiser=Adam(1e-12))
+    still = TrainingSettings(length=Steps(1), batch_size=2, optimiser=Adam(1e-12), schedule=Drops())
     method = create("shapeformer", CHEST, SIZE, backbone=str(path), training=still)
     method.fit(cases, None, QUIET)
     found = method.network.backbone.state_dict()

@@ -343,9 +343,9 @@ def test_a_bad_table(files, change, message):
 def test_a_file_that_is_no_table(files, content):
     paths = files.write()
     paths["table"].write_bytes(content)
-    refused(paths, "dataset_with_cv_split.csv cannot be read as a CSV table")
+    refused(paths, "dataset_with_cv_split.csv is not a readable CSV table")
     paths["table"].unlink()
-    refused(paths, "dataset_with_cv_split.csv cannot be read as a CSV table .*No such file")
+    refused(paths, "dataset_with_cv_split.csv is missing; give dataset_with_cv_split.csv")
 
 
 def test_the_file_of_masks(files, tmp_path):

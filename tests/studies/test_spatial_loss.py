@@ -85,7 +85,7 @@ def test_a_trial_is_made_once_and_its_numbers_make_a_table(tmp_path, monkeypatch
     first = trials.errors(PLAIN, 0)
     assert first.shape == (4, 37)
     np.testing.assert_allclose(trials.errors(PLAIN, 0), first, rtol=1e-5)
-    assert [path.name for path in tmp_path.iterdir()] == ["U-Net_0"]
+    assert [path.name for path in tmp_path.iterdir()] == ["U--Net_0"]
     results = trials.results((0, 1))
     assert list(results["rows"]) == list(few)
     assert results["rows"][PLAIN] == pytest.approx(summary(first))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 import torch
+from attacks.common import without_the_right_to_read
 from torch import nn
 
 from denseseg.augment import NO_AUGMENTATION, Augmentation
@@ -224,5 +226,25 @@ def test_checkpoints_are_few_where_they_cost_much(tmp_path, monkeypatch):
 
 
 def test_an_exploding_loss_is_an_error_not_a_result():
+    steep = Brightness(loss_weights={"square": 1e30})
     with pytest.raises(DataError, match="lower the learning rate"):
-        train(Brightness(), data(), QUICK.changed(optimiser=SGD(1e30), augmentation=NO_AUGMENTATION), QUIET)
+        train(steep, data(), QUICK.changed(optimiser=SGD(1.0), gradient_clip=None, augmentation=NO_AUGMENTATION), QUIET)
+
+
+def test_a_batch_larger_than_the_set_holds_all_of_it_and_says_so(capsys):
+    loud = Run(progress=True, device="cpu", precision="32-true")
+    history = train(Brightness(), data(3), QUICK.changed(batch_size=8), loud)
+    assert history["steps"].tolist() == [1, 1, 1, 1]
+    assert capsys.readouterr().out.startswith("batch_size=8 is larger than the set: each batch holds all 3 cases\n")
+    train(Brightness(), data(8), QUICK.changed(batch_size=8), loud)
+    assert "larger" not in capsys.readouterr().out
+
+
+def test_a_checkpoint_that_may_not_be_read_is_not_called_damaged(tmp_path):
+    train(Brightness(), data(), QUICK, run_in(tmp_path))
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    with without_the_right_to_read(tmp_path / CHECKPOINT), pytest.raises(DataError, match="may not be read") as caught:
+        train(Brightness(), data(), QUICK, run_in(tmp_path))
+    assert not re.search("damaged|delete|away", str(caught.value))
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+    assert len(train(Brightness(), data(), QUICK, run_in(tmp_path))) == 4

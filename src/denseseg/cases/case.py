@@ -11,13 +11,14 @@ from skimage.transform import resize
 from denseseg.anatomy import Anatomy
 from denseseg.errors import DataError
 from denseseg.geometry.frame import Frame, Size, scale_points
+from denseseg.names import name_fault
 
 
 @dataclass
 class Case:
     """One radiograph.
 
-    id: unique within its data set; it names the files.
+    id: unique within its data set; it names the files, so it is no path: see `names.name_fault`.
     image: (H, W) float32 in [0, 1], bone bright.
     landmarks: (N, 2) float64, (x, y) in pixels; NaN marks a missing landmark. A structure without any landmark is absent: it is not
         in the image. Landmarks may lie outside the image, where its border cuts a structure off. With masks, all may be missing.
@@ -41,6 +42,8 @@ class Case:
         self.landmarks = np.asarray(self.landmarks, dtype=np.float64)
         self.masks = None if self.masks is None else np.asarray(self.masks, dtype=bool)
         self.spacing = None if self.spacing is None else float(self.spacing)
+        if fault := name_fault(self.id):
+            raise DataError(f"case {self.id!r:.80}: its id {fault}; give it another")
         if fault := self._image_fault() or self._landmark_fault():
             raise DataError(f"case {self.id}: {fault}")
 

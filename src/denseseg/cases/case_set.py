@@ -15,15 +15,22 @@ from denseseg.anatomy import Anatomy
 from denseseg.cases.case import Case
 from denseseg.errors import DataError
 from denseseg.geometry.frame import Size
+from denseseg.names import name_fault, same_file
 
 
 @dataclass(frozen=True)
 class Split:
-    """Three disjoint parts of a data set. `validation` is taken from the training part, never from the test part."""
+    """Three disjoint parts of a data set. `validation` is taken from the training part, never from the test part.
+
+    Raises DataError where a case is in two of them.
+    """
 
     train: CaseSet
     validation: CaseSet
     test: CaseSet
+
+    def __post_init__(self) -> None:
+        require_disjoint(training=self.train, validation=self.validation, test=self.test)
 
 
 class CaseSet(Sequence[Case]):
@@ -136,8 +143,8 @@ class CaseSet(Sequence[Case]):
         self, scheme: str, train: float, fold: int | None, folds: int | None, rng: np.random.Generator
     ) -> tuple[list[int], list[int]]:
         if scheme == "paper":
-            marks = [case.metadata.get("split") for case in self.cases]
-            unknown = sorted({str(m) for m in marks} - {"train", "test"})
+            marks = [str(case.metadata.get("split")).strip() for case in self.cases]
+            unknown = sorted(set(marks) - {"train", "test"})
             if unknown:
                 found, fix = ", ".join(unknown), "give every case train or test, or use scheme='stratified'"
                 raise DataError(f"{self.name}: the split column of cases.csv holds {found}; {fix}")
@@ -235,7 +242,7 @@ def _patient(case: Case) -> str:
 
 def _empty(cell: Any) -> bool:
     """Whether a cell of cases.csv says nothing."""
-    return bool(pd.isna(cell))
+    return cell == "" or bool(pd.isna(cell))
 
 
 def _whole(cell: Any) -> int | None:
@@ -244,13 +251,31 @@ def _whole(cell: Any) -> int | None:
     return int(text) if text.isdigit() else None
 
 
+def require_disjoint(**parts: Sequence[Case]) -> None:
+    """Raise DataError where two parts share a case, by whatever id: the same image with the same landmarks."""
+    seen: dict[tuple[Any, ...], list[tuple[str, Case]]] = {}
+    for part, cases in parts.items():
+        for case in cases:
+            key = (case.size, case.landmarks.tobytes(), case.image[::8, ::8].tobytes())  # quick to make, and seldom shared
+            for other, twin in seen.setdefault(key, []):
+                if other != part and np.array_equal(case.image, twin.image):
+                    fault = f"case {case.id} of the {part} part is case {twin.id} of the {other} part"
+                    raise DataError(f"{fault}: the same image and landmarks; leave it out of one of them")
+            seen[key].append((part, case))
+
+
 def distinct(name: str, anatomy: Anatomy, cases: Iterable[Case]) -> Iterator[Case]:
-    """The cases, as they come. Raises DataError at one of another anatomy, or whose id was there before."""
-    seen: set[str] = set()
+    """The cases, as they come. Raises DataError at one of another anatomy, or whose id is no name or means the files of another."""
+    seen: dict[str, str] = {}
     for case in cases:
+        if fault := name_fault(case.id):
+            raise DataError(f"{name}: the id {case.id!r:.80} {fault}; give that case another")
         if case.anatomy != anatomy:
             raise DataError(f"{name}: case {case.id} is a {case.anatomy.name}, the set a {anatomy.name}; split them")
-        if case.id in seen:
+        twin = seen.get(same_file(case.id))
+        if twin == case.id:
             raise DataError(f"{name}: two cases are called {case.id}; give each its own id")
-        seen.add(case.id)
+        if twin is not None:
+            raise DataError(f"{name}: the ids {twin} and {case.id} name one file on some disks; make them differ in more than that")
+        seen[same_file(case.id)] = case.id
         yield case

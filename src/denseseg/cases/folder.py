@@ -5,6 +5,10 @@
     landmarks.csv     case, structure, index, x, y      (pixels; a missing landmark has no row; no such file in a set of masks only)
     images/ID.png     8 or 16 bit, one channel
     masks/ID.npz      optional: bool array `masks` of shape (C, H, W)
+    checksums.txt     only where `write_cases` wrote the folder: what it wrote, in the form of sha256sum
+
+Cells are read as they stand: a patient may be called NA or 007. Only in a further column that holds nothing but numbers are they
+numbers, and words such as NA stand for none.
 
 The anatomy is a built-in name ("chest", "wrist", "hand"), or any name with a table for each structure:
 
@@ -23,8 +27,10 @@ Points are (x, y) in pixels with (0, 0) the centre of the top-left pixel; arrays
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -33,27 +39,27 @@ import pandas as pd
 import tomli_w
 from pydantic import BaseModel, ConfigDict
 
-from denseseg.anatomy import ANATOMIES, Anatomy, Name, Structure, get_anatomy
+from denseseg.anatomy import ANATOMIES, Anatomy, Structure, get_anatomy
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet, distinct
 from denseseg.errors import DataError, explained, validated
-from denseseg.files import atomic_folder, read_png, write_png
+from denseseg.files import MARK, atomic_folder, changed, exists, read_bytes, read_csv, read_png, settle, write_png
+from denseseg.names import MISSING, Name, name_fault, one_line
 
+TABLES = ("dataset.toml", "cases.csv", "landmarks.csv")
 LANDMARK, NUMBERS = ["case", "structure", "index"], ["index", "x", "y"]  # columns of landmarks.csv
-# columns that are read as text: 007 is no number, and Python reads a number (the spacing) exactly, pandas not always
-TEXT = ("case", "structure", "split", "stratum", "patient", "spacing")
+OWN = ("case", "spacing")  # columns of cases.csv that are no metadata
+TEXT = ("split", "stratum", "patient")  # further columns that are never numbers
+NUMBER = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)(e[+-]?\d+)?")  # and so no 007, which is a name
 
 
 def read_cases(folder: str | Path) -> CaseSet:
     """Read a data-set folder. Raises DataError that names the file, the case and how to fix it."""
     folder = Path(folder)
     name, anatomy, info = read_description(folder)
-    table = _read_table(folder / "cases.csv", ["case"])
-    if table["case"].isna().any():
-        raise DataError(f"{folder / 'cases.csv'}: line {table['case'].isna().argmax() + 2} names no case; fill it in or remove it")
-    points = _landmark_arrays(folder / "landmarks.csv", anatomy, set(table["case"]))
-    cases = [_read_case(folder, row, points, anatomy) for row in table.to_dict("records")]
-    return CaseSet(name, anatomy, cases, info)
+    rows = _case_rows(folder / "cases.csv")
+    points = _landmark_arrays(folder / "landmarks.csv", anatomy, {row["case"] for row in rows})
+    return CaseSet(name, anatomy, [_read_case(folder, row, points, anatomy) for row in rows], info)
 
 
 def write_cases(
@@ -71,7 +77,8 @@ def write_cases(
         is written and forgotten before the next is asked for, so that a set need not fit into memory.
     bits: 8 or 16, of the images.
     All or nothing: files that are already there are replaced only after every new one is whole; where a generator raises an error,
-    what was in the folder is left as it was. Raises DataError.
+    what was in the folder is left as it was, and a program that is killed leaves the old set or the new one. Files of a set that
+    was written here before go, unless somebody changed them. What is written can be read again. Raises DataError.
     """
     if isinstance(cases, CaseSet):
         name, anatomy, info = name or cases.name, anatomy or cases.anatomy, cases.info if info is None else info
@@ -80,19 +87,42 @@ def write_cases(
     if bits not in (8, 16):
         raise DataError(f"bits={bits}: PNG images are written with 8 or 16 bit")
     folder = Path(folder)
+    description = _description_text(folder / "dataset.toml", name, anatomy, info or {})
     with atomic_folder(folder) as staging:
         rows = [_write_case(staging, case, bits) for case in distinct(name, anatomy, cases)]
         if not rows:
             raise DataError(f"{name} has no cases to write; check how it was selected")
         pd.DataFrame(rows).to_csv(staging / "cases.csv", index=False)
-        description: dict[str, Any] = {"name": name, "anatomy": anatomy.name, **(info or {})}
-        if ANATOMIES.get(anatomy.name) != anatomy:  # a built-in one is known by its name, any other is written out
-            description["structures"] = anatomy.to_dict()["structures"]
-        (staging / "dataset.toml").write_text(tomli_w.dumps(description), encoding="utf-8")
-        new_masks = {path.name for path in staging.glob("masks/*.npz")}
-    for file in {f"{row['case']}.npz" for row in rows} - new_masks:  # those of an earlier set would be read back as this one's
-        (folder / "masks" / file).unlink(missing_ok=True)
+        (staging / "dataset.toml").write_text(description, encoding="utf-8")
+        for file in changed(folder, ["masks/*.npz"]):  # they would be read back as masks of the new set
+            if not (staging / file).exists() and Path(file).stem in {row["case"] for row in rows}:
+                raise DataError(f"{folder / file} would be taken for the masks of the new case of that name; move it away")
     return folder
+
+
+def require_own(folder: Path, resumed: bool = False) -> None:
+    """Raise DataError where the set in `folder` was written by somebody else, or corrected since `write_cases` wrote it.
+
+    resumed: images alone are those of a script that was stopped before it had written the set.
+    """
+    images = [] if resumed and not (folder / MARK).exists() else ["images/*"]
+    if found := changed(folder, [*TABLES, "masks/*", *images]):
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        fault = f"{folder / found[0]}{more} was not written by this program, or corrected since, and would be replaced"
+        raise DataError(f"{fault}; choose another folder, or move it away")
+
+
+def _description_text(path: Path, name: str, anatomy: Anatomy, info: dict[str, str]) -> str:
+    """The text of dataset.toml. Raises DataError where it would not be read as what it was made from."""
+    content: dict[str, Any] = {"name": name, "anatomy": anatomy.name, **info}
+    if ANATOMIES.get(anatomy.name) != anatomy:  # a built-in one is known by its name, any other is written out
+        content["structures"] = anatomy.to_dict()["structures"]
+    with explained(f"{path} cannot hold this name and info", "give plain text", (TypeError, ValueError, AttributeError)):
+        text = tomli_w.dumps(content)
+        text.encode()
+    if _description(path, text) != (name, anatomy, {key: str(value) for key, value in info.items()}):
+        raise DataError(f"{path} cannot hold this name and info as they are; give plain text, and no key of the description's own")
+    return text
 
 
 def _write_case(folder: Path, case: Case, bits: int) -> dict[str, Any]:
@@ -106,6 +136,11 @@ def _write_case(folder: Path, case: Case, bits: int) -> dict[str, Any]:
     rows = pd.DataFrame([(case.id, name, i) for name, i, _ in case.anatomy.landmark_names], columns=LANDMARK)
     rows[["x", "y"]] = case.landmarks.round(4)  # as in fingerprint(), which then survives writing and reading
     rows.dropna().to_csv(table, mode="a", header=not table.exists(), index=False, float_format="%.4f")
+    for key, value in case.metadata.items():
+        if not isinstance(key, str) or key in OWN or key != key.strip() or not key:
+            raise DataError(f"case {case.id}: its metadata {key!r} cannot be a column of cases.csv; give it another name")
+        with explained(f"case {case.id}: its metadata {key!r} cannot be written to cases.csv", "write it otherwise", ValueError):
+            one_line(key + re.sub(r"[\n\t]", " ", value) if isinstance(value, str) else key)
     return {"case": case.id, "spacing": case.spacing, **case.metadata}
 
 
@@ -122,11 +157,19 @@ class _Description(BaseModel):
 
 def read_description(folder: Path) -> tuple[str, Anatomy, dict[str, str]]:
     """Name, anatomy and further information of a folder's dataset.toml. Raises DataError."""
+    settle(folder)
     path = folder / "dataset.toml"
-    if not path.exists():
+    if not exists(path):
         raise DataError(f"{path} is missing: not a finished data-set folder; run the script that prepares it (again)")
-    with explained(f"{path} is not valid TOML", "correct that line", (tomllib.TOMLDecodeError, UnicodeDecodeError)):
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    content = read_bytes(path)
+    with explained(f"{path} is not valid TOML", "correct that line, and save it as UTF-8", UnicodeDecodeError):
+        return _description(path, content.decode("utf-8-sig"))
+
+
+def _description(path: Path, text: str) -> tuple[str, Anatomy, dict[str, str]]:
+    """The same from the text of a file."""
+    with explained(f"{path} is not valid TOML", "correct that line", (tomllib.TOMLDecodeError, RecursionError)):
+        content = tomllib.loads(text)
     if "anatomy" not in content:
         raise DataError(f'{path} does not name an anatomy; add a line such as: anatomy = "chest"')
     found = validated(_Description, {"name": path.parent.name, **content}, str(path))
@@ -140,22 +183,45 @@ def read_description(folder: Path) -> tuple[str, Anatomy, dict[str, str]]:
     return found.name, anatomy, {key: str(value) for key, value in (found.__pydantic_extra__ or {}).items()}
 
 
-def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:
-    if not path.exists():
-        raise DataError(f"{path} is missing; run the script that prepares the data set (again)")
-    with explained(f"{path} is not a readable CSV table", "write it again", ValueError):
-        table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str))
+def _read_table(path: Path, columns: list[str], text: list[str] | None = None) -> pd.DataFrame:
+    table = read_csv(path, text, "run the script that prepares the data set (again)")
     if missing := [column for column in columns if column not in table]:
         raise DataError(f"{path} lacks the column(s) {', '.join(missing)}; add them to its first line")
     return table
 
 
+def _case_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of cases.csv; what is empty is left out. Raises DataError that names a line without a good id."""
+    table = _read_table(path, ["case"])
+    if not len(table):
+        raise DataError(f"{path} lists no case; give each a line")
+    for line, name in enumerate(table["case"], start=2):
+        if not name:
+            raise DataError(f"{path}: line {line} names no case; fill it in or remove it")
+        if fault := name_fault(name):
+            raise DataError(f"{path}: line {line}: the id {name!r:.80} {fault}; rename the case in all tables, and its files")
+    columns = {str(name): table[name].tolist() if name in OWN else _values(name, table[name].tolist()) for name in table}
+    rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+    return [{name: cell for name, cell in row.items() if cell not in ("", None)} for row in rows]
+
+
+def _values(name: str, cells: list[str]) -> list[Any]:
+    """The cells of a further column: numbers or truths where it holds nothing else, or else the text as it stands."""
+    plain = [cell.strip().lower() for cell in cells]
+    known = set(plain) - set(MISSING)
+    if name not in TEXT and all(map(NUMBER.fullmatch, known)):
+        return [(float(cell) if set(cell) & set(".e") else int(cell)) if cell in known else None for cell in plain]
+    if name not in TEXT and known <= {"true", "false"}:
+        return [cell == "true" if cell in known else None for cell in plain]
+    return cells
+
+
 def _landmark_arrays(path: Path, anatomy: Anatomy, cases: set[str]) -> dict[str, np.ndarray]:
     """landmarks.csv as case -> (N, 2) array with NaN where a row is absent."""
     arrays = {case: np.full((anatomy.n_landmarks, 2), np.nan) for case in cases}
-    if not path.exists() and any((path.parent / "masks").glob("*.npz")):
+    if not exists(path) and any((path.parent / "masks").glob("*.npz")):
         return arrays  # a set of masks only, for `landmarks_from_masks`
-    table = _read_table(path, [*LANDMARK, "x", "y"])
+    table = _read_table(path, [*LANDMARK, "x", "y"], ["case", "structure"])
     table[NUMBERS] = table[NUMBERS].apply(pd.to_numeric, errors="coerce")
     table["count"] = table["structure"].map(dict(zip(anatomy.names, anatomy.counts, strict=True)))
     table["line"] = table.index + 2
@@ -186,19 +252,19 @@ def _first(names: list[str]) -> str:
 
 
 def _read_case(folder: Path, row: dict[str, Any], points: dict[str, np.ndarray], anatomy: Anatomy) -> Case:
-    name, spacing = row.pop("case"), row.pop("spacing", None)
+    name, spacing = row.pop("case"), row.pop("spacing", "")
     try:
         with explained(f"spacing {spacing!r} in cases.csv is not a number of mm", "leave it empty if unknown"):
-            spacing = None if pd.isna(spacing) else float(spacing)
+            spacing = None if spacing.strip().lower() in MISSING else float(spacing)
         image, masks = read_png(folder / "images" / f"{name}.png"), _read_masks(folder / "masks" / f"{name}.npz")
-        metadata = {key: value for key, value in row.items() if not pd.isna(value)}
-        return Case(name, image, points[name], anatomy, masks, spacing, metadata)
+        return Case(name, image, points[name], anatomy, masks, spacing, row)
     except DataError as error:
         raise DataError(f"{folder}: {error}") from None
 
 
 def _read_masks(path: Path) -> np.ndarray | None:
-    if not path.exists():
+    if not exists(path):
         return None
-    with explained(f"{path} cannot be read", "write it again or remove it"), np.load(path, allow_pickle=False) as content:
-        return content["masks"]
+    content = BytesIO(read_bytes(path))
+    with explained(f"{path} cannot be read", "write it again or remove it"), np.load(content, allow_pickle=False) as arrays:
+        return arrays["masks"]

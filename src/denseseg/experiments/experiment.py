@@ -18,11 +18,12 @@ from denseseg.errors import DataError, validated
 from denseseg.evaluation.scores import evaluate
 from denseseg.experiments.profiles import get_profile
 from denseseg.experiments.provenance import forget_peak_memory, peak_memory, processor_seconds
-from denseseg.experiments.record import Record, Spec, file_name, make_record
+from denseseg.experiments.record import Record, Spec, make_record
 from denseseg.files import read_json, write_json
 from denseseg.methods import create, get_recipe, save_method
 from denseseg.methods.method import Method, Recipe
 from denseseg.methods.network_method import NetworkRecipe
+from denseseg.names import file_name
 from denseseg.training.settings import Epochs, Run, Seconds, Steps
 
 WARM_UP, TIMED = 4, 20  # steps, before a budget of seconds is divided by what one takes

@@ -47,6 +47,7 @@ def pooled(records: Sequence[Record]) -> Record:
         "metrics": metrics,
         "values": Values.of(table).model_dump(mode="json"),
         "history": [],
+        "parts_sha256": None,
         "n_test": n_test,
         "n_train": round(fmean(record.n_train for record in records)),
         "n_validation": round(fmean(record.n_validation or 0 for record in records)),

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,7 +20,6 @@ import pandas as pd
 import torch
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, StringConstraints, model_validator
 
-from denseseg.anatomy import Name
 from denseseg.augment import Augmentation
 from denseseg.cases.case_set import CaseSet, Split
 from denseseg.errors import STRICT, validated
@@ -29,8 +27,10 @@ from denseseg.evaluation.summary import summarise
 from denseseg.experiments.provenance import current_commit, describe_device, installed_versions
 from denseseg.experiments.values import Values, rounded
 from denseseg.files import plain
+from denseseg.names import Name, file_name
 from denseseg.training.settings import Epochs, Seconds, Steps
 
+STUDIES, BENCHMARKS = "studies", "benchmarks"  # folders beside those of the data sets
 TOY_PROFILES = ("smoke", "course")
 Hash = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 
@@ -88,12 +88,8 @@ class Spec(BaseModel):
 
     def path(self, folder: str | Path = "results") -> Path:
         """Where the record of this run lies."""
-        return Path(folder) / file_name(self.dataset) / f"{self.name}.json"
-
-
-def file_name(text: str) -> str:
-    """The text with "-" for characters that file names do not bear."""
-    return re.sub(r"[^A-Za-z0-9.+_-]+", "-", text).strip(".-") or "-"
+        name = file_name(self.dataset)
+        return Path(folder) / (f"{name}_" if name.lower() in (STUDIES, BENCHMARKS) else name) / f"{self.name}.json"
 
 
 class Numbers(BaseModel):
@@ -141,9 +137,10 @@ class Record(Origin):
 
     size: (H, W) of the images; precision: of the training; failures: structures of test cases with any failed prediction.
     recipe_settings: every option of the method and its training. history: one row per epoch, to five digits.
-    n_cases: of the whole data set. steps: of the optimiser, processor_seconds: that they took, in all threads, validation apart;
-    seconds_per_step: their ratio, or what a budget of seconds was converted with. peak_memory_mib: see `provenance.peak_memory`.
-    values: image by image. The last six are None in older records, and where a method does not tell them.
+    n_cases: of the whole data set. parts_sha256: over the ids in each part. steps: of the optimiser, processor_seconds: that they
+    took, in all threads, validation apart; seconds_per_step: their ratio, or what a budget of seconds was converted with.
+    peak_memory_mib: see `provenance.peak_memory`.
+    values: image by image. The last seven are None in older records, and where a method does not tell them.
     """
 
     spec: Spec
@@ -166,6 +163,7 @@ class Record(Origin):
     seconds_per_step: NonNegativeFloat | None = None
     peak_memory_mib: NonNegativeFloat | None = None
     values: Values | None = None
+    parts_sha256: Hash | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Record:
@@ -177,6 +175,10 @@ class Record(Origin):
     def toy(self) -> bool:
         """Whether the numbers teach only: phantoms, or a small profile."""
         return self.synthetic or self.spec.profile in TOY_PROFILES
+
+    def path(self, folder: str | Path = "results") -> Path:
+        """Where the record of this run lies."""
+        return self.spec.path(folder)
 
 
 class StudyRecord(Origin):
@@ -202,7 +204,7 @@ class StudyRecord(Origin):
 
     def path(self, folder: str | Path = "results") -> Path:
         """Where the record of this study lies."""
-        return Path(folder) / "studies" / (re.sub(r"[^A-Za-z0-9]+", "_", f"{self.dataset} {self.study}") + ".json")
+        return Path(folder) / STUDIES / f"{file_name(f'{self.dataset} {self.study}')}.json"
 
 
 def make_record(
@@ -219,6 +221,8 @@ def make_record(
     more = _costs(history) | more
     more |= {"n_train": len(split.train), "n_validation": len(split.validation), "n_test": len(split.test), "failures": failures}
     more |= {"spec": spec.model_dump(mode="json"), "size": data[0].size, "recipe_settings": recipe, "metrics": metrics_of(table)}
+    parts = [split.train.ids, split.validation.ids, split.test.ids]
+    more |= {"parts_sha256": hashlib.sha256(json.dumps(parts).encode()).hexdigest()}
     more |= {"n_cases": len(data), "values": Values.of(table).model_dump(mode="json")}
     history = history.map(lambda value: rounded(value) if isinstance(value, float) else value)
     return _made(Record, data, history=history.to_dict("records"), **more)

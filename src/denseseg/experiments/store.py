@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from denseseg.errors import DataError, validated
+from denseseg.errors import DataError, explained, validated
 from denseseg.experiments.profiles import PROFILES
-from denseseg.experiments.record import Record, Spec, StudyRecord
-from denseseg.files import read_json, write_json
+from denseseg.experiments.record import BENCHMARKS, STUDIES, Record, Spec, StudyRecord
+from denseseg.files import exists, read_json, write_json
 
 Content = dict[str, Any]
 VERSION = Record.model_fields["version"].default
@@ -18,46 +18,69 @@ VERSION = Record.model_fields["version"].default
 def write_record(record: Record, folder: str | Path = "results") -> Path:
     """Write a record to where its spec says; an older one of the same run is replaced in one step. Returns its path.
 
-    Raises DataError where a record of other data, or of another run, has this name.
+    Raises DataError where a record of other data, another split or another run has this name.
     """
-    return _write(record, record.spec.path(folder), ("spec", "data_sha256"))
+    identity = ("spec", "data_sha256", "size", "n_cases", "n_train", "n_validation", "n_test", "parts_sha256")
+    return _write(record, record.path(folder), identity)
 
 
 def write_study(record: StudyRecord, folder: str | Path = "results") -> Path:
     """The same for a study, in `folder`/studies."""
-    return _write(record, record.path(folder), ("study", "dataset", "profile", "data_sha256"))
+    return _write(record, record.path(folder), ("study", "dataset", "profile", "seed", "n", "data_sha256"))
 
 
 def read_records(folder: str | Path = "results") -> list[Record]:
     """All records of runs below `folder`, checked, in order of their paths. Raises DataError that names file and field."""
-    paths = sorted(p for p in Path(folder).rglob("*.json") if p.parent.name not in ("benchmarks", "studies"))
-    return [_read(path, Record) for path in paths]
+    with explained(f"{folder} may not be read", "give yourself the right to read it", PermissionError):
+        paths = sorted(p for p in Path(folder).rglob("*.json") if p.parent.name not in (BENCHMARKS, STUDIES))
+    return _distinct(paths, [_read(path, Record) for path in paths])
 
 
 def find_record(spec: Spec, folder: str | Path = "results") -> Record | None:
     """The record of this run, where there is one."""
     path = spec.path(folder)
-    return _read(path, Record) if path.exists() else None
+    if not exists(path):
+        return None
+    record: Record = _read(path, Record)
+    if record.spec != spec:
+        raise DataError(f"{path} holds another run, of {record.spec.dataset}; move it away")
+    return record
 
 
 def read_studies(folder: str | Path = "results") -> list[StudyRecord]:
     """All records of studies, as `read_records` reads those of runs."""
-    return [_read(path, StudyRecord) for path in sorted((Path(folder) / "studies").glob("*.json"))]
+    paths = sorted((Path(folder) / STUDIES).glob("*.json"))
+    return _distinct(paths, [_read(path, StudyRecord) for path in paths])
+
+
+def _distinct(paths: list[Path], records: list[Any]) -> list[Any]:
+    """The records. Raises DataError where two files hold the same run, so that a copy does not count as another."""
+    seen: dict[str, Path] = {}
+    for path, record in zip(paths, records, strict=True):
+        measured = record.model_dump_json(exclude={"spec", "study", "dataset", "profile", "seed", "notes"})
+        for what in (str(record.path()), measured):
+            if what in seen:
+                raise DataError(f"{path} is a copy of {seen[what]}, and would count as another run; move one of them away")
+            seen[what] = path
+    return records
 
 
 def _write(record: Record | StudyRecord, path: Path, identity: tuple[str, ...]) -> Path:
-    if path.exists():
+    if exists(path):
         older = _read(path, type(record))
         for name in identity:
             old, new = getattr(older, name), getattr(record, name)
-            if old != new:
+            if old != new and None not in (old, new):
                 fix = "move that file away, or write to another folder"
                 raise DataError(f"{path} holds another run: its {name} is {old}, the new one's {new}; {fix}")
     return write_json(path, record.model_dump(mode="json"))
 
 
 def _read(path: Path, kind: type[Record] | type[StudyRecord]) -> Any:
-    return validated(kind, upgraded(read_json(path), str(path)), str(path))
+    record = validated(kind, upgraded(read_json(path), str(path)), str(path))
+    if path.name != record.path().name and not record.migrated:
+        raise DataError(f"{path} is renamed, or a copy: it holds {record.path().name}; call it so, or move it away")
+    return record
 
 
 def upgraded(content: Content, source: str) -> Content:
@@ -69,7 +92,9 @@ def upgraded(content: Content, source: str) -> Content:
         try:
             content = MIGRATIONS[version](content)
         except (KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{source} is no whole record of version {version} ({error!r}); run it again or remove it") from None
+            raise DataError(
+                f"{source} is no whole record of version {version} ({error!r}); move it away, and run that again"
+            ) from None
         version = content["version"]
     return content
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from denseseg.errors import DataError
+
 
 @dataclass(frozen=True)
 class ShapeModel:
@@ -17,12 +19,20 @@ class ShapeModel:
 
     mean: (2N,), x and y of each landmark in turn, pixels. modes: (2N, k), orthonormal. variances: (k,) pixels squared, along the
     modes. residual: pixels squared, the variance in every direction that the modes do not span.
+    Raises DataError where these do not fit each other, are not finite, or a variance is negative.
     """
 
     mean: np.ndarray
     modes: np.ndarray
     variances: np.ndarray
     residual: float
+
+    def __post_init__(self) -> None:
+        if self.modes.shape != (*self.mean.shape, *self.variances.shape):
+            shapes = f"{self.mean.shape}, {self.modes.shape} and {self.variances.shape}"
+            raise DataError(f"mean, modes and variances of a shape model have shapes {shapes}, which do not fit; fit it anew")
+        if not all(np.isfinite(part).all() for part in vars(self).values()) or min([self.residual, *self.variances]) < 0:
+            raise DataError("a shape model holds a number that is not finite, or a negative variance; fit it anew")
 
     def posterior(self, points: np.ndarray, noise: float, unseen: np.ndarray | None = None) -> Posterior:
         """Most probable shape given (N, 2) points that each carry independent Gaussian noise of this standard deviation, pixels.

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from denseseg.anatomy import Anatomy
+from denseseg.errors import DataError
 from denseseg.geometry.frame import Size
 
 
@@ -26,7 +27,7 @@ class Template:
 
     def __post_init__(self) -> None:
         if self.points.shape != (self.anatomy.n_landmarks, 2) or not np.isfinite(self.points).all():
-            raise ValueError(
+            raise DataError(
                 f"a template of the {self.anatomy.name} needs {self.anatomy.n_landmarks} finite points, got {self.points.shape}; "
                 "each landmark must be present in at least one training case"
             )

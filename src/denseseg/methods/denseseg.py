@@ -10,14 +10,13 @@ from typing import ClassVar
 import numpy as np
 import torch
 from pydantic import NonNegativeInt
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from denseseg import losses
 from denseseg.anatomy import Anatomy
 from denseseg.batch import Batch
 from denseseg.cases.case_set import CaseSet
-from denseseg.errors import STRICT
+from denseseg.errors import checked
 from denseseg.geometry.decode import decode_affine, decode_published, uv_targets
 from denseseg.geometry.frame import Size, inside_image
 from denseseg.geometry.regions import find_regions
@@ -45,7 +44,7 @@ class Decoder(StrEnum):
     PUBLISHED = "published"
 
 
-@dataclass(frozen=True, config=STRICT)
+@checked
 class DenseSegRecipe(MaskRecipe):
     """Options of DenseSeg.
 

@@ -7,12 +7,11 @@ from typing import ClassVar, Self
 import numpy as np
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from denseseg.anatomy import Anatomy
 from denseseg.cases.case_set import CaseSet
-from denseseg.errors import STRICT
+from denseseg.errors import checked
 from denseseg.geometry.frame import Size, inside_image
 from denseseg.heatmaps import DECODERS, Decoder
 from denseseg.methods import inference
@@ -20,7 +19,7 @@ from denseseg.methods.network_method import NetworkMethod, NetworkRecipe
 from denseseg.prediction import Prediction
 
 
-@dataclass(frozen=True, config=STRICT)
+@checked
 class HeatmapRecipe(NetworkRecipe):
     """Options that all heatmap methods have.
 

@@ -7,14 +7,13 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from denseseg import losses
 from denseseg.anatomy import Anatomy
 from denseseg.batch import Batch
 from denseseg.cases.case_set import CaseSet
-from denseseg.errors import STRICT
+from denseseg.errors import checked
 from denseseg.geometry.frame import Size
 from denseseg.geometry.regions import find_regions
 from denseseg.heatmaps import Decoder
@@ -28,7 +27,7 @@ from denseseg.networks.unet import MaskHeatmapUNet
 from denseseg.prediction import Prediction
 
 
-@dataclass(frozen=True, config=STRICT)
+@checked
 class HeatmapSegmentationRecipe(HeatmapRecipe, MaskRecipe):
     """Options of HeatRegSeg: those of heatmap methods and those of methods with masks.
 

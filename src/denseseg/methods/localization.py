@@ -7,7 +7,6 @@ from typing import ClassVar
 
 import torch
 from pydantic import PositiveFloat
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from denseseg import losses
@@ -15,7 +14,7 @@ from denseseg.anatomy import Anatomy
 from denseseg.augment import Augmentation
 from denseseg.batch import Batch
 from denseseg.cases.case_set import CaseSet
-from denseseg.errors import STRICT
+from denseseg.errors import checked
 from denseseg.geometry.frame import Size
 from denseseg.heatmaps import Decoder, gaussian_heatmaps
 from denseseg.methods.heatmap_method import HeatmapMethod, HeatmapRecipe
@@ -29,7 +28,7 @@ FIRST_SIGMA = 2.5  # pixels, where its widths begin (its code): there Eq. 2 is l
 WEIGHTS = {"heatmap": 1.0, "sigma": ALPHA}
 
 
-@dataclass(frozen=True, config=STRICT)
+@checked
 class LocalizationRecipe(HeatmapRecipe):
     """Options of methods with learned widths.
 

@@ -15,15 +15,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import NonNegativeFloat, ValidationError
-from pydantic.dataclasses import dataclass
+from pydantic import NonNegativeFloat
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from denseseg.anatomy import Anatomy
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
-from denseseg.errors import STRICT, DataError, told
+from denseseg.errors import DataError, checked
 from denseseg.geometry.frame import Frame, Size
 from denseseg.geometry.shape_model import ShapeModel, fit_shape_model
 from denseseg.geometry.template import Template
@@ -31,7 +30,7 @@ from denseseg.prediction import Prediction
 from denseseg.training.settings import Run
 
 
-@dataclass(frozen=True, config=STRICT)
+@checked
 class Recipe:
     """The options of a method, plain values only, at full size. Each method has its own subclass and named instances of it.
 
@@ -47,10 +46,7 @@ class Recipe:
         for name in changes:
             if name not in known:
                 raise DataError(f"{type(self).__name__} has no option {name!r}; it has: {', '.join(known)}")
-        try:
-            return replace(self, **changes)
-        except ValidationError as error:
-            raise DataError(f"{type(self).__name__}: {told(error)}") from None
+        return replace(self, **changes)
 
     def scaled(self, length: float, width: float, largest_batch: int) -> Self:
         """The recipe for a smaller run: shares of its training and of its network's features, and the largest batch allowed."""

@@ -10,15 +10,14 @@ import numpy as np
 import pandas as pd
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from denseseg.anatomy import Anatomy
 from denseseg.augment import STRONG
 from denseseg.batch import Batch
-from denseseg.cases.case_set import CaseSet
+from denseseg.cases.case_set import CaseSet, require_disjoint
 from denseseg.cases.masks import true_masks
-from denseseg.errors import STRICT
+from denseseg.errors import checked
 from denseseg.evaluation.metrics import dice, failure_distance
 from denseseg.geometry.frame import Size, inside_image
 from denseseg.methods.method import Method, Recipe
@@ -34,7 +33,7 @@ VIEWS = 8  # of each image, over which our recipes average
 MANY_STRUCTURES = OURS.changed(length=Epochs(160), optimiser=Adam(3e-3))
 
 
-@dataclass(frozen=True, config=STRICT)
+@checked
 class NetworkRecipe(Recipe):
     """Options that all network methods have.
 
@@ -109,6 +108,7 @@ class NetworkMethod(Method):
         validation = validation if validation is not None and len(validation) else None
         if validation is not None:
             self.require(validation)
+            require_disjoint(training=train, validation=validation)
         if not run.fine_tune:
             with torch.random.fork_rng([]):
                 torch.manual_seed(run.seed)

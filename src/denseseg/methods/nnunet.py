@@ -20,14 +20,13 @@ import numpy as np
 import pandas as pd
 import torch
 from pydantic import Field, PositiveInt
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from denseseg.anatomy import Anatomy
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
 from denseseg.cases.masks import true_masks
-from denseseg.errors import STRICT, DataError
+from denseseg.errors import DataError, checked
 from denseseg.files import write_json, write_png
 from denseseg.geometry.frame import Size
 from denseseg.methods.method import Method, Recipe
@@ -39,7 +38,7 @@ RAW, PREPROCESSED, RESULTS = "nnUNet_raw", "nnUNet_preprocessed", "nnUNet_result
 PIXELS = {"spacing": (999, 1, 1)}  # what nnU-Net's own reader says of a PNG, which has no spacing
 
 
-@dataclass(frozen=True, config=STRICT)
+@checked
 class NNUNetRecipe(Recipe):
     """Options of nnU-Net; network, patch and batch size are planned from the data, and no profile scales them.
 

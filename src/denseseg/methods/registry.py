@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, PositiveInt, TypeAdapter
 
 import denseseg
 from denseseg.anatomy import Anatomy, get_anatomy
@@ -61,7 +61,7 @@ class _Header(BaseModel):
     package: str
     method: str
     anatomy: Anatomy
-    size: tuple[int, int]
+    size: tuple[PositiveInt, PositiveInt]
     recipe: dict[str, Any]
 
 
@@ -80,8 +80,13 @@ def save_method(method: Method, path: str | Path) -> Path:
 
 
 def load_method(path: str | Path, device: str | torch.device = "cpu") -> Method:
-    """A method from its weights file. Raises DataError where the file is missing, damaged or of another program."""
+    """A method from its weights file.
+
+    Raises DataError where the file is missing, damaged, of another program, or holds what is not finite.
+    """
     tensors, content = read_tensors(Path(path))
+    if "method" not in content:
+        raise DataError(f"{path} holds no method; give a file that save_method wrote, not the checkpoint of a training")
     version = content.get("version", 1)
     if not isinstance(version, int) or version > VERSION:
         raise DataError(f"{path} was written by a later version of this package ({version}); update denseseg to read it")
@@ -92,8 +97,12 @@ def load_method(path: str | Path, device: str | torch.device = "cpu") -> Method:
     cls = get_method(header.method)
     recipe = validated(type(cls.recipes["default"]), header.recipe, f"{path}: recipe")
     method = cls(header.anatomy, header.size, recipe)
+    if endless := next((name for name, tensor in tensors.items() if not tensor.isfinite().all()), None):
+        raise DataError(f"{path}: {endless} is not finite; train the method again")
     try:
         method.set_state(tensors)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
     except (KeyError, RuntimeError) as error:
         raise DataError(f"{path} lacks {str(error).splitlines()[0]}: another version wrote it; train the method again") from None
     if (network := getattr(method, "network", None)) is not None:

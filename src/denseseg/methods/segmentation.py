@@ -6,14 +6,13 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 import torch
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from denseseg.anatomy import Anatomy
 from denseseg.batch import Batch
 from denseseg.cases.case import Case
 from denseseg.cases.masks import positive_weights
-from denseseg.errors import STRICT
+from denseseg.errors import checked
 from denseseg.geometry.regions import Regions
 from denseseg.methods import inference
 from denseseg.methods.network_method import NetworkRecipe
@@ -26,7 +25,7 @@ class Segmentation(StrEnum):
     WEIGHTED_BCE = "weighted_bce"
 
 
-@dataclass(frozen=True, config=STRICT)
+@checked
 class MaskRecipe(NetworkRecipe):
     """Options that all methods with masks have.
 

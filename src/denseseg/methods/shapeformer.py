@@ -9,13 +9,12 @@ from typing import ClassVar
 import numpy as np
 import torch
 from pydantic import PositiveInt
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from denseseg.anatomy import Anatomy
 from denseseg.batch import Batch
 from denseseg.cases.case_set import CaseSet
-from denseseg.errors import STRICT, DataError, explained
+from denseseg.errors import DataError, checked, explained
 from denseseg.geometry.contour import on_device
 from denseseg.geometry.frame import Size
 from denseseg.geometry.warp import sample
@@ -27,7 +26,7 @@ from denseseg.prediction import Prediction
 from denseseg.training.settings import Adam
 
 
-@dataclass(frozen=True, config=STRICT)
+@checked
 class ShapeFormerRecipe(NetworkRecipe):
     """Options of ShapeFormer.
 

@@ -8,10 +8,9 @@ from typing import ClassVar, Literal
 
 import torch
 from pydantic import PositiveInt
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from denseseg.errors import STRICT
+from denseseg.errors import checked
 from denseseg.methods import localization
 from denseseg.methods.localization import FIRST_SIGMA, LocalizationMethod, LocalizationRecipe
 from denseseg.methods.method import Recipe
@@ -26,7 +25,7 @@ from denseseg.networks.spatial_configuration import (
 from denseseg.networks.spatial_configuration import SpatialConfiguration as Configuration
 
 
-@dataclass(frozen=True, config=STRICT)
+@checked
 class SpatialConfigurationRecipe(LocalizationRecipe):
     """Options of the SpatialConfiguration-Net.
 

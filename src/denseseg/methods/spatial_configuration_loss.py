@@ -19,13 +19,12 @@ from typing import ClassVar
 
 import torch
 from pydantic import PositiveFloat, PositiveInt
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from denseseg import losses
 from denseseg.augment import Augmentation
 from denseseg.batch import Batch
-from denseseg.errors import STRICT
+from denseseg.errors import checked
 from denseseg.heatmaps import Decoder, laplace_heatmaps
 from denseseg.losses import FeatureMap
 from denseseg.methods.heatmap_method import HeatmapMethod, HeatmapRecipe
@@ -38,7 +37,7 @@ CARTESIAN = (FeatureMap.X, FeatureMap.Y)
 POLAR = (FeatureMap.RADIUS, FeatureMap.ANGLE)
 
 
-@dataclass(frozen=True, config=STRICT)
+@checked
 class SpatialRecipe(HeatmapRecipe):
     """Options of the spatial-configuration loss; gamma is the weight of the loss term "correlation".
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -12,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from denseseg.cases.case import Case
+from denseseg.cases.folder import require_own
 from denseseg.errors import DataError, explained
-from denseseg.files import atomic_file, read_png, write_png
+from denseseg.files import atomic_file, read_png, sha256, write_png
 from denseseg.geometry.frame import Size
 
 
@@ -81,7 +81,7 @@ def shrunk(case: Case, longest: int | None) -> Case:
 def write_manifest(out: Path, settings: str, files: Iterable[Path]) -> None:
     """Note in OUT/source.txt which files and settings it is made of, so that a rerun resumes only its own work.
 
-    Raises DataError where a file is missing, or the folder holds anything else.
+    Raises DataError where a file is missing, or the folder holds anything else, or what was corrected since.
     """
     files = list(files)
     for path in files:
@@ -90,10 +90,14 @@ def write_manifest(out: Path, settings: str, files: Iterable[Path]) -> None:
     lines = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
     text = "\n".join([settings, *lines]) + "\n"
     note = out / "source.txt"
-    if out.exists() and any(out.iterdir()) and not (note.exists() and note.read_text(encoding="utf-8") == text):
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out} is a file; name a folder")
+    held = [path for path in out.glob("*") if path.name[0] != "."]  # hidden files are what a killed run, or a desktop, leaves
+    if held and not (note.exists() and note.read_text(encoding="utf-8") == text):
         raise DataError(f"{out} holds something else (other files, or another size); give a new folder, or empty this one")
-    out.mkdir(parents=True, exist_ok=True)
-    note.write_text(text, encoding="utf-8")
+    require_own(out, resumed=True)
+    with atomic_file(note) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def cached_image(path: Path | None, size: Size, convert: Callable[[], np.ndarray]) -> np.ndarray:
@@ -125,9 +129,7 @@ def verify_checksums(folder: Path, checksums: Path, images: dict[str, Path]) -> 
         path = folder / match[2]
         if not path.is_file():
             raise DataError(f"{path} is missing, but {checksums} lists it; copy it, or remove line {number}")
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if digest != match[1].lower():
+        if sha256(path) != match[1].lower():
             raise DataError(f"{path} differs from its checksum in {checksums}: damaged, or another version; copy it again")
         listed.add(path.resolve())
     unlisted = [name for name, path in images.items() if path.resolve() not in listed]

@@ -34,7 +34,7 @@ from denseseg.anatomy import WRIST
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError, explained
-from denseseg.files import read_png
+from denseseg.files import read_csv, read_png
 from denseseg.geometry.frame import Size
 from denseseg.readers.files import Report, cached_image, few, one_file_each, verify_checksums
 
@@ -371,8 +371,8 @@ def read_table(path: Path) -> dict[str, dict[str, Any]]:
 
     Raises DataError for a column that is needed and missing, a file stem that is there twice, and values that mean nothing.
     """
-    with explained(f"{path} cannot be read as a CSV table", "give dataset_with_cv_split.csv"):
-        text = pd.read_csv(path, dtype=str)
+    text = read_csv(path, missing="give dataset_with_cv_split.csv")
+    text = text.where(text != "")  # a patient may be called NA
     if missing := [column for column in ("filestem", "laterality", "projection") if column not in text]:
         raise DataError(f"{path} lacks the column(s) {', '.join(missing)}; give dataset_with_cv_split.csv or dataset.csv")
     numbers = text[[column for column in ("projection", "age", "cast", "metal", FOLD) if column in text]]

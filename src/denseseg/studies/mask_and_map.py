@@ -30,7 +30,7 @@ from denseseg.cases.masks import true_masks
 from denseseg.errors import exit_status
 from denseseg.evaluation.tables import pipe_table
 from denseseg.experiments.profiles import get_profile, load_cases
-from denseseg.experiments.record import StudyRecord, file_name, study_record
+from denseseg.experiments.record import StudyRecord, study_record
 from denseseg.experiments.store import write_study
 from denseseg.geometry.contour import dilate, perimeter, signed_distance
 from denseseg.geometry.decode import decode_affine
@@ -40,6 +40,7 @@ from denseseg.methods.denseseg import DEFAULT, DenseSegRecipe
 from denseseg.methods.method import Method
 from denseseg.methods.network_method import OURS
 from denseseg.methods.segmentation import Segmentation
+from denseseg.names import file_name
 from denseseg.training.settings import Adam, Run, Steps
 
 SIZE = (64, 64)

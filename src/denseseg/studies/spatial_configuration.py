@@ -26,13 +26,14 @@ from denseseg.batch import Batch
 from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError, exit_status
 from denseseg.evaluation.tables import pipe_table
-from denseseg.experiments.record import StudyRecord, file_name, study_record
+from denseseg.experiments.record import StudyRecord, study_record
 from denseseg.experiments.store import write_study
 from denseseg.geometry.frame import Size
 from denseseg.heatmaps import DECODERS
 from denseseg.methods import create, get_recipe
 from denseseg.methods.localization import ALPHA, LocalizationMethod, LocalizationRecipe
 from denseseg.methods.spatial_configuration import SpatialConfiguration
+from denseseg.names import file_name
 from denseseg.phantom import hand_phantom
 from denseseg.prediction import stacked_landmarks
 from denseseg.training.settings import Adam, Run, Steps

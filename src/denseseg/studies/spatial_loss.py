@@ -31,13 +31,14 @@ from denseseg.errors import exit_status
 from denseseg.evaluation.metrics import RADII
 from denseseg.evaluation.statistics import paired_difference, seeds_spread
 from denseseg.evaluation.tables import format_mean_sd, pipe_table
-from denseseg.experiments.record import StudyRecord, file_name, study_record
+from denseseg.experiments.record import StudyRecord, study_record
 from denseseg.experiments.store import write_study
 from denseseg.geometry.frame import Size
 from denseseg.heatmaps import Decoder, laplace_heatmaps
 from denseseg.losses import FeatureMap, correlation_map, feature_maps, spatial_embedding
 from denseseg.methods.method import Method
 from denseseg.methods.spatial_configuration_loss import CARTESIAN, PAPER, POLAR, SpatialConfigurationLoss, SpatialRecipe
+from denseseg.names import file_name
 from denseseg.phantom import hand_phantom
 from denseseg.prediction import stacked_landmarks
 from denseseg.training.settings import Adam, Drops, Run, Steps, TrainingSettings

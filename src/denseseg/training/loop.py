@@ -27,7 +27,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from denseseg.augment import apply, draw
 from denseseg.batch import Batch
 from denseseg.errors import DataError, validated
-from denseseg.files import plain, read_tensors, write_tensors
+from denseseg.files import DamagedError, atomic_file, exists, plain, read_tensors, write_tensors
 from denseseg.training.settings import Epochs, Run, TrainingSettings
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -114,6 +114,15 @@ class _Loop:
         self.averaged: AveragedModel | None = None
         if settings.ema_decay:
             self.averaged = AveragedModel(self.raw, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
+        if settings.patience is not None and validate is None:
+            raise DataError(
+                f"patience={settings.patience} waits for a better validation error; give validation cases or no patience"
+            )
+        batch, processes = min(settings.batch_size, len(data)), self.fabric.world_size
+        if batch < processes:
+            raise DataError(f"a batch of {batch} cases cannot be shared by {processes} processes; start fewer")
+        if batch < settings.batch_size and run.progress and self.fabric.global_rank == 0:
+            print(f"batch_size={settings.batch_size} is larger than the set: each batch holds all {batch} cases", flush=True)
         self.per_epoch = max(1, len(self.data) // settings.batch_size)
         length = settings.length
         self.steps = length.epochs * self.per_epoch if isinstance(length, Epochs) else length.steps
@@ -257,20 +266,21 @@ class _Loop:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             write_tensors(folder / CHECKPOINT, tensors, header.model_dump())
-            pd.DataFrame(self.history).to_csv(folder / "history.csv", index=False)
+            with atomic_file(folder / "history.csv") as temporary:
+                pd.DataFrame(self.history).to_csv(temporary, index=False)
         except (OSError, DataError) as error:
             raise DataError(f"{error}; training resumes at the last checkpoint") from None
 
     def _resume(self, path: Path) -> None:
-        if not path.exists():
+        if not exists(path):
             return
         try:
             tensors, content = read_tensors(path)
-            header = validated(_Header, content, str(path))
-        except DataError as error:
-            raise DataError(f"{error}; delete {path.name} to train from the start") from None
+        except DamagedError as error:
+            raise DataError(f"{error}, or move {path.name} away to train from the start") from None
+        header = validated(_Header, content, str(path))
         if header.identity != self.identity:
-            raise DataError(f"{path} belongs to a run with another recipe, data or settings; choose another folder or delete it")
+            raise DataError(f"{path} belongs to a run with another recipe, data or settings; choose another folder or move it away")
         parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimiser": {}, "averaged": {}}
         for name, value in tensors.items():
             part, _, key = name.partition("/")

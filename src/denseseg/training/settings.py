@@ -8,31 +8,32 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
-from pydantic.dataclasses import dataclass
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from torch import nn
 
 from denseseg.augment import Augmentation
-from denseseg.errors import STRICT
+from denseseg.errors import checked
 
 Share = Annotated[float, Field(ge=0, lt=1)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+Decay = Annotated[float, Field(ge=0, le=1)]
 
 
-@dataclass(frozen=True, config=STRICT)
+@checked
 class Epochs:
     """So many passes over the training cases. A last batch that would be smaller than the others is left out, as published."""
 
     epochs: PositiveInt
 
 
-@dataclass(frozen=True, config=STRICT)
+@checked
 class Steps:
     """So many steps of the optimiser, in as many passes over the training cases as that takes."""
 
     steps: PositiveInt
 
 
-@dataclass(frozen=True, config=STRICT)
+@checked
 class Seconds:
     """As many steps as take so long: processor seconds of all threads, or on a GPU seconds. Steps are timed once, before the run,
     and the number is kept, so that a run which was stopped goes on with the same."""
@@ -40,27 +41,27 @@ class Seconds:
     seconds: PositiveFloat
 
 
-@dataclass(frozen=True, config=STRICT)
+@checked
 class Adam:
     """Kingma and Ba 2015."""
 
-    learning_rate: PositiveFloat = 1e-3
+    learning_rate: Rate = 1e-3
     betas: tuple[Share, Share] = (0.9, 0.999)
-    weight_decay: NonNegativeFloat = 0.0
+    weight_decay: Decay = 0.0
     name: Literal["adam"] = "adam"
 
     def make(self, network: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.Adam(network.parameters(), self.learning_rate, self.betas, weight_decay=self.weight_decay)
 
 
-@dataclass(frozen=True, config=STRICT)
+@checked
 class SGD:
     """Stochastic gradient descent with momentum, by default Nesterov's."""
 
-    learning_rate: PositiveFloat
+    learning_rate: Rate
     momentum: Share = 0.9
     nesterov: bool = True
-    weight_decay: NonNegativeFloat = 0.0
+    weight_decay: Decay = 0.0
     name: Literal["sgd"] = "sgd"
 
     def make(self, network: nn.Module) -> torch.optim.Optimizer:
@@ -69,7 +70,7 @@ class SGD:
         )
 
 
-@dataclass(frozen=True, config=STRICT)
+@checked
 class Cosine:
     """The learning rate falls to `final` along half a cosine."""
 
@@ -81,12 +82,12 @@ class Cosine:
         return self.final + (first - self.final) * (1 + math.cos(math.pi * progress)) / 2
 
 
-@dataclass(frozen=True, config=STRICT)
+@checked
 class Drops:
     """The learning rate is multiplied by `factor` at each of these shares of the training; with none it stays as it is."""
 
     at: tuple[Share, ...] = ()
-    factor: PositiveFloat = 0.1
+    factor: Rate = 0.1
     name: Literal["drops"] = "drops"
 
     def rate(self, first: float, progress: float) -> float:
@@ -94,7 +95,7 @@ class Drops:
         return first * self.factor ** sum(progress >= share for share in self.at)
 
 
-@dataclass(frozen=True, config=STRICT)
+@checked
 class TrainingSettings:
     """How to train at full size; the defaults are the paper's (Section 3.5).
 
@@ -114,6 +115,15 @@ class TrainingSettings:
     patience: PositiveInt | None = None
     augmentation: Augmentation = Augmentation()
 
+    @model_validator(mode="after")
+    def _check(self) -> TrainingSettings:
+        first = self.optimiser.learning_rate
+        if isinstance(self.schedule, Cosine) and self.schedule.final > first:
+            raise ValueError(f"schedule.final={self.schedule.final:g} is above the first learning rate, {first:g}; lower it")
+        if self.patience is not None and self.patience < self.validate_every:
+            raise ValueError(f"patience={self.patience} epochs end before the next validation; give at least {self.validate_every}")
+        return self
+
     def changed(self, **changes: Any) -> TrainingSettings:
         """These settings with some fields changed."""
         return replace(self, **changes)
@@ -127,7 +137,7 @@ class TrainingSettings:
         return replace(self, length=own, batch_size=min(self.batch_size, largest_batch))
 
 
-@dataclass(frozen=True, config=STRICT)
+@checked
 class Run:
     """What is particular to one training.
 
