@@ -105,8 +105,9 @@ def test_every_landmark_has_a_name_of_its_own(labels):
 
 
 def labelme(*shapes: dict, **changes) -> dict:
-    shapes = [{"shape_type": "point", "flags": {}, "group_id": None, "description": "", "mask": None, **s} for s in shapes]
-    return {"version": "6.3.1", "flags": {}, "shapes": shapes, "imagePath": "a.png", "imageData": None, "imageHeight": 60, "imageWidth": 50} | changes  # fmt: skip
+    blank = {"shape_type": "point", "flags": {}, "group_id": None, "description": "", "mask": None}
+    image = {"imagePath": "a.png", "imageData": None, "imageHeight": 60, "imageWidth": 50}
+    return {"version": "6.3.1", "flags": {}, "shapes": [blank | shape for shape in shapes], **image} | changes
 
 
 def coco(keypoints: list, names: list[str], category: str = "base", **changes) -> dict:
@@ -141,7 +142,7 @@ def test_coco_points_are_found_by_their_names_in_any_order_or_else_by_their_orde
     assert by_name["a"].hidden[9:12].tolist() == [True, False, False]
     by_order = read_annotations(put(tmp_path, coco(numbers, ["1", "2", "3"])), SKULL)
     assert base(by_order) == [[1, 2], [3, 4], [5, 6]]
-    with pytest.raises(DataError, match="annotation|has no landmark 'orbitale'"):
+    with pytest.raises(DataError, match="has no landmark 'orbitale'"):
         read_annotations(put(tmp_path, coco(numbers, ["porion", "orbitale", "nasion"])), SKULL)
 
 
@@ -202,9 +203,11 @@ def test_cvat_as_its_documentation_shows_it(tmp_path):
 POINT = {"label": "sella", "points": [[1, 2]]}
 THREE = [1, 2, 2, 3, 4, 2, 5, 6, 2]
 NAMES = ["sella", "nasion", "porion"]
+SHORT = {"label": "mandible", "shape_type": "polygon", "points": [[1, 2]] * 4}
+VIDEO = "<annotations><track id='0' label='base'></track></annotations>"
 FAULTS = {
     "unknown label": (labelme({"label": "molar", "points": [[1, 2]]}), "'molar' with 1 points is no part of the skull; rename it"),
-    "one vertex less": (labelme({"label": "mandible", "shape_type": "polygon", "points": [[1, 2]] * 4}), "'mandible' has 4 points instead of 5"),
+    "one vertex less": (labelme(SHORT), "'mandible' has 4 points instead of 5"),
     "twice": (labelme(POINT, POINT), "'sella' is marked twice"),
     "no image": ({"shapes": []}, "no file of LabelMe, COCO, CVAT"),
     "text for a number": (labelme({"label": "sella", "points": [["1", "2"]]}), "shapes.0.points.0.0 must be a valid number"),
@@ -216,7 +219,7 @@ FAULTS = {
     "micrometres": (markups([], name="base", coordinateUnits="um"), "coordinateUnits is 'um'; save the markups in millimetres"),
     "another system": (markups([], name="base", coordinateSystem="IJK"), "coordinateSystem must be 'LPS' or 'RAS'"),
     "two numbers a position": (markups([{"position": [1, 2]}], name="base"), "controlPoints.0.position"),
-    "video": ("<annotations><track id='0' label='base'></track></annotations>", "is CVAT for video; export the task as CVAT for images"),
+    "video": (VIDEO, "is CVAT for video; export the task as CVAT for images"),
     "half a pair": (cvat('<points label="tip" points="1.0"/>'), "image 0.shapes.0"),
     "no number": (cvat('<polygon label="mandible" points="a,b"/>'), "image 0.shapes.0"),
     "a document type": ("<!DOCTYPE x><annotations/>", "has a document type"),
@@ -241,9 +244,11 @@ def test_no_file_no_folder_no_annotation(tmp_path):
             read_annotations(path, SKULL)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-    st.sampled_from(["shapes", "imagePath", "version", "points", "label", "markups", "images", "categories", "annotations", "keypoints"]), inner
-), max_leaves=12))  # fmt: skip
+KEYS = ["shapes", "imagePath", "version", "points", "label", "markups", "images", "categories", "annotations", "keypoints"]
+LEAVES = st.none() | st.booleans() | st.floats() | st.text(max_size=5)
+
+
+@given(st.recursive(LEAVES, lambda x: st.lists(x, max_size=3) | st.dictionaries(st.sampled_from(KEYS), x), max_leaves=12))
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_json_is_read_or_told(tmp_path, content):
     path = tmp_path / "a.json"
