@@ -33,7 +33,7 @@ FLOORS = (
     {"anatomy", "files"},
     {"geometry"},
     {"cases", "prediction", "heatmaps", "losses"},
-    {"readers", "phantom", "exchange", "evaluation", "batch"},
+    {"readers", "phantom", "exchange", "evaluation", "health", "batch"},
     {"augment", "viewing"},
     {"training"},
     {"methods"},

@@ -1,0 +1,85 @@
+"""Images against the others of their set: what there is to see round the landmarks.
+
+Each image is read on one grid that lies on the mean shape, moved there by the landmarks, and freed from slow changes of grey. The
+median over the cases is what this set looks like; an image that fits it far better mirrored, turned or inverted is so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+from denseseg.cases.case import Case
+from denseseg.cases.case_set import CaseSet
+from denseseg.health.finding import Finding
+from denseseg.health.norm import Norm, aligned_to, distinct
+
+GRID = 48  # points along each side
+FINE, COARSE = 0.7, 4.0  # grid steps between which grey must change, to count
+GAIN = 0.06  # in the correlation with the others' median, beyond which a change is believed
+LONGEST = 192  # pixels of the images that are compared
+FLAT = 1e-3  # standard deviation of an image without contrast
+
+Change = Callable[[np.ndarray], np.ndarray]
+CHANGES: dict[tuple[str, str], Change] = {
+    ("its image is mirrored left to right", "mirror it back, or its landmarks"): lambda image: image[:, ::-1],
+    ("its image is upside down", "turn it over, or its landmarks"): lambda image: image[::-1],
+    ("its image is turned by 180 degrees", "turn it back, or its landmarks"): lambda image: image[::-1, ::-1],
+    ("rows and columns of its image are exchanged", "transpose it, or its landmarks"): lambda image: image.T,
+    ("its image is inverted", "bone shall be bright: save 1 - image"): lambda image: 1 - image,
+}
+
+
+def flat_findings(cases: CaseSet) -> Iterator[Finding]:
+    """Images without contrast."""
+    for case in cases:
+        if case.image.std() < FLAT:
+            what = f"its image has no contrast: all pixels are about {case.image.mean():.2f}"
+            yield Finding(20.0, case.id, what, "export it again")
+
+
+def image_findings(cases: CaseSet, norm: Norm) -> Iterator[Finding]:
+    """Images that are mirrored, turned or inverted against the others, or show something else; one for each case at most."""
+    shown = [_small(case) for case in cases if distinct(case.landmarks) >= 2 and case.image.std() >= FLAT]
+    patches = np.stack([patch(case.image, case.landmarks, norm.mean) for case in shown])
+    usual = np.median(patches, axis=0)
+    fits = np.array([_fit(one, usual) for one in patches])
+    for case, fit in zip(shown, fits, strict=True):
+        gains = {
+            told: _fit(patch(changed, case.landmarks, norm.mean), usual) - fit
+            for told, change in CHANGES.items()
+            if (changed := change(case.image)).shape == case.size
+        }
+        (what, mend), gain = max(gains.items(), key=lambda item: item[1])
+        if gain > GAIN:
+            yield Finding(gain / GAIN, case.id, what, mend)
+        elif fit < 0.1 < 0.5 < np.median(fits):
+            what = "its image shows something else at its landmarks than the others' do"
+            yield Finding(2.0, case.id, what, "is it the image of another case, or is another part of it shown?")
+
+
+def patch(image: np.ndarray, landmarks: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """(GRID, GRID) of an image, read where the landmarks put a grid over the mean shape: mean 0 and SD 1, 0 beyond the image."""
+    low, high = np.nanmin(mean, axis=0), np.nanmax(mean, axis=0)
+    low, high = low - 0.1 * (high - low), high + 0.1 * (high - low)
+    grid = np.stack(np.meshgrid(*np.linspace(low, high, GRID).T), axis=-1)
+    place = aligned_to(mean, landmarks)[1].inverse()
+    step = place.scale * (high - low).max() / GRID
+    grey = gaussian_filter(image, FINE * step) - gaussian_filter(image, COARSE * step)
+    values = map_coordinates(grey, place.apply(grid)[..., ::-1].transpose(2, 0, 1), order=1, cval=np.nan)
+    values = values - np.nanmean(values)
+    return np.nan_to_num(values / max(float(np.nanstd(values)), 1e-9))
+
+
+def _small(case: Case) -> Case:
+    """The case without masks, and with so few pixels that its grey can be filtered quickly."""
+    height, width = (-(-side * LONGEST // max(case.size)) for side in case.size)
+    return replace(case, masks=None) if max(case.size) <= LONGEST else replace(case, masks=None).fitted((height, width))[0]
+
+
+def _fit(one: np.ndarray, usual: np.ndarray) -> float:
+    """Correlation of two patches."""
+    return float(np.corrcoef(one.ravel(), usual.ravel())[0, 1])
