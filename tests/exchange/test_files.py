@@ -39,7 +39,7 @@ def annotation(points: np.ndarray, missing=(), hidden=None, name: str = "a.png",
 
 def there_and_back(tmp_path_factory, tool: str, *annotations: Annotation, anatomy: Anatomy = SKULL) -> dict[str, Annotation]:
     folder = write_annotations(tmp_path_factory.mktemp("x") / "out", annotations, anatomy, tool)
-    return read_annotations(folder, anatomy, spacing={"a": 0.5, "b": None})
+    return read_annotations(folder, anatomy, spacing={"a": 0.5, "b": None}.get)
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -87,7 +87,7 @@ def test_another_origin_can_be_given(tmp_path):
 
 def test_nobody_s_annotations_are_written_over(tmp_path):
     (tmp_path / "mine.json").write_text("{}")
-    with pytest.raises(DataError, match="is not empty; name a new folder"):
+    with pytest.raises(DataError, match=r"holds annotations already \(mine.json\); name another folder"):
         write_annotations(tmp_path, [annotation(np.ones((13, 2)))], SKULL, "labelme")
     assert (tmp_path / "mine.json").read_text() == "{}"
 
@@ -164,7 +164,7 @@ def test_slicer_positions_in_ras_are_turned_and_undefined_ones_left_out(tmp_path
         {"label": "sella", "position": [0.0, 0.0, 0.0], "positionStatus": "undefined"},
     ]
     path = put(tmp_path, markups(points, name="base", coordinateSystem="RAS"), "a.mrk.json")
-    found = read_annotations(path, SKULL, spacing={"a": 0.5})["a"].landmarks
+    found = read_annotations(path, SKULL, spacing={"a": 0.5}.get)["a"].landmarks
     assert found[10].tolist() == [4, 6] and np.isnan(found[9]).all()
 
 

@@ -66,7 +66,7 @@ def test_itk_has_each_landmark_where_the_markup_says(tmp_path):
     write_image(tmp_path / "a.mha", case.image, 0.5)
     image = sitk.ReadImage(str(tmp_path / "a.mha"))
     folder = write_annotations(tmp_path / "slicer", SENT[:1], CASES.anatomy, "slicer")
-    back = read_annotations(folder, CASES.anatomy, spacing=dict.fromkeys(CASES.ids, 0.5))
+    back = read_annotations(folder, CASES.anatomy, spacing=dict.fromkeys(CASES.ids, 0.5).get)
     np.testing.assert_allclose(back[case.id].landmarks, case.landmarks, atol=1e-5)
     in_millimetres = read_annotations(folder, CASES.anatomy)[case.id].landmarks
     for point, position in zip(case.landmarks[:20], in_millimetres[:20], strict=True):

@@ -75,9 +75,8 @@ LANDMARK_FAULTS = {
     "upside down": (moved(upside_down), "upside down"),
     "turned": (moved(lambda points, case: upside_down(mirrored(points, case), case)), "turned by 180 degrees"),
     "counted from 1": (moved(counted_from_one), "shifted by one"),
-    "millimetres": (lambda case: replace(case, landmarks=case.landmarks * 0.4, spacing=0.4), "millimetres"),
-    "half the frame": (moved(lambda points, case: points * 0.5), "times as large in the image"),
-    "another frame": (moved(lambda points, case: (points - np.nanmean(points, axis=0)) * 0.9 + (0, 0)), "from where the others' do"),
+    "half the frame": (moved(lambda points, case: points * 0.5), "as no others do: 0."),
+    "another frame": (moved(lambda points, case: points - np.nanmean(points, axis=0)), "from their place"),
     "all in one place": (moved(lambda points, case: points * 0 + 5), "in one place"),
 }
 
@@ -98,10 +97,22 @@ def test_x_and_y_swapped_in_a_square_image(name):
     assert first.case == SETS[name].ids[ODD] and first.what == "x and y of its landmarks are swapped"
 
 
+@pytest.mark.parametrize("name", SETS)
+def test_millimetres_for_pixels_come_first(name):
+    cases = [replace(case, spacing=0.4) for case in SETS[name]]
+    cases[ODD] = moved(lambda points, case: points * 0.4)(cases[ODD])
+    (first,) = check_cases(CaseSet(name, SETS[name].anatomy, cases))
+    assert (first.case, first.what) == (cases[ODD].id, "its landmarks are millimetres") and "divide x and y" in first.mend
+
+
 PART_FAULTS = {
     "a lung the other way round": ("chest", in_structure("left lung", lambda p: p[::-1]), "left lung runs the other way round"),
     "a bone the other way round": ("wrist", in_structure("lunate", lambda p: np.roll(p[::-1], 9, 0)), "lunate runs the other way"),
-    "clavicles exchanged": ("chest", exchanged("left clavicle", "right clavicle"), "right clavicle and left clavicle are exchanged"),
+    "clavicles exchanged": (
+        "chest",
+        exchanged("left clavicle", "right clavicle"),
+        "right clavicle and left clavicle are exchanged",
+    ),
     "bones exchanged": ("wrist", exchanged("metacarpal 2", "metacarpal 3"), "metacarpal 2 and metacarpal 3 are exchanged"),
     "another start": ("wrist", in_structure("metacarpal 3", lambda p: np.roll(p, 4, 0)), "starts 46 landmarks from"),
     "one structure elsewhere": ("chest", in_structure("heart", lambda p: p + (0, 25)), "shape of its heart"),
@@ -148,8 +159,8 @@ MASK_FAULTS = {
     "all empty": (lambda masks: masks & False, "is empty"),
     "upside down": (lambda masks: masks[:, ::-1], "upside down"),
     "inverted": (lambda masks: ~masks, "inverted"),
-    "probabilities above 0": (lambda masks: np.stack([m if i != 3 else np.roll(m, 30, 0) | m.T for i, m in enumerate(masks)]), "right clavicle hardly"),
-}  # fmt: skip
+    "one elsewhere": (lambda masks: np.stack([*masks[:3], np.roll(masks[3], 30, 0), masks[4]]), "right clavicle hardly overlap"),
+}
 
 
 @pytest.mark.parametrize("fault", MASK_FAULTS)
@@ -161,7 +172,9 @@ def test_masks_that_do_not_fit_their_outlines_come_first(fault):
 
 
 def with_metadata(**of_cases: dict[int, object]) -> CaseSet:
-    cases = [replace(case, metadata={key: values.get(i) for key, values in of_cases.items()}) for i, case in enumerate(SETS["hand"])]
+    cases = [
+        replace(case, metadata={key: values.get(i) for key, values in of_cases.items()}) for i, case in enumerate(SETS["hand"])
+    ]
     return CaseSet("hands", SETS["hand"].anatomy, cases)
 
 

@@ -6,7 +6,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "annotation": ["Annotation"],
-        "files": ["TOOLS", "read_annotations", "write_annotations"],
-        "cases": ["annotated_cases", "annotation_of", "corrected_cases"],
+        "cases": ["annotated_cases", "annotation_of", "corrected_cases", "placed"],
+        "data_set": ["exported", "imported", "picture", "write_picture"],
+        "files": ["TOOLS", "new_folder", "read_annotations", "write_annotations"],
     },
 )

@@ -13,6 +13,7 @@ from denseseg.cases.case import Case
 from denseseg.errors import DataError
 from denseseg.exchange.annotation import Annotation
 from denseseg.geometry.frame import Size, inside_image
+from denseseg.prediction import Prediction, stacked_landmarks
 from denseseg.readers.image import read_image
 
 
@@ -20,6 +21,15 @@ def annotation_of(image: str, size: Size, landmarks: np.ndarray, spacing: float 
     """(N, 2) landmarks, true or predicted, of an image that the tool finds under this name; those beyond its border are hidden."""
     hidden = np.isfinite(landmarks).all(1) & ~inside_image(landmarks, size)
     return Annotation(image, size, landmarks, hidden, spacing)
+
+
+def placed(prediction: Prediction) -> np.ndarray:
+    """(N, 2) landmarks of the structures that the image shows, NaN for the others and where none was found.
+
+    Raises DataError where the method predicts masks alone.
+    """
+    points = stacked_landmarks([prediction])[0]
+    return np.where(prediction.absent[prediction.anatomy.membership, None], np.nan, points)
 
 
 def annotated_cases(annotations: Mapping[str, Annotation], images: Mapping[str, Path], anatomy: Anatomy) -> Iterator[Case]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -18,16 +18,19 @@ from denseseg.exchange.annotation import Annotation, Marked, image_id, landmarks
 from denseseg.files import atomic_folder
 
 Tool = Literal["labelme", "coco", "cvat", "slicer"]
+ENDINGS = (".json", ".xml")
+Spacing = Callable[[str], float | None]
 TOOLS: dict[str, ModuleType] = {"labelme": labelme, "coco": coco, "cvat": cvat, "slicer": slicer}
 
 
 def read_annotations(
-    path: str | Path, anatomy: Anatomy, *, spacing: Mapping[str, float | None] | None = None, origin: float | None = None
+    path: str | Path, anatomy: Anatomy, *, spacing: Spacing = lambda name: None, origin: float | None = None
 ) -> dict[str, Annotation]:
     """Case id (the image's name without its ending) -> its landmarks, from a file, or from all files in a folder and below.
 
     Which tool wrote them is found from what they hold. Images without any landmark are there, too.
-    spacing: millimetres per pixel of each image, which Slicer's markups need; a pixel counts as a millimetre where it is unknown.
+    spacing: from a case id to the image's millimetres per pixel, asked for where the tool says millimetres (3D Slicer); a pixel
+    counts as a millimetre where it is unknown.
     origin: where the tool has the centre of the first pixel, 0 or 0.5, if it is not as the tool's own module here says.
     Raises DataError that names the file, what is wrong and how to fix it.
     """
@@ -36,20 +39,29 @@ def read_annotations(
         tool, content = _recognised(file)
         for marked in tool.read(content, file, anatomy):
             name = image_id(marked.image)
-            scale = (spacing or {}).get(name) or 1.0 if tool is slicer else 1.0
+            scale = spacing(name) or 1.0 if tool is slicer else 1.0
             shift = tool.ORIGIN if origin is None else origin
             marks = [replace(mark, points=mark.points / scale - shift) for mark in marked.marks]
             found[name].append((file, replace(marked, marks=marks)))
-    return {name: _merged(parts, anatomy, (spacing or {}).get(name)) for name, parts in found.items()}
+    return {name: _merged(parts, anatomy) for name, parts in found.items()}
 
 
 def write_annotations(folder: str | Path, annotations: Iterable[Annotation], anatomy: Anatomy, tool: Tool) -> Path:
-    """Write the files of a tool into a new folder, and return it. Raises DataError where the folder holds anything."""
+    """Write the files of a tool, and return the folder. Raises DataError where that holds annotations already."""
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{folder} exists and is not empty; name a new folder, so that nobody's annotations are lost")
+    if folder.exists() and (old := next((p for p in folder.rglob("*") if p.suffix in ENDINGS), None)):
+        raise DataError(f"{folder} holds annotations already ({old.name}); name another folder, so that nobody's work is lost")
     with atomic_folder(folder) as staging:
         TOOLS[tool].write(staging, (_marked(annotation, anatomy, TOOLS[tool]) for annotation in annotations))
+    return folder
+
+
+def new_folder(folder: str | Path) -> Path:
+    """Make a folder and return it. Raises DataError where it holds anything."""
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder} exists and is not empty; name a new folder, so that nothing in it is lost")
+    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
@@ -59,7 +71,7 @@ def _files(path: Path) -> Iterator[Path]:
         return
     if not path.is_dir():
         raise DataError(f"{path} is neither a file nor a folder; give the annotations of LabelMe, COCO, CVAT or 3D Slicer")
-    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in (".json", ".xml") and p.is_file())
+    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS and p.is_file())
     if not files:
         raise DataError(f"{path} holds no .json or .xml file; give the annotations of LabelMe, COCO, CVAT or 3D Slicer")
     yield from files
@@ -78,11 +90,11 @@ def _recognised(path: Path) -> tuple[ModuleType, Any]:
     raise DataError(f"{path} is no file of LabelMe, COCO, CVAT (for images) or 3D Slicer; remove it or convert it")
 
 
-def _merged(parts: list[tuple[Path, Marked]], anatomy: Anatomy, spacing: float | None) -> Annotation:
+def _merged(parts: list[tuple[Path, Marked]], anatomy: Anatomy) -> Annotation:
     """All marks of one image, which may stand in several files."""
     path, first = parts[0]
     marks = [mark for _, marked in parts for mark in marked.marks]
-    return Annotation(first.image, first.size, *landmarks_of(marks, anatomy, f"{path}: {first.image}"), spacing)
+    return Annotation(first.image, first.size, *landmarks_of(marks, anatomy, f"{path}: {first.image}"))
 
 
 def _marked(annotation: Annotation, anatomy: Anatomy, tool: ModuleType) -> Marked:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SURE = 100.0  # the score of what is no matter of degree
+
 
 @dataclass(frozen=True)
 class Finding:

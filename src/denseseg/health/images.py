@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
-from denseseg.health.finding import Finding
+from denseseg.health.finding import SURE, Finding
 from denseseg.health.norm import Norm, aligned_to, distinct
 
 GRID = 48  # points along each side
@@ -29,7 +29,7 @@ CHANGES: dict[tuple[str, str], Change] = {
     ("its image is upside down", "turn it over, or its landmarks"): lambda image: image[::-1],
     ("its image is turned by 180 degrees", "turn it back, or its landmarks"): lambda image: image[::-1, ::-1],
     ("rows and columns of its image are exchanged", "transpose it, or its landmarks"): lambda image: image.T,
-    ("its image is inverted", "bone shall be bright: save 1 - image"): lambda image: 1 - image,
+    ("its image is inverted", "bone shall be bright: save 1 - image"): lambda image: -image,
 }
 
 
@@ -38,20 +38,21 @@ def flat_findings(cases: CaseSet) -> Iterator[Finding]:
     for case in cases:
         if case.image.std() < FLAT:
             what = f"its image has no contrast: all pixels are about {case.image.mean():.2f}"
-            yield Finding(20.0, case.id, what, "export it again")
+            yield Finding(SURE, case.id, what, "export it again")
 
 
 def image_findings(cases: CaseSet, norm: Norm) -> Iterator[Finding]:
     """Images that are mirrored, turned or inverted against the others, or show something else; one for each case at most."""
     shown = [_small(case) for case in cases if distinct(case.landmarks) >= 2 and case.image.std() >= FLAT]
-    patches = np.stack([patch(case.image, case.landmarks, norm.mean) for case in shown])
+    reduced = [freed(case, norm.mean) for case in shown]
+    patches = np.stack([patch(grey, case.landmarks, norm.mean) for grey, case in zip(reduced, shown, strict=True)])
     usual = np.median(patches, axis=0)
     fits = np.array([_fit(one, usual) for one in patches])
-    for case, fit in zip(shown, fits, strict=True):
+    for case, grey, fit in zip(shown, reduced, fits, strict=True):
         gains = {
             told: _fit(patch(changed, case.landmarks, norm.mean), usual) - fit
             for told, change in CHANGES.items()
-            if (changed := change(case.image)).shape == case.size
+            if (changed := change(grey)).shape == case.size
         }
         (what, mend), gain = max(gains.items(), key=lambda item: item[1])
         if gain > GAIN:
@@ -61,17 +62,30 @@ def image_findings(cases: CaseSet, norm: Norm) -> Iterator[Finding]:
             yield Finding(2.0, case.id, what, "is it the image of another case, or is another part of it shown?")
 
 
-def patch(image: np.ndarray, landmarks: np.ndarray, mean: np.ndarray) -> np.ndarray:
+def freed(case: Case, mean: np.ndarray) -> np.ndarray:
+    """(H, W) image of a case, freed from noise and from slow changes of grey, in steps of the grid that its landmarks give."""
+    _, step = _grid(case.landmarks, mean)
+    return gaussian_filter(case.image, FINE * step) - gaussian_filter(case.image, COARSE * step)
+
+
+def patch(grey: np.ndarray, landmarks: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """(GRID, GRID) of an image, read where the landmarks put a grid over the mean shape: mean 0 and SD 1, 0 beyond the image."""
+    places, _ = _grid(landmarks, mean)
+    values = map_coordinates(grey, places[..., ::-1].transpose(2, 0, 1), order=1, cval=np.nan)
+    seen = np.isfinite(values)
+    if not seen.any():
+        return np.zeros_like(values)
+    values = values - values[seen].mean()
+    return np.where(seen, values / max(float(values[seen].std()), 1e-9), 0)
+
+
+def _grid(landmarks: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, float]:
+    """(GRID, GRID, 2) places in the image of a grid over the mean shape and a tenth beyond, and its step in pixels."""
     low, high = np.nanmin(mean, axis=0), np.nanmax(mean, axis=0)
     low, high = low - 0.1 * (high - low), high + 0.1 * (high - low)
     grid = np.stack(np.meshgrid(*np.linspace(low, high, GRID).T), axis=-1)
-    place = aligned_to(mean, landmarks)[1].inverse()
-    step = place.scale * (high - low).max() / GRID
-    grey = gaussian_filter(image, FINE * step) - gaussian_filter(image, COARSE * step)
-    values = map_coordinates(grey, place.apply(grid)[..., ::-1].transpose(2, 0, 1), order=1, cval=np.nan)
-    values = values - np.nanmean(values)
-    return np.nan_to_num(values / max(float(np.nanstd(values)), 1e-9))
+    similarity = aligned_to(mean, landmarks)[1].inverse()
+    return similarity.apply(grid), similarity.scale * float((high - low).max()) / GRID
 
 
 def _small(case: Case) -> Case:
@@ -81,5 +95,6 @@ def _small(case: Case) -> Case:
 
 
 def _fit(one: np.ndarray, usual: np.ndarray) -> float:
-    """Correlation of two patches."""
-    return float(np.corrcoef(one.ravel(), usual.ravel())[0, 1])
+    """Correlation of two patches, 0 where one shows nothing."""
+    length = np.linalg.norm(one) * np.linalg.norm(usual)
+    return float((one * usual).sum() / length) if length else 0.0

@@ -14,11 +14,11 @@ import numpy as np
 from denseseg.anatomy import Anatomy
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
-from denseseg.health.finding import Finding
+from denseseg.health.finding import SURE, Finding
 from denseseg.health.norm import Deviation, Norm, distinct, misfit
 
-SHAPE, STRUCTURE = 4.0, 8.0  # how odd a shape, and one structure of it, may be where no mistake explains it
-GAIN = 0.62  # a mistake explains a case whose oddness falls to this share once it is undone
+SHAPE, STRUCTURE = 3.0, 15.0  # how odd a shape, and one structure of it, may be where no mistake explains it
+ODD, GAIN = 1.5, 0.62  # a mistake explains a case that is so odd, and falls to this share of it once the mistake is undone
 PART_GAIN, PART_ODD = 0.5, 2.5  # the same for single structures, which must be so odd first
 OWN_GAIN, SHARP = 0.8, 1.3  # it must also show in the shapes of the structures alone; another start does in those that are so sharp
 
@@ -28,7 +28,7 @@ def landmark_findings(cases: CaseSet, norm: Norm) -> Iterator[Finding]:
     for case in cases:
         if distinct(case.landmarks) < 2:
             if np.isfinite(case.landmarks).sum() > 2:
-                yield Finding(20.0, case.id, "all its landmarks are in one place", "mark missing landmarks by leaving them out")
+                yield Finding(SURE, case.id, "all its landmarks are in one place", "mark missing landmarks by leaving them out")
             continue
         found = norm.deviation(case.landmarks, case.size, case.id)
         finding = _whole_mistake(case, norm, found) or _part_mistake(case, norm, found) or _unexplained(case, norm, found)
@@ -38,14 +38,18 @@ def landmark_findings(cases: CaseSet, norm: Norm) -> Iterator[Finding]:
 
 def oddness(found: Deviation) -> float:
     """Of shape and pose; a pose within what is tolerated does not count."""
-    return found.shape * max(1.0, found.pose)
+    return found.shape * max(1.0, found.pose) ** 2
 
 
 def whole_mistakes(case: Case) -> Iterator[tuple[np.ndarray, str, str]]:
     """All landmarks as they would be if a usual mistake had not been made, the mistake, and its mend."""
     points, (height, width) = case.landmarks, case.size
     yield points[:, ::-1], "x and y of its landmarks are swapped", "exchange the columns x and y of its rows"
-    yield points * (-1, 1) + (width - 1, 0), "its landmarks are mirrored left to right", "mirror them (x = width - 1 - x), or its image"
+    yield (
+        points * (-1, 1) + (width - 1, 0),
+        "its landmarks are mirrored left to right",
+        "mirror them (x = width - 1 - x), or its image",
+    )
     yield points * (1, -1) + (0, height - 1), "its landmarks are upside down", "count y from the top (y = height - 1 - y)"
     turned = points * -1 + (width - 1, height - 1)
     yield turned, "its landmarks are turned by 180 degrees", "turn them back (x = width - 1 - x, y = height - 1 - y), or its image"
@@ -53,14 +57,20 @@ def whole_mistakes(case: Case) -> Iterator[tuple[np.ndarray, str, str]]:
         yield points / case.spacing, "its landmarks are millimetres", f"divide x and y by its spacing ({case.spacing:g})"
     for step in (1, -1):
         shifted = np.concatenate([np.roll(points[own], -step, axis=0) for own in case.anatomy.slices.values()])
-        yield shifted, "the index of its landmarks is shifted by one", f"{'subtract' if step > 0 else 'add'} 1 (indices count from 0)"
+        yield (
+            shifted,
+            "the index of its landmarks is shifted by one",
+            f"{'subtract' if step > 0 else 'add'} 1 (indices count from 0)",
+        )
 
 
 def _whole_mistake(case: Case, norm: Norm, found: Deviation) -> Finding | None:
     before = oddness(found)
+    if before < ODD:
+        return None
     trials = [(oddness(norm.deviation(points, case.size, case.id)), what, mend) for points, what, mend in whole_mistakes(case)]
     after, what, mend = min(trials)
-    return Finding(before / after, case.id, what, mend) if after < GAIN * before and before > 1.5 else None
+    return Finding(min(before / after, SURE / 2), case.id, what, mend) if after < GAIN * before else None
 
 
 def part_mistakes(anatomy: Anatomy, sharp: np.ndarray) -> Iterator[tuple[tuple[int, ...], np.ndarray, str, str]]:
@@ -98,7 +108,7 @@ def _part_mistake(case: Case, norm: Norm, found: Deviation) -> Finding | None:
         before = _of(found, parts)
         if not before > PART_ODD:
             continue
-        after = _of(norm.deviation(case.landmarks[order], case.size, case.id), parts)
+        after = _of(norm.deviation(case.landmarks[order], case.size, case.id, parts), parts)
         if after < PART_GAIN * before and before / after > best.get(parts, (0.0, "", ""))[0] and _shows(case, norm, parts, order):
             best[parts] = before / after, what, mend
     if not best:
@@ -110,7 +120,9 @@ def _part_mistake(case: Case, norm: Norm, found: Deviation) -> Finding | None:
 def _shows(case: Case, norm: Norm, parts: tuple[int, ...], order: np.ndarray) -> bool:
     """Whether the shapes of the structures alone, wherever they lie, speak for another order of their landmarks, too."""
     places = [list(case.anatomy.slices.values())[c] for c in parts]
-    before, after = (sum(misfit(points[own], norm.mean[own]) for own in places) for points in (case.landmarks, case.landmarks[order]))
+    before, after = (
+        sum(misfit(points[own], norm.mean[own]) for own in places) for points in (case.landmarks, case.landmarks[order])
+    )
     return after < OWN_GAIN * before
 
 
@@ -122,10 +134,9 @@ def _of(found: Deviation, parts: tuple[int, ...]) -> float:
 def _unexplained(case: Case, norm: Norm, found: Deviation) -> Finding | None:
     worst = int(np.nanargmax(np.nan_to_num(found.structures, nan=0.0)))
     if found.pose > 1:
-        what = f"its landmarks are {found.ratio:.2g} times as large in the image as the others' are"
-        if abs(np.log(found.ratio)) < norm.spread[0]:
-            x, y = (100 * found.offset).round().astype(int)
-            what = f"its landmarks lie {x} % of the width and {y} % of the height from where the others' do, turned by {found.angle:.0f} degrees"
+        x, y = (100 * found.offset).round().astype(int)
+        place = f"{x} % of the width and {y} % of the height from their place, turned by {found.angle:.0f} degrees"
+        what = f"its landmarks lie in the image as no others do: {found.ratio:.2g} times as large, {place}"
         return Finding(found.pose, case.id, what, "are they pixels of another image, or of another size of it?")
     score = max(found.shape / SHAPE, found.structures[worst] / STRUCTURE)
     if not score > 1:

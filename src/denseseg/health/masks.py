@@ -36,7 +36,9 @@ def _mask_finding(case: Case, masks: np.ndarray, outlines: np.ndarray, names: np
     if empty.any():
         what = f"the mask of its {', '.join(names[empty][:3])} is empty, though there are landmarks"
         return Finding(10.0, case.id, what, "make it again, or remove all its masks: outlines then stand for them")
-    trials = {told: np.mean([dice(a, b) for a, b in zip(changed, outlines, strict=True)]) for told, changed in _changes(masks, outlines)}
+    trials = {
+        told: np.mean([dice(a, b) for a, b in zip(changed, outlines, strict=True)]) for told, changed in _changes(masks, outlines)
+    }
     (what, mend), best = max(trials.items(), key=lambda item: item[1])
     if best > overlap.mean() + GAIN:
         return Finding(float(best - overlap.mean()) / GAIN, case.id, what, mend)
@@ -44,16 +46,18 @@ def _mask_finding(case: Case, masks: np.ndarray, outlines: np.ndarray, names: np
     if overlap[worst] >= LEAST:
         return None
     larger = masks[worst].sum() / outlines[worst].sum()
-    what = f"mask and outline of its {names[worst]} hardly overlap (Dice {overlap[worst]:.2f}; the mask has {larger:.2g} times the pixels)"
+    found = f"Dice {overlap[worst]:.2f}; the mask has {larger:.2g} times the pixels"
+    what = f"mask and outline of its {names[worst]} hardly overlap ({found})"
     return Finding(float(LEAST / max(overlap[worst], 0.05)), case.id, what, "find out which of the two is wrong")
 
 
 def _changes(masks: np.ndarray, outlines: np.ndarray) -> Iterator[tuple[tuple[str, str], np.ndarray]]:
     """The masks without a usual mistake."""
     overlap = np.array([[dice(mask, outline) for mask in masks] for outline in outlines])
-    yield ("its masks are in another order than the structures", "put them into the order of dataset.toml"), masks[
-        linear_sum_assignment(-overlap)[1]
-    ]
+    yield (
+        ("its masks are in another order than the structures", "put them into the order of dataset.toml"),
+        masks[linear_sum_assignment(-overlap)[1]],
+    )
     if masks.shape[1] == masks.shape[2]:
         yield ("its masks are transposed", "save them as (structure, row, column)"), masks.swapaxes(1, 2)
     yield ("its masks are mirrored left to right", "mirror them back"), masks[..., ::-1]

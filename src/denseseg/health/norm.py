@@ -7,6 +7,7 @@ counts as odd, and a case cannot vouch for itself.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,12 +22,22 @@ from denseseg.geometry.similarity import Similarity, umeyama
 LEAST = 8  # cases, to say what is normal
 FOLDS = 10
 PARTS = 4  # training shapes for each mode of variation
+REACH = 3.5  # standard deviations by which a mode may explain a shape
+
+
+class Model(NamedTuple):
+    """Shapes (D,) of one structure: their mean, main modes (D, k) and standard deviations (k,) along them."""
+
+    mean: np.ndarray
+    modes: np.ndarray
+    deviations: np.ndarray
 
 
 class Deviation(NamedTuple):
-    """How far a shape is from normal: of each structure's shape (C,), NaN where nothing is known, 1 is ordinary; of the pose, where 1
-    is the most that is tolerated: size, place and turn in the image.
+    """How far landmarks are from normal.
 
+    structures: (C,) of the shape of each, 1 is ordinary, NaN where nothing is known. pose: of size, place and turn in the image, 1
+    is the most that is tolerated.
     ratio: how large the shape is in its image, 1 is the set's median; offset: (x, y), how far its centre is from where the others'
     is, as shares of the image; angle: degrees from the others'.
     """
@@ -47,15 +58,15 @@ class Deviation(NamedTuple):
 class Norm:
     """What is normal in a set; `deviation` says how far landmarks of one of its cases are from that.
 
-    mean: (N, 2), centred, of size 1; NaN where no case has a landmark. models: for each fold, mean and modes of each structure's
-    shapes in the other folds. unit: (C,) median of what they leave unexplained. sharp: (C,) how many times worse a structure's shape
+    mean: (N, 2), centred, of size 1; NaN where no case has a landmark. models: for each fold, of each structure's shapes in the
+    other folds. unit: (C,) median of what they leave unexplained. sharp: (C,) how many times worse a structure's shape
     fits when its landmarks are numbered one further: about 1 for a round one, which looks alike from all sides. centre, spread: of
     the pose (log size, x, y, angle).
     """
 
     anatomy: Anatomy
     mean: np.ndarray
-    models: list[list[tuple[np.ndarray, np.ndarray] | None]]
+    models: list[list[Model | None]]
     unit: np.ndarray
     sharp: np.ndarray
     centre: np.ndarray
@@ -84,32 +95,33 @@ class Norm:
         norm.spread = np.maximum(6 * deviation, (np.log(1.5), 0.2, 0.2, 30.0))
         return norm
 
-    def deviation(self, points: np.ndarray, size: Size, case: str) -> Deviation:
-        """Of (N, 2) points in an image of `size`, as landmarks of this case."""
+    def deviation(self, points: np.ndarray, size: Size, case: str, only: Collection[int] | None = None) -> Deviation:
+        """Of (N, 2) points in an image of `size`, as landmarks of this case; only: structures whose shape is of interest."""
         aligned, _ = aligned_to(self.mean, points)
         apart = self.pose(points, size) - self.centre
         apart[3] = (apart[3] + 180) % 360 - 180
         worst = float(np.abs(apart / self.spread).max())
-        return Deviation(self.unexplained(aligned, position(case)) / self.unit, worst, float(np.exp(apart[0])), apart[1:3], float(apart[3]))
+        structures = self.unexplained(aligned, position(case), only) / self.unit
+        return Deviation(structures, worst, float(np.exp(apart[0])), apart[1:3], float(apart[3]))
 
     def pose(self, points: np.ndarray, size: Size) -> np.ndarray:
-        """(4,) log of the shape's size as a share of the image's, its centre as shares of width and height, its angle in degrees."""
+        """(4,) log of the shape's size over the image's, its centre as shares of width and height, its angle in degrees."""
         _, similarity = aligned_to(self.mean, points)
         place = similarity.inverse()
         x, y = (place.apply(np.zeros(2)) + 0.5) / (size[1], size[0])
         return np.array([np.log(place.scale / np.hypot(*size)), x, y, np.degrees(place.angle)])
 
-    def unexplained(self, aligned: np.ndarray, fold: int) -> np.ndarray:
+    def unexplained(self, aligned: np.ndarray, fold: int, only: Collection[int] | None = None) -> np.ndarray:
         """(C,) root mean square of what the modes of other cases leave of each structure; NaN where it is absent."""
         found = np.full(len(self.anatomy), np.nan)
         for c, (own, model) in enumerate(zip(self.anatomy.slices.values(), self.models[fold], strict=True)):
             there = np.isfinite(aligned[own]).ravel()
-            if model is None or there.sum() < 2:
+            if model is None or there.sum() < 2 or (only is not None and c not in only):
                 continue
-            mean, modes = model
-            apart = aligned[own].ravel()[there] - mean[there]
-            apart = apart - modes[there] @ np.linalg.lstsq(modes[there], apart, rcond=None)[0]
-            found[c] = np.sqrt(np.mean(apart**2))
+            apart = aligned[own].ravel()[there] - model.mean[there]
+            along = np.linalg.lstsq(model.modes[there], apart, rcond=None)[0]
+            along = np.clip(along, -REACH * model.deviations, REACH * model.deviations)
+            found[c] = np.sqrt(np.mean((apart - model.modes[there] @ along) ** 2))
         return found
 
 
@@ -167,10 +179,11 @@ def _median(values: np.ndarray) -> np.ndarray:
     return np.where(present, np.nanmedian(np.where(present, values, 0), axis=0), np.nan)
 
 
-def _model(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Mean and main modes (D, k) of the whole ones among (M, n, 2) shapes, or None where they are too few."""
+def _model(shapes: np.ndarray) -> Model | None:
+    """Of the whole ones among (M, n, 2) shapes, or None where they are too few."""
     whole = shapes[np.isfinite(shapes).all((1, 2))].reshape(-1, 2 * shapes.shape[1])
     if len(whole) < LEAST - 2:
         return None
-    mean, modes, _ = principal_components(whole)
-    return mean, modes[:, : min(10, len(whole) // PARTS, shapes.shape[1] // 2)]
+    mean, modes, variances = principal_components(whole)
+    most = min(10, len(whole) // PARTS, shapes.shape[1] // 2)
+    return Model(mean, modes[:, :most], np.sqrt(variances[:most]))

@@ -17,7 +17,7 @@ WIDEST, NARROWEST = 3000.0, 5.0  # mm, of what a radiograph shows
 
 def contents(cases: CaseSet) -> str:
     """Some lines: how many cases, sizes, spacings, parts, patients and masks there are, and which landmarks are missing."""
-    sizes = Counter(f"{case.size[1]} x {case.size[0]}" for case in cases)
+    anatomy, sizes = cases.anatomy, Counter(f"{case.size[1]} x {case.size[0]}" for case in cases)
     known = sorted({case.spacing for case in cases if case.spacing is not None})
     spacing = "unknown" if not known else f"{known[0]:g} mm" if len(known) == 1 else f"{known[0]:g} to {known[-1]:g} mm"
     without = sum(case.spacing is None for case in cases)
@@ -25,13 +25,13 @@ def contents(cases: CaseSet) -> str:
     patients = {str(case.metadata["patient"]) for case in cases if "patient" in case.metadata}
     masks = sum(case.masks is not None for case in cases)
     lines = [
-        f"{cases.name}: {len(cases)} cases of the {cases.anatomy.name}, {len(cases.anatomy)} structures, {cases.anatomy.n_landmarks} landmarks",
+        f"{cases.name}: {len(cases)} cases of the {anatomy.name}, {len(anatomy)} structures, {anatomy.n_landmarks} landmarks",
         f"images:   {_counted(sizes)} pixels" + (f"; spacing {spacing}" + (f", unknown in {without}" if known and without else "")),
         f"parts:    {_counted(parts) or 'none named'}" + (f"; {len(patients)} patients" if patients else "; no patients named"),
         f"masks:    {masks} of {len(cases)} cases have their own",
     ]
     missing = np.isnan(cases.landmarks).any(-1)
-    for name, own in cases.anatomy.slices.items():
+    for name, own in anatomy.slices.items():
         gone, some = missing[:, own].all(1).sum(), (missing[:, own].any(1) & ~missing[:, own].all(1)).sum()
         if gone or some:
             lines.append(f"missing:  {name}: absent in {gone}, incomplete in {some}")
@@ -82,7 +82,12 @@ def _spacing(cases: CaseSet) -> Iterator[Finding]:
         extent = case.spacing * max(case.size)
         ratio = max(extent / usual, usual / extent)
         if ratio > 5:
-            yield Finding(ratio / 5, case.id, f"its spacing makes the image {extent:.4g} mm long, the others {usual:.4g}", "correct its spacing")
+            yield Finding(
+                ratio / 5,
+                case.id,
+                f"its spacing makes the image {extent:.4g} mm long, the others {usual:.4g}",
+                "correct its spacing",
+            )
     if known and not NARROWEST < usual < WIDEST:
         what = f"spacings make the images {usual:.4g} mm long"
         yield Finding(5.0, f"all of {cases.name}", what, "spacing is millimetres per pixel: correct it, or leave it empty")
