@@ -187,8 +187,8 @@ def test_a_folder_of_images_does_not_say_what_the_landmarks_are(work, tmp_path):
 
 
 def test_a_set_of_large_images_goes_through_every_command(tmp_path, capsys):
-    """1200 x 970 pixels with 19 single points, described in its own dataset.toml."""
-    folder, drawings = tmp_path / "heads", drawn(8, (1200, 970))
+    """600 x 485 pixels with 19 single points, described in its own dataset.toml."""
+    folder, drawings = tmp_path / "heads", drawn(8, (600, 485))
     drawings[3].metadata["split"] = drawings[6].metadata["split"] = "train"
     write_cases(folder, drawings, bits=8)
     run(tmp_path, "check", folder, "--sheet", tmp_path / "sheet.png")

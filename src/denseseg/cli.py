@@ -268,7 +268,7 @@ def default_scheme(cases: object) -> SplitScheme:
 
 def main() -> None:
     """What the command runs: bad input ends in one line and the exit status 1."""
-    command, bound, _ = app.parse_args()
+    command, bound, _ = app.parse_args(sys.argv[1:])
     if command not in (app.help_print, app.version_print):
         from denseseg.errors import exit_status
 

@@ -115,7 +115,7 @@ PART_FAULTS = {
     ),
     "bones exchanged": ("wrist", exchanged("metacarpal 2", "metacarpal 3"), "metacarpal 2 and metacarpal 3 are exchanged"),
     "another start": ("wrist", in_structure("metacarpal 3", lambda p: np.roll(p, 4, 0)), "starts 46 landmarks from"),
-    "one structure elsewhere": ("chest", in_structure("heart", lambda p: p + (0, 25)), "shape of its heart"),
+    "one structure elsewhere": ("chest", in_structure("heart", lambda p: p + (25, 0)), "shape of its heart"),
 }
 
 

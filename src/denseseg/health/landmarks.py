@@ -17,7 +17,7 @@ from denseseg.cases.case_set import CaseSet
 from denseseg.health.finding import SURE, Finding
 from denseseg.health.norm import Deviation, Norm, distinct, misfit
 
-SHAPE, STRUCTURE = 3.0, 15.0  # how odd a shape, and one structure of it, may be where no mistake explains it
+SHAPE, STRUCTURE = 5.0, 15.0  # how odd a shape, and one structure of it, may be where no mistake explains it
 ODD, GAIN = 1.5, 0.62  # a mistake explains a case that is so odd, and falls to this share of it once the mistake is undone
 PART_GAIN, PART_ODD = 0.5, 2.5  # the same for single structures, which must be so odd first
 OWN_GAIN, SHARP = 0.8, 1.3  # it must also show in the shapes of the structures alone; another start does in those that are so sharp

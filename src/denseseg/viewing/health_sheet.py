@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from textwrap import fill
+from textwrap import wrap
 
 import matplotlib.pyplot as plt
 
@@ -19,18 +19,28 @@ COLUMNS = 3
 
 @styled
 def draw_sheet(cases: CaseSet, findings: Sequence[Finding], path: str | Path) -> Path | None:
-    """Write one PNG of the worst cases with their landmarks and masks, and above each what is odd. None where no case is named."""
+    """Write one PNG of the worst cases with landmarks and masks, above each what is odd. None where no case is named.
+
+    A white dot is the first landmark of a structure.
+    """
     known = {case.id: case for case in cases}
     shown = [(known[finding.case], finding) for finding in findings if finding.case in known][:MOST]
     if not shown:
         return None
-    panels = [(case.image, case.spacing, fill(f"{case.id}: {finding.what}", 38)) for case, finding in shown]
+    panels = [(case.image, case.spacing, _title(finding)) for case, finding in shown]
     figure, axes = contact_sheet(panels, COLUMNS, gap=0.75)
     for ax, (case, _) in zip(axes, shown, strict=True):
         if case.masks is not None:
             draw_masks(ax, case.masks, case.anatomy, alpha=0.2)
         draw_landmarks(ax, case.landmarks, case.anatomy, size=2.0)
+        first = case.landmarks[[own.start for own in case.anatomy.slices.values()]]
+        ax.scatter(*first.T, s=10, color="white", edgecolors="black", linewidths=0.5, zorder=4)
     with explained(f"{path} cannot be written", "choose a folder that exists and is writable", OSError):
         figure.savefig(path, dpi=150)
     plt.close(figure)
     return Path(path)
+
+
+def _title(finding: Finding) -> str:
+    """Three lines of what fits above a picture."""
+    return "\n".join(wrap(f"{finding.case}: {finding.what}", 32, max_lines=3, placeholder=" ..."))
