@@ -31,8 +31,7 @@ def check(folder: Path, *, sheet: Path = Path("check.png")) -> None:
         The picture of what is odd.
     """
     from denseseg.cases import read_cases
-    from denseseg.health import check_cases, contents
-    from denseseg.viewing.health_sheet import draw_sheet
+    from denseseg.health import check_cases, contents, draw_sheet
 
     cases = read_cases(folder)
     print(contents(cases))

@@ -10,9 +10,8 @@ import pytest
 
 from denseseg.cases import Case, CaseSet
 from denseseg.cases.masks import true_masks
-from denseseg.health import check_cases, contents
+from denseseg.health import check_cases, contents, draw_sheet
 from denseseg.phantom import PHANTOMS
-from denseseg.viewing.health_sheet import draw_sheet
 
 SIZES = {"chest": (96, 96), "wrist": (120, 70), "hand": (128, 96)}
 SETS = {name: PHANTOMS[name](20, size, 1) for name, size in SIZES.items()}

@@ -16,6 +16,7 @@ import numpy as np
 from denseseg.anatomy import Anatomy, Structure
 from denseseg.errors import DataError
 from denseseg.geometry.frame import Size
+from denseseg.readers.image_files import image_name
 
 CENTRE, CORNER = 0.0, 0.5  # where a tool that counts from a pixel's centre, or from its corner, has the centre of the first pixel
 
@@ -67,8 +68,7 @@ class Marked:
 
 def image_id(name: str) -> str:
     """The case that an image's file belongs to: its name without folder (of any system) and ending."""
-    path = PureWindowsPath(name)
-    return path.name[: -len(".nii.gz")] if path.name.lower().endswith(".nii.gz") else path.stem
+    return image_name(PureWindowsPath(name))
 
 
 def landmark_ids(anatomy: Anatomy) -> list[str]:

@@ -76,15 +76,14 @@ def _patients(cases: CaseSet) -> Iterator[Finding]:
 
 def _spacing(cases: CaseSet) -> Iterator[Finding]:
     """Pixels of another unit, and images of an absurd extent."""
-    known = [case for case in cases if case.spacing is not None]
-    usual = float(np.median([case.spacing * max(case.size) for case in known])) if known else 0.0
-    for case in known:
-        extent = case.spacing * max(case.size)
+    known = {case.id: case.spacing * max(case.size) for case in cases if case.spacing is not None}
+    usual = float(np.median(list(known.values()))) if known else 0.0
+    for case, extent in known.items():
         ratio = max(extent / usual, usual / extent)
         if ratio > 5:
             yield Finding(
                 ratio / 5,
-                case.id,
+                case,
                 f"its spacing makes the image {extent:.4g} mm long, the others {usual:.4g}",
                 "correct its spacing",
             )
@@ -95,9 +94,9 @@ def _spacing(cases: CaseSet) -> Iterator[Finding]:
 
 def _units(cases: CaseSet) -> Iterator[Finding]:
     """Coordinates that can hardly be pixels, all over the set."""
-    lowest, highest = (np.nanmin(cases.landmarks, axis=1), np.nanmax(cases.landmarks, axis=1)) if len(cases) else (None, None)
-    shares = np.prod((highest - lowest) / [(case.size[1], case.size[0]) for case in cases], axis=1)
-    if np.nanmedian(shares) < 0.02 and cases.anatomy.n_landmarks > 1:
-        what = f"landmarks fill {100 * np.nanmedian(shares):.2g} % of the images"
+    placed = [(case.landmarks[np.isfinite(case.landmarks).all(1)], case.size) for case in cases]
+    shares = [np.prod(np.ptp(points, axis=0) / (size[1], size[0])) for points, size in placed if len(points) > 2]
+    if shares and np.median(shares) < 0.02:
+        what = f"landmarks fill {100 * np.median(shares):.2g} % of the images"
         mend = "are they shares of the image (0 to 1), per cent or millimetres? give pixels"
         yield Finding(15.0, f"all of {cases.name}", what, mend)

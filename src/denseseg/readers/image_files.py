@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from denseseg.errors import DataError
 from denseseg.readers.image import ITK, PLAIN
@@ -18,8 +18,8 @@ def image_files(paths: Iterable[str | Path]) -> dict[str, Path]:
     Raises DataError where a path is missing, there is no image, or two have one name.
     """
     found: dict[str, Path] = {}
-    paths = [Path(path) for path in paths]
-    for path in paths:
+    named = [Path(path) for path in paths]
+    for path in named:
         if not path.exists():
             raise DataError(f"{path} is neither a file nor a folder; check the path")
         files = sorted(p for p in path.rglob("*") if p.is_file() and _is_image(p, path)) if path.is_dir() else [path]
@@ -27,11 +27,11 @@ def image_files(paths: Iterable[str | Path]) -> dict[str, Path]:
             if found.setdefault(image_name(file), file) != file:
                 raise DataError(f"{found[image_name(file)]} and {file} have one name; rename one, or give them one after the other")
     if not found:
-        raise DataError(f"there is no image in {', '.join(map(str, paths))}; give files or folders of {', '.join(ENDINGS)}")
+        raise DataError(f"there is no image in {', '.join(map(str, named))}; give files or folders of {', '.join(ENDINGS)}")
     return found
 
 
-def image_name(path: Path) -> str:
+def image_name(path: PurePath) -> str:
     """The file's name without its ending: that of its case."""
     ending = next((ending for ending in sorted(ENDINGS, key=len, reverse=True) if path.name.lower().endswith(ending)), "")
     return path.name[: len(path.name) - len(ending)] or path.name

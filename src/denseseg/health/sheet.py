@@ -34,7 +34,7 @@ def draw_sheet(cases: CaseSet, findings: Sequence[Finding], path: str | Path) ->
             draw_masks(ax, case.masks, case.anatomy, alpha=0.2)
         draw_landmarks(ax, case.landmarks, case.anatomy, size=2.0)
         first = case.landmarks[[own.start for own in case.anatomy.slices.values()]]
-        ax.scatter(*first.T, s=10, color="white", edgecolors="black", linewidths=0.5, zorder=4)
+        ax.scatter(first[:, 0], first[:, 1], s=10, color="white", edgecolors="black", linewidths=0.5, zorder=4)
     with explained(f"{path} cannot be written", "choose a folder that exists and is writable", OSError):
         figure.savefig(path, dpi=150)
     plt.close(figure)
