@@ -18,7 +18,7 @@ from denseseg import cli
 from denseseg.anatomy import Anatomy, Kind, Structure
 from denseseg.cases import Case, CaseSet, read_cases, write_cases
 from denseseg.errors import DataError
-from denseseg.exchange import TOOLS
+from denseseg.exchange import TOOLS, read_annotations, write_annotations
 from denseseg.files import write_png
 
 LABELS = tuple(f"point {i + 1}" for i in range(19))
@@ -178,6 +178,29 @@ def test_a_data_set_goes_to_each_tool_and_comes_back(work, tmp_path, tool, capsy
     np.testing.assert_allclose(new.landmarks, before.landmarks, atol=2e-4)
     assert new[0].spacing == (0.5 if tool == "slicer" else None)
     assert np.corrcoef(new[0].image.ravel(), before[0].image.ravel())[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_predictions_that_a_person_corrected_join_the_data_set(work, tmp_path, tool):
+    """Predict three images, change a landmark of one: it alone is truth, and it is for training."""
+    for i, case in enumerate(drawn(3, seed=1)):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        write_png(tmp_path / "images" / f"new{i}.png", case.image)
+    out = tmp_path / "out"
+    run(work, "predict", tmp_path / "images", "--weights", weights(work), "--out", out, "--annotations", tool)
+    answer = read_annotations(out / tool, HEADS)
+    moved = {name: replace(one, landmarks=one.landmarks + (5.0 if name == "new1" else 0.0)) for name, one in answer.items()}
+    for file in [*(out / tool).rglob("*.json"), *(out / tool).rglob("*.xml")]:
+        file.unlink()
+    write_annotations(out / tool, [replace(one, size=SIZE) for one in moved.values()], HEADS, tool)
+    words = ["--images", out / tool, "--predicted", out / "landmarks.csv", "--also", work / "heads"]
+    run(work, "import", out / tool, tmp_path / "more", *words)
+    more = read_cases(tmp_path / "more")
+    assert more.ids == [*read_cases(work / "heads").ids, "new1"] and more[12].metadata["split"] == "train"
+    np.testing.assert_allclose(more[12].landmarks, moved["new1"].landmarks, atol=1e-3)
+    (tmp_path / "other.csv").write_text("case,x,y\na,left,3\n")
+    with pytest.raises(DataError, match=r"other.csv cannot be read .* give the landmarks.csv"):
+        run(work, "import", out / tool, tmp_path / "no", "--images", out / tool, "--predicted", tmp_path / "other.csv", *words[-2:])
 
 
 def test_a_folder_of_images_does_not_say_what_the_landmarks_are(work, tmp_path):

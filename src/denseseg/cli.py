@@ -216,8 +216,19 @@ def evaluate(
 
 
 @app.command(name="import")
-def import_(annotations: Path, out: Path, *, images: Path, anatomy: str | None = None) -> None:
+def import_(
+    annotations: Path,
+    out: Path,
+    *,
+    images: Path,
+    anatomy: str | None = None,
+    predicted: Path | None = None,
+    also: Path | None = None,
+) -> None:
     """Make a data set of what LabelMe, CVAT, 3D Slicer or a COCO file holds, and of the images.
+
+    Predict, correct, retrain: `denseseg predict --annotations labelme --out NEW` writes NEW/labelme; correct landmarks there; then
+    `denseseg import NEW/labelme MORE --images NEW/labelme --predicted NEW/landmarks.csv --also OLD` is OLD and what was corrected.
 
     Parameters
     ----------
@@ -228,12 +239,17 @@ def import_(annotations: Path, out: Path, *, images: Path, anatomy: str | None =
     images
         A folder of images of the same names. Where it is a data set, its anatomy, spacing and tables are kept.
     anatomy
-        chest, wrist, hand, or a folder whose dataset.toml describes it; needed where `images` is no data set.
+        chest, wrist, hand, or a folder whose dataset.toml describes it; by default that of `images` or `also`.
+    predicted
+        The landmarks.csv of these annotations: images in which nobody changed a landmark are left out.
+    also
+        A data set whose cases are written, too. Further ones are then for training.
     """
-    from denseseg.cases.folder import write_cases
-    from denseseg.exchange import imported, new_folder
+    from denseseg.cases import read_cases, write_cases
+    from denseseg.exchange import imported, joined, new_folder
 
-    cases = imported(annotations, images, anatomy)
+    cases = imported(annotations, images, anatomy or (str(also) if also else None), predicted)
+    cases = joined(read_cases(also), cases) if also else cases
     print(f"{len(cases)} cases written to {write_cases(new_folder(out), cases)}")
 
 

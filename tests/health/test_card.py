@@ -7,6 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy_cases import make_set
 
 from denseseg.cases import Case, CaseSet
 from denseseg.cases.masks import true_masks
@@ -104,7 +107,14 @@ def test_millimetres_for_pixels_come_first(name):
     assert (first.case, first.what) == (cases[ODD].id, "its landmarks are millimetres") and "divide x and y" in first.mend
 
 
+def two_exchanged(points: np.ndarray) -> np.ndarray:
+    order = np.arange(37)
+    order[[20, 24]] = 24, 20
+    return points[order]
+
+
 PART_FAULTS = {
+    "two landmarks exchanged": ("hand", in_structure("hand", two_exchanged), "of its hand are exchanged"),
     "a lung the other way round": ("chest", in_structure("left lung", lambda p: p[::-1]), "left lung runs the other way round"),
     "a bone the other way round": ("wrist", in_structure("lunate", lambda p: np.roll(p[::-1], 9, 0)), "lunate runs the other way"),
     "clavicles exchanged": (
@@ -216,6 +226,21 @@ def test_several_faults_come_worst_first_and_each_once():
     findings = check_cases(CaseSet("chests", SETS["chest"].anatomy, cases))
     assert [f.case for f in findings] == [SETS["chest"].ids[i] for i in (9, 5, 2)]
     assert [f.score for f in findings] == sorted((f.score for f in findings), reverse=True)
+
+
+@given(st.integers(0, 10_000), st.floats(0, 1), st.booleans(), st.integers(1, 10))
+@settings(max_examples=12, deadline=None)
+def test_whatever_a_set_holds_the_check_goes_through(seed, missing, masks, count):
+    rng = np.random.default_rng(seed)
+    cases = list(make_set(count, size=(20, 20)))
+    for case in cases:
+        gone = rng.random(37) < missing * rng.random()
+        case.landmarks[gone & (np.arange(37) > 0)] = np.nan
+        case.landmarks[rng.random(37) < 0.1] = 5.0
+        case.masks = rng.random((1, 20, 20)) < rng.random() if masks else None
+        case.image[:] = rng.choice([0, 0.5, 1]) if rng.random() < 0.2 else case.image
+    findings = check_cases(CaseSet("any", cases[0].anatomy, cases))
+    assert all(finding.score > 0 and finding.what and finding.mend for finding in findings)
 
 
 def test_a_few_cases_are_too_few_to_be_compared_and_no_error():

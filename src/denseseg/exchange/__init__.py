@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "annotation": ["Annotation"],
         "cases": ["annotated_cases", "annotation_of", "corrected_cases", "placed"],
-        "data_set": ["exported", "imported", "picture", "write_picture"],
+        "data_set": ["exported", "imported", "joined", "picture", "write_picture"],
         "files": ["TOOLS", "new_folder", "read_annotations", "write_annotations"],
     },
 )

@@ -7,19 +7,20 @@ does and the case is far from normal, it is listed as such.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 
-from denseseg.anatomy import Anatomy
+from denseseg.anatomy import Anatomy, Kind
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
 from denseseg.health.finding import SURE, Finding
-from denseseg.health.norm import Deviation, Norm, distinct, misfit
+from denseseg.health.norm import Deviation, Norm, aligned_to, distinct, misfit
 
 SHAPE, STRUCTURE = 5.0, 15.0  # how odd a shape, and one structure of it, may be where no mistake explains it
 ODD, GAIN = 1.5, 0.62  # a mistake explains a case that is so odd, and falls to this share of it once the mistake is undone
 PART_GAIN, PART_ODD = 0.5, 2.5  # the same for single structures, which must be so odd first
+SUSPECTS = 6  # single landmarks that may have been exchanged
 OWN_GAIN, SHARP = 0.8, 1.3  # it must also show in the shapes of the structures alone; another start does in those that are so sharp
 
 
@@ -99,12 +100,26 @@ def part_mistakes(anatomy: Anatomy, sharp: np.ndarray) -> Iterator[tuple[tuple[i
             yield (a, b), order, f"its {names[a]} and {names[b]} are exchanged", "exchange the names of the two"
 
 
+def label_mistakes(case: Case, norm: Norm) -> Iterator[tuple[tuple[int, ...], np.ndarray, str, str]]:
+    """The same for two single landmarks of a structure, of those that lie farthest from where the mean shape has them."""
+    apart = np.linalg.norm(aligned_to(norm.mean, case.landmarks)[0] - norm.mean, axis=1)
+    for c, (structure, own) in enumerate(zip(case.anatomy.structures, case.anatomy.slices.values(), strict=True)):
+        if structure.kind is not Kind.POINTS:
+            continue
+        farthest = own.start + np.argsort(-np.nan_to_num(apart[own]))[:SUSPECTS]
+        for a, b in combinations(sorted(farthest.tolist()), 2):
+            order = np.arange(len(apart))
+            order[[a, b]] = b, a
+            names = [structure.labels[i - own.start] if structure.labels else str(i - own.start) for i in (a, b)]
+            yield (c,), order, f"landmarks {' and '.join(names)} of its {structure.name} are exchanged", "exchange the two"
+
+
 def _part_mistake(case: Case, norm: Norm, found: Deviation) -> Finding | None:
     """The mistake in one structure, or pair of structures, that explains most; further ones are told by their number."""
     if not np.nanmax(found.structures) > PART_ODD:
         return None
     best: dict[tuple[int, ...], tuple[float, str, str]] = {}
-    for parts, order, what, mend in part_mistakes(case.anatomy, norm.sharp):
+    for parts, order, what, mend in chain(part_mistakes(case.anatomy, norm.sharp), label_mistakes(case, norm)):
         before = _of(found, parts)
         if not before > PART_ODD:
             continue
