@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from cyclopts import App
+
+if TYPE_CHECKING:
+    from denseseg.cases import Case
 
 app = App(
     name="denseseg",
@@ -273,9 +277,9 @@ def export(folder: Path, out: Path, *, to: Tool) -> None:
     print(f"{len(cases)} cases written to {exported(cases, out, to)}")
 
 
-def default_scheme(cases: object) -> SplitScheme:
+def default_scheme(cases: Iterable[Case]) -> SplitScheme:
     """As the published parts say where every case names its part, else by patients, else by strata."""
-    marks = [case.metadata for case in cases]  # type: ignore[attr-defined]
+    marks = [case.metadata for case in cases]
     if all(mark.get("split") in ("train", "test") for mark in marks):
         return "paper"
     return "patients" if any(mark.get("patient") for mark in marks) else "stratified"

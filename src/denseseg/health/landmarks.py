@@ -116,7 +116,7 @@ def label_mistakes(case: Case, norm: Norm) -> Iterator[tuple[tuple[int, ...], np
 
 def _part_mistake(case: Case, norm: Norm, found: Deviation) -> Finding | None:
     """The mistake in one structure, or pair of structures, that explains most; further ones are told by their number."""
-    if not np.nanmax(found.structures) > PART_ODD:
+    if not (found.structures > PART_ODD).any():
         return None
     best: dict[tuple[int, ...], tuple[float, str, str]] = {}
     for parts, order, what, mend in chain(part_mistakes(case.anatomy, norm.sharp), label_mistakes(case, norm)):
