@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 if TYPE_CHECKING:
     from denseseg.cases import Case
@@ -17,6 +17,7 @@ app = App(
     name="denseseg",
     help="Dense landmark detection in radiographs: from a folder of images to a table.",
     version=version("denseseg"),
+    default_parameter=Parameter(negative=""),  # no --no-masks beside --masks
 )
 
 SplitScheme = Literal["paper", "stratified", "patients"]
@@ -24,7 +25,7 @@ Tool = Literal["labelme", "coco", "cvat", "slicer"]
 
 
 @app.command
-def check(folder: Path, *, sheet: Path = Path("check.png")) -> None:
+def check(folder: Path, /, *, sheet: Path = Path("check.png")) -> None:
     """Tell what is in a data set, and what is odd about it: worst first, each with how to mend it. Exit status 1 if anything is.
 
     Parameters
@@ -52,6 +53,7 @@ def check(folder: Path, *, sheet: Path = Path("check.png")) -> None:
 @app.command
 def train(
     data: str,
+    /,
     *,
     method: str = "denseseg",
     recipe: str = "default",
@@ -106,6 +108,7 @@ def train(
 @app.command
 def predict(
     images: list[Path],
+    /,
     *,
     weights: Path,
     out: Path = Path("predictions"),
@@ -180,6 +183,7 @@ def predict(
 @app.command
 def evaluate(
     folder: Path,
+    /,
     *,
     weights: Path,
     part: Literal["test", "all"] = "test",
@@ -223,6 +227,7 @@ def evaluate(
 def import_(
     annotations: Path,
     out: Path,
+    /,
     *,
     images: Path,
     anatomy: str | None = None,
@@ -258,7 +263,7 @@ def import_(
 
 
 @app.command
-def export(folder: Path, out: Path, *, to: Tool) -> None:
+def export(folder: Path, out: Path, /, *, to: Tool) -> None:
     """Write the landmarks and images of a data set for a tool in which people annotate; `denseseg import` brings them back.
 
     Parameters

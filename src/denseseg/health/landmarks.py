@@ -24,6 +24,9 @@ SUSPECTS = 6  # single landmarks that may have been exchanged
 OWN_GAIN, SHARP = 0.8, 1.3  # it must also show in the shapes of the structures alone; another start does in those that are so sharp
 
 
+Mistake = tuple[tuple[int, ...], np.ndarray, str, str]  # structures, the order (N,) of all landmarks without it, what, mend
+
+
 def landmark_findings(cases: CaseSet, norm: Norm) -> Iterator[Finding]:
     """At most one for each case: the mistake that explains it best, else what is odd about it."""
     for case in cases:
@@ -74,11 +77,8 @@ def _whole_mistake(case: Case, norm: Norm, found: Deviation) -> Finding | None:
     return Finding(min(before / after, SURE / 2), case.id, what, mend) if after < GAIN * before else None
 
 
-def part_mistakes(anatomy: Anatomy, sharp: np.ndarray) -> Iterator[tuple[tuple[int, ...], np.ndarray, str, str]]:
-    """Structures, the order (N,) that their landmarks would have without a usual mistake, the mistake and its mend.
-
-    sharp: (C,) as in `Norm`.
-    """
+def part_mistakes(anatomy: Anatomy, sharp: np.ndarray) -> Iterator[Mistake]:
+    """Usual mistakes in the numbering of one structure or two; sharp: (C,) as in `Norm`."""
     everything, names = np.arange(anatomy.n_landmarks), anatomy.names
     places = list(anatomy.slices.values())
     for c, (structure, own) in enumerate(zip(anatomy.structures, places, strict=True)):
@@ -100,8 +100,8 @@ def part_mistakes(anatomy: Anatomy, sharp: np.ndarray) -> Iterator[tuple[tuple[i
             yield (a, b), order, f"its {names[a]} and {names[b]} are exchanged", "exchange the names of the two"
 
 
-def label_mistakes(case: Case, norm: Norm) -> Iterator[tuple[tuple[int, ...], np.ndarray, str, str]]:
-    """The same for two single landmarks of a structure, of those that lie farthest from where the mean shape has them."""
+def label_mistakes(case: Case, norm: Norm) -> Iterator[Mistake]:
+    """Two single landmarks of a structure exchanged, of those that lie farthest from where the mean shape has them."""
     apart = np.linalg.norm(aligned_to(norm.mean, case.landmarks)[0] - norm.mean, axis=1)
     for c, (structure, own) in enumerate(zip(case.anatomy.structures, case.anatomy.slices.values(), strict=True)):
         if structure.kind is not Kind.POINTS:

@@ -54,10 +54,8 @@ def _mask_finding(case: Case, masks: np.ndarray, outlines: np.ndarray, names: np
 def _changes(masks: np.ndarray, outlines: np.ndarray) -> Iterator[tuple[tuple[str, str], np.ndarray]]:
     """The masks without a usual mistake."""
     overlap = np.array([[dice(mask, outline) for mask in masks] for outline in outlines])
-    yield (
-        ("its masks are in another order than the structures", "put them into the order of dataset.toml"),
-        masks[linear_sum_assignment(-overlap)[1]],
-    )
+    best = linear_sum_assignment(-overlap)[1]
+    yield ("its masks are in another order than the structures", "put them into the order of dataset.toml"), masks[best]
     if masks.shape[1] == masks.shape[2]:
         yield ("its masks are transposed", "save them as (structure, row, column)"), masks.swapaxes(1, 2)
     yield ("its masks are mirrored left to right", "mirror them back"), masks[..., ::-1]
