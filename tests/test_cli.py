@@ -136,7 +136,7 @@ def test_predict_goes_on_after_a_broken_image_and_lists_it(work, tmp_path, capsy
     (images / "b.png").write_bytes(b"no image")
     (images / "notes.txt").write_text("not an image, and not meant as one")
     out = tmp_path / "out"
-    words = ["predict", images, "--weights", weights(work), "--out", out, "--overlays", "--annotations", "coco"]
+    words = ["predict", images, "--weights", weights(work), "--out", out, "--overlays", "--masks", "--annotations", "coco"]
     with pytest.raises(DataError, match=r"(?s)1 of 3 images were left out:\n.*b.png cannot be read"):
         run(work, *words)
     assert "predicted: 2 of 3 images" in capsys.readouterr().out
@@ -144,6 +144,8 @@ def test_predict_goes_on_after_a_broken_image_and_lists_it(work, tmp_path, capsy
     assert table.columns.tolist() == ["case", "structure", "index", "label", "x", "y"]
     assert table["case"].value_counts().to_dict() == {"a": 19, "c": 19}
     assert sorted(path.name for path in (out / "overlays").iterdir()) == ["a.png", "c.png"]
+    with np.load(out / "masks" / "a.npz") as kept:  # of the hull, since a mean shape has landmarks only
+        assert kept["masks"].shape == (1, *SIZE) and 0.1 < kept["masks"].mean() < 0.9
     content = json.loads((out / "coco" / "annotations.json").read_text())
     assert [image["file_name"] for image in content["images"]] == ["a.png", "c.png"] and (out / "coco" / "c.png").exists()
     with pytest.raises(DataError, match="is not empty; name a new folder"):

@@ -130,7 +130,7 @@ def predict(
     out
         The folder to write.
     masks
-        Also write masks/NAME.npz.
+        Also write masks/NAME.npz, as in a data set.
     overlays
         Also write overlays/NAME.png.
     annotations
@@ -143,7 +143,7 @@ def predict(
     from tqdm import tqdm
 
     from denseseg.errors import DataError
-    from denseseg.exchange import annotation_of, new_folder, picture, placed, write_annotations, write_picture
+    from denseseg.exchange import annotation_of, masks_of, new_folder, picture, placed, write_annotations, write_picture
     from denseseg.methods import load_method
     from denseseg.readers.image import read_image
     from denseseg.readers.image_files import image_files
@@ -161,8 +161,8 @@ def predict(
             continue
         if prediction.landmarks is not None:
             tables.append(prediction.table().assign(case=name))
-        if masks and prediction.masks is not None:
-            np.savez_compressed(folders["masks"] / f"{name}.npz", masks=prediction.masks)
+        if masks:
+            np.savez_compressed(folders["masks"] / f"{name}.npz", masks=masks_of(prediction, read.image.shape))
         if overlays:
             overlay(read.image, prediction, folders["overlays"] / f"{name}.png", read.spacing)
         if annotations:

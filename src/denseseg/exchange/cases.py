@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from denseseg.anatomy import Anatomy
 from denseseg.cases.case import Case
 from denseseg.errors import DataError
 from denseseg.exchange.annotation import Annotation
 from denseseg.geometry.frame import Size, inside_image
+from denseseg.geometry.regions import contour_masks
 from denseseg.prediction import Prediction, stacked_landmarks
 from denseseg.readers.image import read_image
 
@@ -30,6 +32,13 @@ def placed(prediction: Prediction) -> np.ndarray:
     """
     points = stacked_landmarks([prediction])[0]
     return np.where(prediction.absent[prediction.anatomy.membership, None], np.nan, points)
+
+
+def masks_of(prediction: Prediction, size: Size) -> np.ndarray:
+    """(C, H, W) bool: the predicted masks, or where a method has landmarks only, what these enclose in an image of `size`."""
+    if prediction.masks is not None:
+        return prediction.masks
+    return contour_masks(torch.as_tensor(prediction.landmarks)[None], prediction.anatomy, size)[0].numpy() > 0.5
 
 
 def annotated_cases(annotations: Mapping[str, Annotation], images: Mapping[str, Path], anatomy: Anatomy) -> Iterator[Case]:
