@@ -1,0 +1,300 @@
+"""The command `denseseg`: each subcommand is a few lines on public functions, imported when it runs, so that --help is quick."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from cyclopts import App, Parameter
+
+if TYPE_CHECKING:
+    from denseseg.cases import Case
+
+app = App(
+    name="denseseg",
+    help="Dense landmark detection in radiographs: from a folder of images to a table.",
+    version=version("denseseg"),
+    default_parameter=Parameter(negative=""),  # no --no-masks beside --masks
+)
+
+SplitScheme = Literal["paper", "stratified", "patients"]
+Tool = Literal["labelme", "coco", "cvat", "slicer"]
+
+
+@app.command
+def check(folder: Path, /, *, sheet: Path = Path("check.png")) -> None:
+    """Tell what is in a data set, and what is odd about it: worst first, each with how to mend it. Exit status 1 if anything is.
+
+    Parameters
+    ----------
+    folder
+        The data-set folder.
+    sheet
+        The picture of what is odd.
+    """
+    from denseseg.cases import read_cases
+    from denseseg.health import check_cases, contents, draw_sheet
+
+    cases = read_cases(folder)
+    print(contents(cases))
+    findings = check_cases(cases)
+    if not findings:
+        print("nothing odd was found")
+        return
+    print(f"odd, worst first ({len(findings)}):", *findings, sep="\n")
+    if drawn := draw_sheet(cases, findings, sheet):
+        print(f"drawn: {drawn}")
+    sys.exit(1)
+
+
+@app.command
+def train(
+    data: str,
+    /,
+    *,
+    method: str = "denseseg",
+    recipe: str = "default",
+    profile: str = "compact",
+    split: SplitScheme | None = None,
+    seed: int = 0,
+    budget: str = "",
+    runs: Path = Path("runs"),
+    results: Path = Path("results"),
+) -> None:
+    """Train a method on a part of a data set, judge it on the rest, and keep weights and record. The same command resumes a run.
+
+    Parameters
+    ----------
+    data
+        The data-set folder, or a phantom such as "chest phantom".
+    method
+        Such as denseseg, heatmap_regression, mean_shape; another name lists them all.
+    recipe
+        One of the method's recipes.
+    profile
+        How large a run: smoke, course, compact, large or full.
+    split
+        How cases are divided. By default as cases.csv allows: as its parts say, else by patients, else by strata.
+    seed
+        Of the training.
+    budget
+        Such as "900 steps", "60 epochs" or "600 seconds"; by default the recipe's length.
+    runs
+        Where weights are kept.
+    results
+        Where records are kept.
+    """
+    from denseseg.evaluation import summarise
+    from denseseg.experiments import Spec, get_profile, load_cases, run_experiment, write_record
+    from denseseg.experiments.experiment import run_name
+    from denseseg.experiments.grid import budget_from
+
+    cases = load_cases(get_profile(profile), data)
+    spec = Spec(
+        dataset=cases.name, method=method, recipe=recipe, profile=profile, split=split or default_scheme(cases), seed=seed,
+        budget=budget_from(budget),
+    )  # fmt: skip
+    experiment = run_experiment(cases, spec, runs)
+    record = write_record(experiment.record, results)
+
+    print(summarise(experiment.table).to_string(index=False))
+    print(f"record:  {record}")
+    print(f"weights: {runs / run_name(experiment.record.data_sha256, spec) / 'weights.safetensors'}")
+
+
+@app.command
+def predict(
+    images: list[Path],
+    /,
+    *,
+    weights: Path,
+    out: Path = Path("predictions"),
+    masks: bool = False,
+    overlays: bool = False,
+    annotations: Tool | None = None,
+    device: str = "cpu",
+) -> None:
+    """Find landmarks in images, and write them into a new folder: OUT/landmarks.csv, pixels of each image.
+
+    An image that cannot be read is left out and listed at the end; the exit status is then 1.
+
+    Parameters
+    ----------
+    images
+        Files or folders: PNG, JPEG, TIFF, BMP, DICOM, MHA, NRRD, NIfTI.
+    weights
+        The file that `denseseg train` wrote.
+    out
+        The folder to write.
+    masks
+        Also write masks/NAME.npz, as in a data set.
+    overlays
+        Also write overlays/NAME.png.
+    annotations
+        Also write the files of this tool, to correct the landmarks in it.
+    device
+        Such as cpu, cuda or mps.
+    """
+    import numpy as np
+    import pandas as pd
+    from tqdm import tqdm
+
+    from denseseg.errors import DataError
+    from denseseg.exchange import annotation_of, masks_of, new_folder, picture, placed, write_annotations, write_picture
+    from denseseg.methods import load_method
+    from denseseg.readers.image import read_image
+    from denseseg.readers.image_files import image_files
+    from denseseg.viewing.plots import overlay
+
+    method, files = load_method(weights, device), image_files(images)
+    folders = {kind: new_folder(out / kind) for kind, wanted in (("", True), ("masks", masks), ("overlays", overlays)) if wanted}
+    tables, found, broken = [], [], []
+    for name, path in tqdm(files.items(), desc="predict", unit="image", disable=None):
+        try:
+            read = read_image(path)
+            prediction = method.predict_image(read.image)
+        except (DataError, OSError) as error:
+            broken.append(str(error))
+            continue
+        if prediction.landmarks is not None:
+            tables.append(prediction.table().assign(case=name))
+        if masks:
+            np.savez_compressed(folders["masks"] / f"{name}.npz", masks=masks_of(prediction, read.image.shape))
+        if overlays:
+            overlay(read.image, prediction, folders["overlays"] / f"{name}.png", read.spacing)
+        if annotations:
+            image = picture(name, annotations)
+            write_picture(out / annotations / image, read.image, read.spacing)
+            found.append(annotation_of(image, read.image.shape, placed(prediction), read.spacing))
+
+    if tables:
+        table = pd.concat(tables).set_index("case")
+        table.to_csv(out / "landmarks.csv", float_format="%.3f")
+    if annotations:
+        write_annotations(out / annotations, found, method.anatomy, annotations)
+    print(f"predicted: {len(files) - len(broken)} of {len(files)} images, written to {out}")
+    if broken:
+        raise DataError("\n".join([f"{len(broken)} of {len(files)} images were left out:", *broken]))
+
+
+@app.command
+def evaluate(
+    folder: Path,
+    /,
+    *,
+    weights: Path,
+    part: Literal["test", "all"] = "test",
+    split: SplitScheme | None = None,
+    csv: Path | None = None,
+    device: str = "cpu",
+) -> None:
+    """Judge trained weights on a data set, each case in its own pixels and, where spacing is known, in millimetres.
+
+    Parameters
+    ----------
+    folder
+        The data-set folder.
+    weights
+        The file that `denseseg train` wrote.
+    part
+        The cases that the split tests on, or all: only right for a set that nothing was trained on.
+    split
+        As for `denseseg train`.
+    csv
+        Where to write every single value.
+    device
+        Such as cpu, cuda or mps.
+    """
+    from denseseg.cases import read_cases
+    from denseseg.evaluation import evaluate, summarise
+    from denseseg.methods import load_method
+
+    cases, method = read_cases(folder), load_method(weights, device)
+    if part == "test":
+        cases = cases.split(split or default_scheme(cases)).test
+    method.require(cases.fitted(method.size))
+    table = evaluate(method.predict_cases(cases, progress=True), cases)
+    print(f"{method.title} on {len(cases)} cases of {cases.name}")
+    print(summarise(table).to_string(index=False))
+    if csv is not None:
+        table.to_csv(csv, index=False)
+
+
+@app.command(name="import")
+def import_(
+    annotations: Path,
+    out: Path,
+    /,
+    *,
+    images: Path,
+    anatomy: str | None = None,
+    predicted: Path | None = None,
+    also: Path | None = None,
+) -> None:
+    """Make a data set of what LabelMe, CVAT, 3D Slicer or a COCO file holds, and of the images.
+
+    Predict, correct, retrain: `denseseg predict --annotations labelme --out NEW` writes NEW/labelme; correct landmarks there; then
+    `denseseg import NEW/labelme MORE --images NEW/labelme --predicted NEW/landmarks.csv --also OLD` is OLD and what was corrected.
+
+    Parameters
+    ----------
+    annotations
+        A file, or a folder with many; which tool wrote it is found from its content.
+    out
+        The data-set folder to write.
+    images
+        A folder of images of the same names. Where it is a data set, its anatomy, spacing and tables are kept.
+    anatomy
+        chest, wrist, hand, or a folder whose dataset.toml describes it; by default that of `images` or `also`.
+    predicted
+        The landmarks.csv of these annotations: images in which nobody changed a landmark are left out.
+    also
+        A data set whose cases are written, too. Further ones are then for training.
+    """
+    from denseseg.cases import read_cases, write_cases
+    from denseseg.exchange import imported, joined, new_folder
+
+    cases = imported(annotations, images, anatomy or (str(also) if also else None), predicted)
+    cases = joined(read_cases(also), cases) if also else cases
+    print(f"{len(cases)} cases written to {write_cases(new_folder(out), cases)}")
+
+
+@app.command
+def export(folder: Path, out: Path, /, *, to: Tool) -> None:
+    """Write the landmarks and images of a data set for a tool in which people annotate; `denseseg import` brings them back.
+
+    Parameters
+    ----------
+    folder
+        The data-set folder.
+    out
+        The folder to write.
+    to
+        The tool. Images are PNG of 8 bit, for 3D Slicer MHA with their spacing.
+    """
+    from denseseg.cases import read_cases
+    from denseseg.exchange import exported
+
+    cases = read_cases(folder)
+    print(f"{len(cases)} cases written to {exported(cases, out, to)}")
+
+
+def default_scheme(cases: Iterable[Case]) -> SplitScheme:
+    """As the published parts say where every case names its part, else by patients, else by strata."""
+    marks = [case.metadata for case in cases]
+    if all(mark.get("split") in ("train", "test") for mark in marks):
+        return "paper"
+    return "patients" if any(mark.get("patient") for mark in marks) else "stratified"
+
+
+def main() -> None:
+    """What the command runs: bad input ends in one line and the exit status 1."""
+    command, bound, _ = app.parse_args(sys.argv[1:])
+    if command not in (app.help_print, app.version_print):
+        from denseseg.errors import exit_status
+
+        sys.exit(exit_status(lambda: command(*bound.args, **bound.kwargs)))
+    command(*bound.args, **bound.kwargs)

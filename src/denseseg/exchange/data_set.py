@@ -1,0 +1,99 @@
+"""A whole data set out to a tool, and back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from denseseg.anatomy import get_anatomy
+from denseseg.cases.case_set import CaseSet
+from denseseg.cases.folder import read_cases, read_description
+from denseseg.errors import DataError, explained
+from denseseg.exchange.annotation import Annotation
+from denseseg.exchange.cases import annotated_cases, annotation_of, corrected_cases
+from denseseg.exchange.files import Tool, read_annotations, write_annotations
+from denseseg.exchange.slicer import write_image
+from denseseg.files import write_png
+from denseseg.readers.image import read_image
+from denseseg.readers.image_files import image_files
+
+UNMOVED = 0.01  # pixels; files round to less
+PREDICTED = {"case": str, "x": float, "y": float}  # columns of landmarks.csv
+
+
+def exported(cases: CaseSet, folder: str | Path, tool: Tool) -> Path:
+    """Write the annotations and images of all cases, and return the folder. Raises DataError where it holds annotations already."""
+    annotations = (annotation_of(picture(case.id, tool), case.size, case.landmarks, case.spacing) for case in cases)
+    folder = write_annotations(folder, annotations, cases.anatomy, tool)
+    for case in cases:
+        write_picture(folder / picture(case.id, tool), case.image, case.spacing)
+    return folder
+
+
+def picture(name: str, tool: Tool) -> str:
+    """The file of an image beside a tool's annotations. Millimetres, which 3D Slicer needs, are in an MHA, but in no PNG."""
+    return f"{name}.mha" if tool == "slicer" else f"{name}.png"
+
+
+def write_picture(path: Path, image: np.ndarray, spacing: float | None) -> None:
+    """(H, W) in [0, 1] for a tool: LabelMe opens no PNG of 16 bit, so it has 8."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".mha":
+        write_image(path, image, spacing)
+    else:
+        write_png(path, image, bits=8)
+
+
+def imported(
+    annotations: str | Path, images: str | Path, anatomy: str | None = None, predicted: str | Path | None = None
+) -> CaseSet:
+    """The cases that annotations and images make together; those without any landmark are left out.
+
+    images: a folder of images, or a data-set folder, of which all but the landmarks is kept. anatomy: a built-in name, or a folder
+    whose dataset.toml describes it; not needed with a data-set folder. predicted: the landmarks.csv from which the annotations were
+    made; images in which nobody changed anything are then left out. Raises DataError.
+    """
+    images = Path(images)
+    if (images / "dataset.toml").exists():
+        cases = read_cases(images)
+        found = read_annotations(annotations, cases.anatomy, spacing={case.id: case.spacing for case in cases}.get)
+        found = found if predicted is None else touched(found, predicted)
+        return CaseSet(cases.name, cases.anatomy, corrected_cases(cases, found), cases.info)
+    if anatomy is None:
+        raise DataError(f"{images} is no data-set folder, so it does not say what the landmarks are; name the anatomy as well")
+    name, known, info = read_description(Path(anatomy)) if Path(anatomy).is_dir() else (anatomy, get_anatomy(anatomy), {})
+    files = image_files([images])
+    found = read_annotations(annotations, known, spacing=lambda case: read_image(files[case]).spacing if case in files else None)
+    found = found if predicted is None else touched(found, predicted)
+    return CaseSet(name, known, annotated_cases(found, files, known), info)
+
+
+def touched(annotations: dict[str, Annotation], predicted: str | Path) -> dict[str, Annotation]:
+    """Annotations in which a person moved, added or removed a landmark of what landmarks.csv says was predicted.
+
+    Only these are truth: of the others nobody knows whether anyone looked. Raises DataError where the table is none of these.
+    """
+    with explained(f"{predicted} cannot be read", "give the landmarks.csv that was written with them", (OSError, ValueError)):
+        table = pd.read_csv(predicted, dtype=PREDICTED, usecols=list(PREDICTED))
+    before = {name: rows[["x", "y"]].to_numpy() for name, rows in table.groupby("case")}
+    return {name: one for name, one in annotations.items() if not _same(one.landmarks, before.get(name))}
+
+
+def _same(landmarks: np.ndarray, others: np.ndarray | None) -> bool:
+    """Whether (N, 2) landmarks are the same to within what the files round."""
+    if others is None or others.shape != landmarks.shape:
+        return False
+    return np.allclose(landmarks, others, atol=UNMOVED, rtol=0, equal_nan=True)
+
+
+def joined(cases: CaseSet, more: CaseSet) -> CaseSet:
+    """Both sets as one, named as the first. Further cases are for training, where the first set says what is for what.
+
+    They were chosen, because a method was wrong there: as test cases they would say nothing of all others.
+    """
+    divided = any("split" in case.metadata for case in cases)
+    further = (replace(case, metadata={"split": "train", **case.metadata}) if divided else case for case in more)
+    return CaseSet(cases.name, cases.anatomy, [*cases, *further], cases.info)

@@ -1,0 +1,100 @@
+"""Images against the others of their set: what there is to see round the landmarks.
+
+Each image is read on one grid that lies on the mean shape, moved there by the landmarks, and freed from slow changes of grey. The
+median over the cases is what this set looks like; an image that fits it far better mirrored, turned or inverted is so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+from denseseg.cases.case import Case
+from denseseg.cases.case_set import CaseSet
+from denseseg.health.finding import SURE, Finding
+from denseseg.health.norm import Norm, aligned_to, distinct
+
+GRID = 48  # points along each side
+FINE, COARSE = 0.7, 4.0  # grid steps between which grey must change, to count
+GAIN = 0.06  # in the correlation with the others' median, beyond which a change is believed
+LONGEST = 192  # pixels of the images that are compared
+FLAT = 1e-3  # standard deviation of an image without contrast
+
+Change = Callable[[np.ndarray], np.ndarray]
+CHANGES: dict[tuple[str, str], Change] = {
+    ("its image is mirrored left to right", "mirror it back, or its landmarks"): lambda image: image[:, ::-1],
+    ("its image is upside down", "turn it over, or its landmarks"): lambda image: image[::-1],
+    ("its image is turned by 180 degrees", "turn it back, or its landmarks"): lambda image: image[::-1, ::-1],
+    ("rows and columns of its image are exchanged", "transpose it, or its landmarks"): lambda image: image.T,
+    ("its image is inverted", "bone shall be bright: save 1 - image"): lambda image: -image,
+}
+
+
+def flat_findings(cases: CaseSet) -> Iterator[Finding]:
+    """Images without contrast."""
+    for case in cases:
+        if case.image.std() < FLAT:
+            what = f"its image has no contrast: all pixels are about {case.image.mean():.2f}"
+            yield Finding(SURE, case.id, what, "export it again")
+
+
+def image_findings(cases: CaseSet, norm: Norm) -> Iterator[Finding]:
+    """Images that are mirrored, turned or inverted against the others, or show something else; one for each case at most."""
+    shown = [_small(case) for case in cases if distinct(case.landmarks) >= 2 and case.image.std() >= FLAT]
+    reduced = [freed(case, norm.mean) for case in shown]
+    patches = np.stack([patch(grey, case.landmarks, norm.mean) for grey, case in zip(reduced, shown, strict=True)])
+    usual = np.median(patches, axis=0)
+    fits = np.array([_fit(one, usual) for one in patches])
+    for case, grey, fit in zip(shown, reduced, fits, strict=True):
+        gains = {
+            told: _fit(patch(changed, case.landmarks, norm.mean), usual) - fit
+            for told, change in CHANGES.items()
+            if (changed := change(grey)).shape == case.size
+        }
+        (what, mend), gain = max(gains.items(), key=lambda item: item[1])
+        if gain > GAIN:
+            yield Finding(gain / GAIN, case.id, what, mend)
+        elif fit < 0.1 < 0.5 < np.median(fits):
+            what = "its image shows something else at its landmarks than the others' do"
+            yield Finding(2.0, case.id, what, "is it the image of another case, or is another part of it shown?")
+
+
+def freed(case: Case, mean: np.ndarray) -> np.ndarray:
+    """(H, W) image of a case, freed from noise and from slow changes of grey, in steps of the grid that its landmarks give."""
+    _, step = _grid(case.landmarks, mean)
+    return gaussian_filter(case.image, FINE * step) - gaussian_filter(case.image, COARSE * step)
+
+
+def patch(grey: np.ndarray, landmarks: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """(GRID, GRID) of an image, read where the landmarks put a grid over the mean shape: mean 0 and SD 1, 0 beyond the image."""
+    places, _ = _grid(landmarks, mean)
+    values = map_coordinates(grey, places[..., ::-1].transpose(2, 0, 1), order=1, cval=np.nan)
+    seen = np.isfinite(values)
+    if not seen.any():
+        return np.zeros_like(values)
+    values = values - values[seen].mean()
+    return np.where(seen, values / max(float(values[seen].std()), 1e-9), 0)
+
+
+def _grid(landmarks: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, float]:
+    """(GRID, GRID, 2) places in the image of a grid over the mean shape and a tenth beyond, and its step in pixels."""
+    low, high = np.nanmin(mean, axis=0), np.nanmax(mean, axis=0)
+    low, high = low - 0.1 * (high - low), high + 0.1 * (high - low)
+    grid = np.stack(np.meshgrid(*np.linspace(low, high, GRID).T), axis=-1)
+    similarity = aligned_to(mean, landmarks)[1].inverse()
+    return similarity.apply(grid), similarity.scale * float((high - low).max()) / GRID
+
+
+def _small(case: Case) -> Case:
+    """The case without masks, and with so few pixels that its grey can be filtered quickly."""
+    height, width = (-(-side * LONGEST // max(case.size)) for side in case.size)
+    return replace(case, masks=None) if max(case.size) <= LONGEST else replace(case, masks=None).fitted((height, width))[0]
+
+
+def _fit(one: np.ndarray, usual: np.ndarray) -> float:
+    """Correlation of two patches, 0 where one shows nothing."""
+    length = np.linalg.norm(one) * np.linalg.norm(usual)
+    return float((one * usual).sum() / length) if length else 0.0

@@ -1,0 +1,102 @@
+"""What the tables of a set say, and what of it is odd: copies, patients in two parts, spacing, units."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from denseseg.cases.case_set import CaseSet
+from denseseg.health.finding import Finding
+
+WIDEST, NARROWEST = 3000.0, 5.0  # mm, of what a radiograph shows
+
+
+def contents(cases: CaseSet) -> str:
+    """Some lines: how many cases, sizes, spacings, parts, patients and masks there are, and which landmarks are missing."""
+    anatomy, sizes = cases.anatomy, Counter(f"{case.size[1]} x {case.size[0]}" for case in cases)
+    known = sorted({case.spacing for case in cases if case.spacing is not None})
+    spacing = "unknown" if not known else f"{known[0]:g} mm" if len(known) == 1 else f"{known[0]:g} to {known[-1]:g} mm"
+    without = sum(case.spacing is None for case in cases)
+    parts = Counter(str(case.metadata["split"]) for case in cases if "split" in case.metadata)
+    patients = {str(case.metadata["patient"]) for case in cases if "patient" in case.metadata}
+    masks = sum(case.masks is not None for case in cases)
+    lines = [
+        f"{cases.name}: {len(cases)} cases of the {anatomy.name}, {len(anatomy)} structures, {anatomy.n_landmarks} landmarks",
+        f"images:   {_counted(sizes)} pixels" + (f"; spacing {spacing}" + (f", unknown in {without}" if known and without else "")),
+        f"parts:    {_counted(parts) or 'none named'}" + (f"; {len(patients)} patients" if patients else "; no patients named"),
+        f"masks:    {masks} of {len(cases)} cases have their own",
+    ]
+    missing = np.isnan(cases.landmarks).any(-1)
+    for name, own in anatomy.slices.items():
+        gone, some = missing[:, own].all(1).sum(), (missing[:, own].any(1) & ~missing[:, own].all(1)).sum()
+        if gone or some:
+            lines.append(f"missing:  {name}: absent in {gone}, incomplete in {some}")
+    return "\n".join(lines)
+
+
+def _counted(counter: Counter[str], most: int = 4) -> str:
+    words = [f"{count} {name}" for name, count in counter.most_common(most)]
+    return ", ".join(words) + (f", {len(counter) - most} more kinds" if len(counter) > most else "")
+
+
+def table_findings(cases: CaseSet) -> Iterator[Finding]:
+    yield from _copies(cases)
+    yield from _patients(cases)
+    yield from _spacing(cases)
+    yield from _units(cases)
+
+
+def _copies(cases: CaseSet) -> Iterator[Finding]:
+    """Images with the same pixels."""
+    first: dict[bytes, str] = {}
+    for case in cases:
+        pixels = np.round(case.image * 255).astype(np.uint8)
+        digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
+        if (other := first.setdefault(digest, case.id)) != case.id and pixels.min() < pixels.max():
+            yield Finding(10.0, case.id, f"its image has the same pixels as that of {other}", "remove one of the two")
+
+
+def _patients(cases: CaseSet) -> Iterator[Finding]:
+    """Patients with cases in several parts of the published split."""
+    parts: dict[str, dict[str, str]] = defaultdict(dict)
+    for case in cases:
+        patient, part = case.metadata.get("patient"), case.metadata.get("split")
+        if not pd.isna(patient) and not pd.isna(part):
+            parts[str(patient)].setdefault(str(part), case.id)
+    for patient, of_part in parts.items():
+        if len(of_part) > 1:
+            (part, one), (other_part, other), *_ = of_part.items()
+            what = f"its patient {patient} is in {part}, and in {other_part} with {other}"
+            yield Finding(5.0, one, what, 'put all cases of a patient into one part, or split by "patients"')
+
+
+def _spacing(cases: CaseSet) -> Iterator[Finding]:
+    """Pixels of another unit, and images of an absurd extent."""
+    known = {case.id: case.spacing * max(case.size) for case in cases if case.spacing is not None}
+    usual = float(np.median(list(known.values()))) if known else 0.0
+    for case, extent in known.items():
+        ratio = max(extent / usual, usual / extent)
+        if ratio > 5:
+            yield Finding(
+                ratio / 5,
+                case,
+                f"its spacing makes the image {extent:.4g} mm long, the others {usual:.4g}",
+                "correct its spacing",
+            )
+    if known and not NARROWEST < usual < WIDEST:
+        what = f"spacings make the images {usual:.4g} mm long"
+        yield Finding(5.0, f"all of {cases.name}", what, "spacing is millimetres per pixel: correct it, or leave it empty")
+
+
+def _units(cases: CaseSet) -> Iterator[Finding]:
+    """Coordinates that can hardly be pixels, all over the set."""
+    placed = [(case.landmarks[np.isfinite(case.landmarks).all(1)], case.size) for case in cases]
+    shares = [np.prod(np.ptp(points, axis=0) / (size[1], size[0])) for points, size in placed if len(points) > 2]
+    if shares and np.median(shares) < 0.02:
+        what = f"landmarks fill {100 * np.median(shares):.2g} % of the images"
+        mend = "are they shares of the image (0 to 1), per cent or millimetres? give pixels"
+        yield Finding(15.0, f"all of {cases.name}", what, mend)

@@ -1,0 +1,42 @@
+"""Which image files there are, for those who name files and folders of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path, PurePath
+
+from denseseg.errors import DataError
+from denseseg.readers.image import ITK, PLAIN
+
+ENDINGS = (*PLAIN, *ITK, ".img", ".dcm", ".dicom")
+
+
+def image_files(paths: Iterable[str | Path]) -> dict[str, Path]:
+    """Name without ending -> file, of the files named and of all images in the folders named and below.
+
+    In a folder a file counts as an image by its ending, or where it has none, as DICOM files often have. Hidden files are left out.
+    Raises DataError where a path is missing, there is no image, or two have one name.
+    """
+    found: dict[str, Path] = {}
+    named = [Path(path) for path in paths]
+    for path in named:
+        if not path.exists():
+            raise DataError(f"{path} is neither a file nor a folder; check the path")
+        files = sorted(p for p in path.rglob("*") if p.is_file() and _is_image(p, path)) if path.is_dir() else [path]
+        for file in files:
+            if found.setdefault(image_name(file), file) != file:
+                raise DataError(f"{found[image_name(file)]} and {file} have one name; rename one, or give them one after the other")
+    if not found:
+        raise DataError(f"there is no image in {', '.join(map(str, named))}; give files or folders of {', '.join(ENDINGS)}")
+    return found
+
+
+def image_name(path: PurePath) -> str:
+    """The file's name without its ending: that of its case."""
+    ending = next((ending for ending in sorted(ENDINGS, key=len, reverse=True) if path.name.lower().endswith(ending)), "")
+    return path.name[: len(path.name) - len(ending)] or path.name
+
+
+def _is_image(file: Path, folder: Path) -> bool:
+    shown = not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    return shown and (not file.suffix or file.name.lower().endswith(ENDINGS))

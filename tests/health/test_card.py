@@ -1,0 +1,260 @@
+"""Each fault, planted into a phantom set, is listed first, with the case and the mend; sound sets list nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy_cases import make_set
+
+from denseseg.cases import Case, CaseSet
+from denseseg.cases.masks import true_masks
+from denseseg.health import check_cases, contents, draw_sheet
+from denseseg.phantom import PHANTOMS
+
+SIZES = {"chest": (96, 96), "wrist": (120, 70), "hand": (128, 96)}
+SETS = {name: PHANTOMS[name](20, size, 1) for name, size in SIZES.items()}
+ODD = 7  # the case that is spoilt
+
+
+def spoilt(name: str, change: Callable[[Case], Case], size: tuple[int, int] | None = None) -> CaseSet:
+    cases = SETS[name] if size is None else SETS[name].fitted(size)
+    return CaseSet(cases.name, cases.anatomy, [change(case) if i == ODD else case for i, case in enumerate(cases)])
+
+
+def moved(move: Callable[[np.ndarray, Case], np.ndarray]) -> Callable[[Case], Case]:
+    return lambda case: replace(case, landmarks=move(case.landmarks, case))
+
+
+def shown(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Case], Case]:
+    return lambda case: replace(case, image=np.ascontiguousarray(change(case.image)))
+
+
+def in_structure(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Case], Case]:
+    def move(points: np.ndarray, case: Case) -> np.ndarray:
+        points, own = points.copy(), case.anatomy.slices[name]
+        points[own] = change(points[own])
+        return points
+
+    return moved(move)
+
+
+def exchanged(one: str, other: str) -> Callable[[Case], Case]:
+    def move(points: np.ndarray, case: Case) -> np.ndarray:
+        a, b = case.anatomy.slices[one], case.anatomy.slices[other]
+        points = points.copy()
+        points[a], points[b] = points[b].copy(), points[a].copy()
+        return points
+
+    return moved(move)
+
+
+def counted_from_one(points: np.ndarray, case: Case) -> np.ndarray:
+    return np.concatenate([np.roll(points[own], 1, axis=0) for own in case.anatomy.slices.values()])
+
+
+def mirrored(points: np.ndarray, case: Case) -> np.ndarray:
+    return points * (-1, 1) + (case.size[1] - 1, 0)
+
+
+def upside_down(points: np.ndarray, case: Case) -> np.ndarray:
+    return points * (1, -1) + (0, case.size[0] - 1)
+
+
+@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("seed", [1, 5])
+def test_a_sound_set_lists_nothing(name, seed):
+    cases = SETS[name] if seed == 1 else PHANTOMS[name](16, SIZES[name], seed)
+    assert check_cases(cases) == []
+
+
+LANDMARK_FAULTS = {
+    "mirrored": (moved(mirrored), "mirrored left to right"),
+    "upside down": (moved(upside_down), "upside down"),
+    "turned": (moved(lambda points, case: upside_down(mirrored(points, case), case)), "turned by 180 degrees"),
+    "counted from 1": (moved(counted_from_one), "shifted by one"),
+    "half the frame": (moved(lambda points, case: points * 0.5), "as no others do: 0."),
+    "another frame": (moved(lambda points, case: points - np.nanmean(points, axis=0)), "from their place"),
+    "all in one place": (moved(lambda points, case: points * 0 + 5), "in one place"),
+}
+
+
+@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("fault", LANDMARK_FAULTS)
+def test_landmarks_in_wrong_places_come_first(name, fault):
+    change, told = LANDMARK_FAULTS[fault]
+    first, *others = check_cases(spoilt(name, change))
+    assert first.case == SETS[name].ids[ODD] and told in first.what and first.mend
+    assert not others
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_x_and_y_swapped_in_a_square_image(name):
+    swapped = spoilt(name, moved(lambda points, case: points[:, ::-1]), size=(100, 100))
+    (first,) = check_cases(swapped)
+    assert first.case == SETS[name].ids[ODD] and first.what == "x and y of its landmarks are swapped"
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_millimetres_for_pixels_come_first(name):
+    cases = [replace(case, spacing=0.4) for case in SETS[name]]
+    cases[ODD] = moved(lambda points, case: points * 0.4)(cases[ODD])
+    (first,) = check_cases(CaseSet(name, SETS[name].anatomy, cases))
+    assert (first.case, first.what) == (cases[ODD].id, "its landmarks are millimetres") and "divide x and y" in first.mend
+
+
+def two_exchanged(points: np.ndarray) -> np.ndarray:
+    order = np.arange(37)
+    order[[20, 24]] = 24, 20
+    return points[order]
+
+
+PART_FAULTS = {
+    "two landmarks exchanged": ("hand", in_structure("hand", two_exchanged), "of its hand are exchanged"),
+    "a lung the other way round": ("chest", in_structure("left lung", lambda p: p[::-1]), "left lung runs the other way round"),
+    "a bone the other way round": ("wrist", in_structure("lunate", lambda p: np.roll(p[::-1], 9, 0)), "lunate runs the other way"),
+    "clavicles exchanged": (
+        "chest",
+        exchanged("left clavicle", "right clavicle"),
+        "right clavicle and left clavicle are exchanged",
+    ),
+    "bones exchanged": ("wrist", exchanged("metacarpal 2", "metacarpal 3"), "metacarpal 2 and metacarpal 3 are exchanged"),
+    "another start": ("wrist", in_structure("metacarpal 3", lambda p: np.roll(p, 4, 0)), "starts 46 landmarks from"),
+    "one structure elsewhere": ("chest", in_structure("heart", lambda p: p + (25, 0)), "shape of its heart"),
+}
+
+
+@pytest.mark.parametrize("fault", PART_FAULTS)
+def test_a_structure_that_is_numbered_otherwise_comes_first(fault):
+    name, change, told = PART_FAULTS[fault]
+    first, *others = check_cases(spoilt(name, change))
+    assert first.case == SETS[name].ids[ODD] and told in first.what, first
+    assert not others
+
+
+IMAGE_FAULTS = {
+    "mirrored": (shown(lambda image: image[:, ::-1]), "image is mirrored"),
+    "upside down": (shown(lambda image: image[::-1]), "image is upside down"),
+    "turned": (shown(lambda image: image[::-1, ::-1]), "image is turned by 180"),
+    "inverted": (shown(lambda image: 1 - image), "image is inverted"),
+    "constant": (shown(lambda image: image * 0 + 0.5), "no contrast"),
+    "noise": (shown(lambda image: np.random.default_rng(0).random(image.shape, np.float32)), "shows something else"),
+}
+
+
+@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("fault", IMAGE_FAULTS)
+def test_an_image_unlike_the_others_comes_first(name, fault):
+    change, told = IMAGE_FAULTS[fault]
+    first, *others = check_cases(spoilt(name, change))
+    assert first.case == SETS[name].ids[ODD] and told in first.what, first
+    assert not others
+
+
+def masked(change: Callable[[np.ndarray], np.ndarray]) -> CaseSet:
+    cases = [replace(case, masks=true_masks(case)) for case in SETS["chest"]]
+    cases[ODD] = replace(cases[ODD], masks=change(cases[ODD].masks))
+    return CaseSet("chests", SETS["chest"].anatomy, cases)
+
+
+MASK_FAULTS = {
+    "transposed": (lambda masks: masks.swapaxes(1, 2), "transposed"),
+    "in another order": (lambda masks: masks[[1, 2, 3, 4, 0]], "another order"),
+    "one empty": (lambda masks: masks & (np.arange(5) != 2)[:, None, None], "heart is empty"),
+    "all empty": (lambda masks: masks & False, "is empty"),
+    "upside down": (lambda masks: masks[:, ::-1], "upside down"),
+    "inverted": (lambda masks: ~masks, "inverted"),
+    "one elsewhere": (lambda masks: np.stack([*masks[:3], np.roll(masks[3], 30, 0), masks[4]]), "right clavicle hardly overlap"),
+}
+
+
+@pytest.mark.parametrize("fault", MASK_FAULTS)
+def test_masks_that_do_not_fit_their_outlines_come_first(fault):
+    change, told = MASK_FAULTS[fault]
+    assert check_cases(masked(lambda masks: masks)) == []
+    (first,) = check_cases(masked(change))
+    assert first.case == SETS["chest"].ids[ODD] and told in first.what
+
+
+def with_metadata(**of_cases: dict[int, object]) -> CaseSet:
+    cases = [
+        replace(case, metadata={key: values.get(i) for key, values in of_cases.items()}) for i, case in enumerate(SETS["hand"])
+    ]
+    return CaseSet("hands", SETS["hand"].anatomy, cases)
+
+
+def test_copies_come_first():
+    cases = SETS["hand"]
+    twin = replace(cases[3], id="twin")
+    (first,) = check_cases(CaseSet("hands", cases.anatomy, [*cases, twin]))
+    assert (first.case, first.what) == ("twin", f"its image has the same pixels as that of {cases[3].id}")
+
+
+def test_a_patient_in_two_parts_comes_first():
+    parts = {i: "train" if i < 15 else "test" for i in range(20)}
+    patients = {i: f"p{i}" for i in range(20)} | {16: "p2"}
+    (first,) = check_cases(with_metadata(split=parts, patient=patients))
+    assert first.case == SETS["hand"].ids[2] and "its patient p2 is in train, and in test with" in first.what
+    assert check_cases(with_metadata(split=parts)) == []
+
+
+def test_a_spacing_of_another_unit_comes_first():
+    cases = [replace(case, spacing=0.5 if i != ODD else 500.0) for i, case in enumerate(SETS["hand"])]
+    (first,) = check_cases(CaseSet("hands", SETS["hand"].anatomy, cases))
+    assert first.case == SETS["hand"].ids[ODD] and "mm long" in first.what
+    every = [replace(case, spacing=500.0) for case in SETS["hand"]]
+    (first,) = check_cases(CaseSet("hands", SETS["hand"].anatomy, every))
+    assert first.case == "all of hands"
+
+
+def test_coordinates_from_0_to_1_all_over_the_set_come_first():
+    cases = SETS["chest"]
+    shares = [replace(case, landmarks=(case.landmarks + 0.5) / 96) for case in cases]
+    first, *_ = check_cases(CaseSet("chests", cases.anatomy, shares))
+    assert first.case == "all of chests" and "give pixels" in first.mend
+
+
+def test_several_faults_come_worst_first_and_each_once():
+    cases = list(SETS["chest"])
+    cases[2] = moved(counted_from_one)(cases[2])
+    cases[5] = moved(mirrored)(cases[5])
+    cases[9] = shown(lambda image: image * 0)(cases[9])
+    findings = check_cases(CaseSet("chests", SETS["chest"].anatomy, cases))
+    assert [f.case for f in findings] == [SETS["chest"].ids[i] for i in (9, 5, 2)]
+    assert [f.score for f in findings] == sorted((f.score for f in findings), reverse=True)
+
+
+@given(st.integers(0, 10_000), st.floats(0, 1), st.booleans(), st.integers(1, 10))
+@settings(max_examples=12, deadline=None)
+def test_whatever_a_set_holds_the_check_goes_through(seed, missing, masks, count):
+    rng = np.random.default_rng(seed)
+    cases = list(make_set(count, size=(20, 20)))
+    for case in cases:
+        gone = rng.random(37) < missing * rng.random()
+        case.landmarks[gone & (np.arange(37) > 0)] = np.nan
+        case.landmarks[rng.random(37) < 0.1] = 5.0
+        case.masks = rng.random((1, 20, 20)) < rng.random() if masks else None
+        case.image[:] = rng.choice([0, 0.5, 1]) if rng.random() < 0.2 else case.image
+    findings = check_cases(CaseSet("any", cases[0].anatomy, cases))
+    assert all(finding.score > 0 and finding.what and finding.mend for finding in findings)
+
+
+def test_a_few_cases_are_too_few_to_be_compared_and_no_error():
+    assert check_cases(SETS["hand"][:3]) == []
+
+
+def test_the_contents_say_what_there_is():
+    text = contents(SETS["wrist"])
+    assert "20 cases of the wrist, 17 structures, 710 landmarks" in text and "20 70 x 120 pixels" in text
+    assert "pisiform: absent in" in text
+
+
+def test_the_sheet_shows_the_cases_that_are_odd(tmp_path):
+    cases = spoilt("wrist", moved(mirrored))
+    path = draw_sheet(cases, check_cases(cases), tmp_path / "sheet.png")
+    assert path is not None and path.stat().st_size > 10_000
+    assert draw_sheet(SETS["wrist"], [], tmp_path / "none.png") is None
