@@ -46,7 +46,7 @@ def draw(maps: Maps, who: Physiology, size: Size, texture: np.random.Generator, 
 def _lift(x: np.ndarray, y: np.ndarray, maps: Maps) -> np.ndarray:
     """How far down the skin of the shoulders is moved at positions of the body: it follows the bones, the neck stays."""
     off, level, share = np.array([16.0, 30.0, 50.0]), np.array([14.0, 13.0, 14.0]), np.array([0.0, 0.8, 1.0])
-    moved = [shoulder.warps[0].forward(50 + sign * off, level)[1] for shoulder, sign in zip(maps.shoulders, (-1, 1), strict=True)]
+    moved = [shoulder.forward(50 + sign * off, level)[1] for shoulder, sign in zip(maps.girdle, (-1, 1), strict=True)]
     right, left = (share * (lower - level) for lower in moved)
     amount = np.interp(x, np.concatenate([50 - off[::-1], 50 + off]), np.concatenate([right[::-1], left]))
     return (amount * rise(38 - y, 22)).astype(np.float32)
