@@ -1,5 +1,8 @@
 """Synthetic radiographs whose landmarks and dense correspondence are known exactly."""
 
+from collections.abc import Callable
+
+from denseseg.cases.case_set import CaseSet
 from denseseg.phantom.chest.phantom import ChestPhantom, chest_phantom
 from denseseg.phantom.hand.phantom import HandPhantom, hand_phantom
 from denseseg.phantom.wrist.phantom import WristPhantom, wrist_phantom
@@ -15,5 +18,9 @@ __all__ = [
     "wrist_phantom",
 ]
 
-PHANTOMS = {"chest": chest_phantom, "wrist": wrist_phantom, "hand": hand_phantom}  # anatomy -> draws a set of (n, size, seed)
+PHANTOMS: dict[str, Callable[..., CaseSet]] = {
+    "chest": chest_phantom,
+    "wrist": wrist_phantom,
+    "hand": hand_phantom,
+}  # anatomy -> draws a set of (n, size, seed)
 FULL_SIZES = {"chest": (256, 256), "wrist": (384, 224), "hand": (320, 240)}  # (H, W) where none is asked for

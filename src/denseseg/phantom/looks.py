@@ -1,4 +1,4 @@
-"""The look of a phantom's radiograph, drawn at random: what lies on patient or film, exposure, film and what is done to the picture.
+"""The look of a phantom's radiograph, drawn at random: what lies on patient or film, exposure, and what becomes of the picture.
 
 Domain randomisation: a network that has seen drawings in a thousand looks takes a real radiograph for one look more (Tobin et al.,
 IROS 2017; for medical images SynthSeg: Billot et al., Medical Image Analysis 86, 2023, 102789). None of these changes moves
@@ -156,7 +156,7 @@ def exposure(looks: Looks, random: Streams, *, scatter: float, noise: float, cen
     """The arguments of `film.expose`, changed."""
     return {
         "scatter": scatter + looks.scatter * random("scatter").random() * (1 - scatter),
-        "noise": noise + looks.quantum * random("quantum").random(),
+        "noise": noise + looks.quantum * random("quantum").random() ** 2,
         "centre": centre + looks.exposure * _normal(random("exposure")),
         "gain": gain * float(np.exp(looks.slope * _normal(random("slope")))),
     }
@@ -206,19 +206,19 @@ def _sharpening(canvas: Canvas, image: np.ndarray, most: float, rng: np.random.G
 
 
 def _blur(canvas: Canvas, image: np.ndarray, most: float, rng: np.random.Generator) -> np.ndarray:
-    return gaussian_filter(image, most * rng.random() / canvas.pixel, mode="nearest")
+    return gaussian_filter(image, most * rng.random() ** 2 / canvas.pixel, mode="nearest")
 
 
 def _coarse(canvas: Canvas, image: np.ndarray, most: float, rng: np.random.Generator) -> np.ndarray:
     """Sampled at fewer pixels and back, linearly."""
-    shape = np.maximum(np.round(np.array(image.shape) / (1 + most * rng.random())).astype(int), 2)
+    shape = np.maximum(np.round(np.array(image.shape) / (1 + most * rng.random() ** 2)).astype(int), 2)
     small = zoom(image, shape / image.shape, order=1, mode="nearest", grid_mode=True)
     return zoom(small, np.array(image.shape) / small.shape, order=1, mode="nearest", grid_mode=True)
 
 
 def _grain(canvas: Canvas, image: np.ndarray, most: float, rng: np.random.Generator) -> np.ndarray:
     """Noise, fine or of soft spots, everywhere the same."""
-    strength, sigma = most * rng.random(), rng.choice([0.0, rng.uniform(0.4, 2.5)])
+    strength, sigma = most * rng.random() ** 2, rng.choice([0.0, rng.uniform(0.4, 2.5)])
     noise = gaussian_filter(rng.standard_normal(image.shape, dtype=np.float32), sigma)
     return image + strength * noise / noise.std()
 
@@ -255,7 +255,10 @@ def _corner(canvas: Canvas, image: np.ndarray, chance: float, rng: np.random.Gen
         return image
     image = image.copy()
     rows, columns = (np.array(image.shape) * rng.uniform(0.05, 0.3, 2)).astype(int)
-    part = (slice(0, rows) if rng.random() < 0.5 else slice(-rows, None), slice(0, columns) if rng.random() < 0.5 else slice(-columns, None))
+    part = (
+        slice(0, rows) if rng.random() < 0.5 else slice(-rows, None),
+        slice(0, columns) if rng.random() < 0.5 else slice(-columns, None),
+    )
     image[part] = 1 - image[part]
     return image
 

@@ -20,6 +20,8 @@ from denseseg.phantom.looks import Looks, Streams, exposure, finish
 from denseseg.phantom.outlines import ShapeOutline, spline
 from denseseg.phantom.warps import Chain
 
+TRUNK = 43.0  # half width of the silhouette's trunk
+
 
 def draw(
     maps: Maps, outlines: Sequence[ShapeOutline], who: Physiology, tissues: Tissues, size: Size, texture: np.random.Generator
@@ -27,7 +29,8 @@ def draw(
     """The attenuation of the patient, with the devices on him. outlines: of the structures, in the order of `CHEST`."""
     canvas = Canvas.blank(size)
     body_x, body_y = canvas.frame(maps.body)
-    canvas.attenuation += organs.body_wall(body_x, body_y, _skin(body_x, body_y, maps, tissues), who, tissues, texture)
+    skin = _skin(body_x, body_y, maps, outlines, tissues)
+    canvas.attenuation += organs.body_wall(body_x, body_y, skin, who, tissues, texture)
     for side in (0, 1):
         organs.lung(canvas, maps.structures[side], outlines[side], side, tissues, texture)
     organs.heart(canvas, maps.structures[2], outlines[2], maps.body, tissues)
@@ -54,10 +57,17 @@ def develop(canvas: Canvas, who: Physiology, looks: Looks, film: np.random.Gener
     return finish(canvas, np.clip(image, 0, 1).astype(np.float32), looks, random)
 
 
-def _skin(x: np.ndarray, y: np.ndarray, maps: Maps, tissues: Tissues) -> Grid:
+def _skin(x: np.ndarray, y: np.ndarray, maps: Maps, outlines: Sequence[ShapeOutline], tissues: Tissues) -> Grid:
     """Where the silhouette is looked up for positions of the body: the shoulders' skin follows the bones, the neck stays."""
-    lower = y - _lift(x, y, maps) - tissues.axilla * rise(np.abs(x - 50) - 43, 4) * rise(y - 30, 20)
-    return x + (x - 50) * (1 / tissues.girth - 1) * rise(y - 16, 16), lower
+    skin_y = y - _lift(x, y, maps)
+    if tissues.girth is None:
+        return x, skin_y
+    chests = zip(maps.structures[:2], outlines[:2], strict=True)
+    reach = [np.abs(maps.body.inverse(*chain.forward(*outline.landmarks.T))[0] - 50).max() for chain, outline in chests]
+    right, left = (max(tissues.girth, (far + 4) / TRUNK) for far in reach)  # no lung sticks out
+    wide = np.where(x < 50, 1 / right, 1 / left).astype(np.float32) - 1
+    armpit = rise(np.abs(x - 50) - 43, 4) * rise(y - 30, 20)
+    return x + (x - 50) * wide * rise(y - 16, 16), skin_y - tissues.axilla * armpit
 
 
 def _lift(x: np.ndarray, y: np.ndarray, maps: Maps) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What makes a lung denser than air: consolidation, effusion and nodules. The lung's outline, and so the truth, stays where it is."""
+"""What makes a lung denser than air: consolidation, effusion and nodules. Its outline, and so the truth, stays where it is."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from denseseg.phantom.outlines import ShapeOutline
 from denseseg.phantom.warps import Chain
 
 
-def add_opacities(
-    canvas: Canvas, chain: Chain, outline: ShapeOutline, side: int, settings: Randomisation, random: Streams
-) -> None:
+def add_opacities(canvas: Canvas, chain: Chain, outline: ShapeOutline, side: int, settings: Randomisation, random: Streams) -> None:
     """Add to one lung what the settings' chances bring; side 0 is the right one, 1 the left."""
     drawn = {}
     for name, draw in (("consolidation", _consolidation), ("effusion", _effusion), ("nodules", _nodules)):

@@ -40,9 +40,7 @@ def _breasts(off: np.ndarray, y: np.ndarray, who: Physiology, factor: float, rng
     return (0.14 + 0.03 * who.tissue) * (1 - np.exp(-depth / 4)) * rise(y - 44, 30) * rise(off - 19, 16)
 
 
-def lung(
-    canvas: Canvas, chain: Chain, outline: ShapeOutline, side: int, tissues: Tissues, rng: np.random.Generator
-) -> None:
+def lung(canvas: Canvas, chain: Chain, outline: ShapeOutline, side: int, tissues: Tissues, rng: np.random.Generator) -> None:
     """Air in the lung, the rim of the chest wall, ribs, hilum, and lung behind the dome of the diaphragm."""
     window = canvas.window(chain, outline.dense, 6)
     x, y = canvas.frame(chain, window)
@@ -92,9 +90,7 @@ def _stomach(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarr
     return gas
 
 
-def _vessels(
-    canvas: Canvas, chain: Chain, outline: ShapeOutline, side: int, strength: float, rng: np.random.Generator
-) -> None:
+def _vessels(canvas: Canvas, chain: Chain, outline: ShapeOutline, side: int, strength: float, rng: np.random.Generator) -> None:
     """Pulmonary vessels: trees that grow from the hilum towards the pleura, with the hilar shadow at their root."""
     segments = _tree(outline, side, rng)
     start, end, radius = segments[:, 0:2], segments[:, 2:4], segments[:, 4]

@@ -26,7 +26,7 @@ from denseseg.phantom.chest.drawing import develop, draw
 from denseseg.phantom.chest.opacities import add_opacities
 from denseseg.phantom.chest.population import Maps, Parts, Physiology
 from denseseg.phantom.chest.randomisation import NO_RANDOMISATION, Randomisation, Tissues, outlines_of, varied, widened
-from denseseg.phantom.looks import NO_LOOKS, Looks, lay_on, streams
+from denseseg.phantom.looks import NO_LOOKS, Looks, lay_on
 from denseseg.phantom.phantom import Phantom, phantom_info
 
 FIELD_MM = 358.4
@@ -51,9 +51,9 @@ class ChestPhantom(Phantom):
     ):
         if min(size) < 32:
             raise DataError(f"phantom of size {tuple(size)}: give at least 32 x 32 pixels")
-        super().__init__(seed, index, size)
+        super().__init__(seed, index, size, looks)
         rng = self._random(0)
-        self.randomisation, self.looks, self._streams = randomisation, looks, streams(self.seed, self.index)
+        self.randomisation = randomisation
         self.physiology = widened(Physiology.random(rng), randomisation)
         self.maps = Maps.of(varied(Parts.random(self.physiology, rng), randomisation, self._streams))
         self.outlines, self.chains = outlines_of(randomisation), self.maps.structures
@@ -70,7 +70,7 @@ class ChestPhantom(Phantom):
         tissues = Tissues.random(self.randomisation, self._streams)
         canvas = draw(self.maps, self.outlines, self.physiology, tissues, self.size, self._random(1))
         for side in (0, 1):
-            add_opacities(canvas, self.chains[side], self.outlines[side], side, self.randomisation, self._streams)
+            add_opacities(canvas, self.maps.structures[side], self.outlines[side], side, self.randomisation, self._streams)
         lay_on(canvas, self.looks, self._streams)
         return develop(canvas, self.physiology, self.looks, self._random(2), self._streams)
 

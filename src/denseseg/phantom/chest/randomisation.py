@@ -7,6 +7,7 @@ follow it exactly. Each switch has random numbers of its own: switching one off 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -31,15 +32,17 @@ class Randomisation:
 
     annotated: outlines as people draw them (`chest/annotated.py`): the inner borders of the lungs are those of the heart, the lungs
     end where the heart ends, and a clavicle is cut where it leaves the rib cage.
-    population: by how much the spread of `Physiology` grows (1: twice as wide). Standard deviations, 1 for clearly visible and still
-    plausible: lungs (form, and the slant of the chest wall), heart (size, form and place), diaphragm (higher or lower, each
-    side for itself), clavicles (angle, height, length and thickness), shoulders (place and turn of the blades, arms).
-    size: of the logarithm of how large the patient is shown. Uniform in +-: rotation, of the whole patient in degrees;
-    shift, in hundredths of the field; turn, of the patient about his long axis, in hundredths by which what lies in front moves;
-    tilt, forwards or backwards, in hundredths by which the clavicles rise or fall before the lungs. child: chance of a child's
-    proportions. Standard deviations again: girth, of the soft tissue's outline; breasts, of their size; tissues, of the logarithm
-    of each tissue's contrast; ribs, of their slope. hidden: how much of the heart's upper and lower end is never seen, at most.
-    Chances on each side: consolidation, effusion (which hides the costophrenic angle), nodules.
+    population: by how much the spread of `Physiology` grows (1: twice as wide).
+    Standard deviations, 1 for clearly visible and still plausible: lungs (form, and the slant of the chest wall), heart (size, form
+    and place), diaphragm (higher or lower, each side for itself), clavicles (angle, height, length and thickness), shoulders (place
+    and turn of the blades, arms), girth (of the trunk, and where the armpits lie), breasts (their size), ribs (their slope).
+    size, tissues: standard deviations of the logarithm of how large the patient is shown, and of each tissue's contrast.
+    Uniform in +-: rotation, of the whole patient in degrees; shift, in hundredths of the field; turn, of the patient about his long
+    axis, in hundredths by which what lies in front moves; tilt, forwards or backwards, in hundredths by which the clavicles rise or
+    fall before the lungs.
+    Chances: child, of a child's proportions; framed, that a patient whose lungs stick out of the picture is shown smaller and
+    shifted until they do not; and for each lung consolidation, effusion (which hides the costophrenic angle), nodules.
+    hidden: how much of the heart's upper and lower end cannot be seen, at most.
     Raises ValueError where a value is out of its bounds.
     """
 
@@ -56,6 +59,7 @@ class Randomisation:
     turn: Spread = 0.0
     tilt: Spread = 0.0
     child: Chance = 0.0
+    framed: Chance = 0.0
     girth: Spread = 0.0
     breasts: Spread = 0.0
     tissues: Spread = 0.0
@@ -69,7 +73,7 @@ class Randomisation:
 NO_RANDOMISATION = Randomisation()
 TRANSFER = Randomisation(
     annotated=True, population=0.4, lungs=1.0, heart=1.0, diaphragm=1.0, clavicles=1.0, shoulders=1.0,
-    size=0.1, rotation=6.0, shift=4.0, turn=3.0, tilt=3.0, child=0.1,
+    size=0.1, rotation=6.0, shift=4.0, turn=3.0, tilt=3.0, child=0.1, framed=0.85,
     girth=1.0, breasts=1.0, tissues=0.3, ribs=1.0, hidden=1.0,
     consolidation=0.12, effusion=0.08, nodules=0.12,
 )  # fmt: skip
@@ -79,8 +83,9 @@ TRANSFER = Randomisation(
 class Tissues:
     """How one phantom's tissues show. Factors of their contrast, 1 in the default phantom, and:
 
-    heart_ends: how much of the heart's upper and lower end is seen. breast_size: a factor.
-    rib_slope: added to the ribs' slope. girth: a factor of the trunk's width; axilla: how much lower the armpits lie, in hundredths.
+    heart_ends: how much of the heart's upper and lower end is seen. breast_size: a factor. rib_slope: added to the ribs' slope.
+    girth: a factor of the trunk's width, which is never narrower than the lungs need (None: the default silhouette, whatever the
+    lungs); axilla: how much lower the armpits lie, in hundredths.
     """
 
     air: float = 1.0
@@ -97,22 +102,24 @@ class Tissues:
     heart_ends: float = 1.0
     breast_size: float = 1.0
     rib_slope: float = 0.0
-    girth: float = 1.0
+    girth: float | None = None
     axilla: float = 0.0
 
     @classmethod
     def random(cls, settings: Randomisation, random: Streams) -> Tissues:
-        contrast = {"air": 0.5, "rim": 1, "ribs": 1, "vessels": 1, "hila": 1, "heart": 1, "airways": 1, "spine": 1}
-        contrast |= {"shoulders": 1, "clavicles": 0.7, "breasts": 1}
+        contrast = {"air": 0.6, "rim": 2, "ribs": 1.5, "vessels": 1.5, "hila": 1.5, "heart": 1, "airways": 1, "spine": 1.5}
+        contrast |= {"shoulders": 1, "clavicles": 1, "breasts": 1}
         rng = random("tissues")
         factors = {name: float(np.exp(settings.tissues * share * _normal(rng))) for name, share in contrast.items()}
         girth = random("girth")
+        if settings == NO_RANDOMISATION:
+            return cls()
         return cls(
             **factors,
             heart_ends=1 - settings.hidden * float(random("hidden").random()),
             breast_size=float(np.exp(0.25 * settings.breasts * _normal(random("breasts")))),
             rib_slope=0.06 * settings.ribs * _normal(random("ribs")),
-            girth=float(np.exp(0.06 * settings.girth * _normal(girth))),
+            girth=float(np.exp(0.1 * settings.girth * _normal(girth))),
             axilla=6 * settings.girth * _normal(girth),
         )
 
@@ -141,11 +148,24 @@ def varied(parts: Parts, settings: Randomisation, random: Streams) -> Parts:
         clavicles=_clavicles(parts.clavicles, settings, random),
         body=_body(parts.body, settings, random),
     )
-    return _fitted(parts, random("cut")) if settings.annotated else parts
+    if settings.annotated:
+        parts = _fitted(parts, random("cut"))
+    return _framed(parts, outlines_of(settings)) if random("framed").random() < settings.framed else parts
 
 
 def _normal(rng: np.random.Generator) -> float:
     return float(np.clip(rng.normal(), -2.5, 2.5))
+
+
+def _youth(settings: Randomisation, random: Streams) -> float:
+    """0 for an adult, up to 1 for a small child."""
+    rng = random("child")
+    return float(rng.uniform(0.3, 1)) if rng.random() < settings.child else 0.0
+
+
+def _pair(chains: Iterable[Chain]) -> Pairs:
+    right, left = chains
+    return right, left
 
 
 # ---- each part ---------------------------------------------------------------------------------------------------------
@@ -153,18 +173,29 @@ def _normal(rng: np.random.Generator) -> float:
 
 def _body(body: Chain, settings: Randomisation, random: Streams) -> Chain:
     """How large the patient is shown, and how he stands; a child is shorter and wider for its height."""
-    child, size, shift = random("child"), settings.size * _normal(random("size")), random("shift").uniform(-1, 1, 2)
-    young = child.uniform(0.3, 1) * (child.random() < settings.child)
+    size, shift, young = settings.size * _normal(random("size")), random("shift").uniform(-1, 1, 2), _youth(settings, random)
     scale = float(np.exp(size - 0.1 * young)), float(np.exp(size - 0.22 * young))
     degrees = settings.rotation * random("rotation").uniform(-1, 1)
     x, y = settings.shift * shift
     return body.then(Chain((Affine.of(scale, float(degrees), (50, 45), (float(x), float(y))),)))
 
 
+def _framed(parts: Parts, outlines: Sequence[ShapeOutline]) -> Parts:
+    """The patient shown smaller, if need be, and shifted so that the lungs lie in the picture, with a small margin."""
+    lungs = np.concatenate(
+        [_placed(outline, lung.then(parts.body)) for outline, lung in zip(outlines[:2], parts.lungs, strict=True)]
+    )
+    low, high = lungs.min(0), lungs.max(0)
+    factor = float(min(1.0, 96 / (high - low).max()))
+    middle = (low + high) / 2
+    half = factor * (high - low) / 2 + 2
+    x, y = np.clip(middle, half, 100 - half) - middle
+    shown = Affine.of((factor, factor), centre=(float(middle[0]), float(middle[1])), shift=(float(x), float(y)))
+    return replace(parts, body=parts.body.then(Chain((shown,))))
+
+
 def _heart(heart: Chain, lower: float, settings: Randomisation, random: Streams) -> Chain:
-    rng, turn = random("heart"), settings.turn * float(random("turn").uniform(-1, 1))
-    child = random("child")
-    young = child.uniform(0.3, 1) * (child.random() < settings.child)
+    rng, young, turn = random("heart"), _youth(settings, random), settings.turn * float(random("turn").uniform(-1, 1))
     form = smooth_variation(rng, (56, 60), 0.05 * settings.heart, 0.8 * settings.heart, 45)
     large = settings.heart * _normal(rng)
     wide, tall = np.exp(0.09 * large + 0.04 * settings.heart * _normal(rng) + 0.12 * young), np.exp(0.05 * large + 0.04 * young)
@@ -177,13 +208,13 @@ def _lungs(lungs: Pairs, lower: float, settings: Randomisation, random: Streams)
     rng, sides = random("lungs"), random("diaphragm sides")
     changed = []
     for right, lung in zip((True, False), lungs, strict=True):
-        form = smooth_variation(rng, (30 if right else 70, 40), 0.05 * settings.lungs, 1.0 * settings.lungs, 55)
+        form = smooth_variation(rng, (30 if right else 70, 40), 0.05 * settings.lungs, 1.0 * settings.lungs, 80)
         slant = Wave(bumps=((0.07 * settings.lungs * _normal(rng), 30.0, 14.0), (0.05 * settings.lungs * _normal(rng), 75.0, 14.0)))
         wall = Coupling(0, slant, pivot=45.0 if right else 55.0)
         one_side = 1.5 * settings.diaphragm * _normal(sides)
         longer = float(np.log(np.clip((62 + lower + one_side) / 62, 0.6, 1.4)))
         changed.append(Chain((*form.warps, *lung.warps, wall, Coupling(1, Wave(longer), pivot=APEX_LEVEL))))
-    return changed[0], changed[1]
+    return _pair(changed)
 
 
 def _shoulders(shoulders: Pairs, settings: Randomisation, random: Streams) -> Pairs:
@@ -196,7 +227,7 @@ def _shoulders(shoulders: Pairs, settings: Randomisation, random: Streams) -> Pa
         shift = (float(turn), float(tilt) + 0.8 * settings.shoulders * _normal(rng))
         wide = float(np.exp(0.04 * settings.shoulders * _normal(rng)))
         changed.append(shoulder.then(Chain((Affine.of((wide, 1.0), degrees, (45 if right else 55, 18), shift),))))
-    return changed[0], changed[1]
+    return _pair(changed)
 
 
 def _clavicles(clavicles: Pairs, settings: Randomisation, random: Streams) -> Pairs:
@@ -209,26 +240,28 @@ def _clavicles(clavicles: Pairs, settings: Randomisation, random: Streams) -> Pa
         scale = float(np.exp(0.06 * strength * _normal(rng))), 1.0
         degrees, shift = 4 * side * strength * _normal(rng), (0.8 * strength * _normal(rng), 0.8 * strength * _normal(rng))
         changed.append(Chain((thick, bow, *clavicle.warps, Affine.of(scale, degrees, end, shift))))
-    return changed[0], changed[1]
+    return _pair(changed)
 
 
 # ---- as people annotate -------------------------------------------------------------------------------------------------
 
 
-def _placed(outline: ShapeOutline, chain: Chain, dense: bool = True) -> np.ndarray:
-    return np.stack(chain.forward(*(outline.dense if dense else outline.landmarks).T), axis=1)
+def _placed(outline: ShapeOutline, chain: Chain) -> np.ndarray:
+    """(k, 2) the dense outline, ten points a landmark, where the chain puts it."""
+    return np.stack(chain.forward(*outline.dense.T), axis=1)
 
 
 def _fitted(parts: Parts, rng: np.random.Generator) -> Parts:
     """Lungs that lie against the heart, and clavicles that end at the rib cage."""
     right, left, heart, *bones = annotated_outlines()
-    border = _placed(heart, parts.heart)
-    lungs = (_beside(right, parts.lungs[0], border[:51], 290, 12.0), _beside(left, parts.lungs[1], border[180:119:-1], 270, 88.0))
-    clavicles = []
-    for lung, outline, bone, clavicle, shoulder in zip((right, left), (0, 0), bones, parts.clavicles, parts.shoulders, strict=True):
-        wall = _placed(lung, lungs[len(clavicles)])[outline:160]
-        clavicles.append(_cut(bone, clavicle, shoulder, wall, rng.uniform(1.0, 3.0)))
-    return replace(parts, lungs=lungs, clavicles=(clavicles[0], clavicles[1]))
+    sides = _placed(heart, parts.heart)  # ten points a landmark: 0 to 5 is its right border, 18 to 12 the left one, upwards
+    lungs = _beside(right, parts.lungs[0], sides[:51], 290, 12.0), _beside(left, parts.lungs[1], sides[180:119:-1], 270, 88.0)
+    walls = [_placed(outline, lung)[:160] for outline, lung in zip((right, left), lungs, strict=True)]  # from the apex down
+    clavicles = (
+        _cut(bone, clavicle, shoulder, wall, rng.uniform(1.0, 3.0))
+        for bone, clavicle, shoulder, wall in zip(bones, parts.clavicles, parts.shoulders, walls, strict=True)
+    )
+    return replace(parts, lungs=lungs, clavicles=_pair(clavicles))
 
 
 def _beside(outline: ShapeOutline, lung: Chain, border: np.ndarray, corner: int, wall: float) -> Chain:
