@@ -74,7 +74,7 @@ NO_LOOKS = Looks()
 # Wide: what radiographs of other machines, films and copies look like, and beyond; drawn by judgement, not fitted to any.
 WIDE_LOOKS = Looks(
     wires=0.25, tubes=0.15, plates=0.2, letters=0.4,
-    exposure=0.07, slope=0.25, scatter=0.25, quantum=0.02,
+    exposure=0.06, slope=0.25, scatter=0.25, quantum=0.02,
     gamma=0.3, window=0.15, shading=0.12, sharpening=1.5, blur=0.8, coarse=1.0, grain=0.04,
     boxes=0.4, frame=0.3, corner=0.05, inverted=0.05, jpeg=0.3,
 )  # fmt: skip
@@ -108,20 +108,25 @@ def _curve(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
     return spline([(float(x), float(y)) for x, y in (inside, *between, out)], 24)
 
 
+def _edge(canvas: Canvas) -> float:
+    """Width of a sharp edge: of what is drawn thinner than a pixel, something is left on each."""
+    return max(0.25, 1.2 * canvas.pixel)
+
+
 def _wire(canvas: Canvas, rng: np.random.Generator) -> None:
     line, thick, dark = _curve(canvas, rng), rng.uniform(0.15, 0.5), rng.uniform(0.06, 0.5)
-    canvas.attenuation += dark * rise(thick - path_distance(canvas.x, canvas.y, line), 0.25)
+    canvas.attenuation += dark * rise(thick - path_distance(canvas.x, canvas.y, line), _edge(canvas))
     if rng.random() < 0.6:
-        away, radius = np.hypot(*(grid - at for grid, at in zip((canvas.x, canvas.y), line[0], strict=True))), rng.uniform(0.8, 2.5)
-        ring = rise(away - rng.uniform(0, 0.7) * radius, 0.3)
-        canvas.attenuation += rng.uniform(0.1, 0.8) * rise(radius - away, 0.3) * ring
+        away, radius = np.hypot(canvas.x - line[0, 0], canvas.y - line[0, 1]), rng.uniform(0.8, 2.5)
+        ring = rise(away - rng.uniform(0, 0.7) * radius, _edge(canvas))
+        canvas.attenuation += rng.uniform(0.1, 0.8) * rise(radius - away, _edge(canvas)) * ring
 
 
 def _tube(canvas: Canvas, rng: np.random.Generator) -> None:
     radius = rng.uniform(0.5, 1.6)
     away = path_distance(canvas.x, canvas.y, _curve(canvas, rng))
-    stripe = bump(away - 0.8 * radius, 0.15)
-    canvas.attenuation += rng.uniform(0.01, 0.1) * rise(radius - away, 0.3) + rng.uniform(0, 0.15) * stripe
+    stripe = bump(away - 0.8 * radius, 0.6 * _edge(canvas))
+    canvas.attenuation += rng.uniform(0.01, 0.1) * rise(radius - away, _edge(canvas)) + rng.uniform(0, 0.15) * stripe
 
 
 def _plate(canvas: Canvas, rng: np.random.Generator) -> None:
@@ -132,9 +137,10 @@ def _plate(canvas: Canvas, rng: np.random.Generator) -> None:
     x, y = canvas.x - centre[0], canvas.y - centre[1]
     u, v = np.abs(x * np.cos(t) + y * np.sin(t)) / radii[0], np.abs(y * np.cos(t) - x * np.sin(t)) / radii[1]
     radius = (np.minimum(u, 4) ** power + np.minimum(v, 4) ** power) ** (1 / power)
-    hole = rng.choice([0.0, rng.uniform(0.3, 0.8)])
-    depth = np.minimum(1 - radius, radius - hole + (hole == 0)) * min(radii)
-    canvas.attenuation += rng.uniform(0.1, 1.5) * rise(depth, 0.3)
+    depth = 1 - radius
+    if rng.random() < 0.5:
+        depth = np.minimum(depth, radius - rng.uniform(0.3, 0.8))
+    canvas.attenuation += rng.uniform(0.1, 1.5) * rise(depth * min(radii), _edge(canvas))
 
 
 def _letters(canvas: Canvas, rng: np.random.Generator) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from denseseg.geometry.frame import Size
-from denseseg.phantom.canvas import Canvas, Grid, ellipse, path_distance, rise
+from denseseg.phantom.canvas import Canvas, Grid, bump, ellipse, path_distance, rise
 from denseseg.phantom.chest import bones, organs
 from denseseg.phantom.chest.population import Maps, Physiology
 from denseseg.phantom.chest.randomisation import Tissues
@@ -20,7 +20,7 @@ from denseseg.phantom.looks import Looks, Streams, exposure, finish
 from denseseg.phantom.outlines import ShapeOutline, spline
 from denseseg.phantom.warps import Chain
 
-TRUNK = 43.0  # half width of the silhouette's trunk
+TRUNK, NECK = 43.0, 4.5  # half width of the silhouette's trunk, and the level of its skin above a lung's apex
 
 
 def draw(
@@ -59,15 +59,20 @@ def develop(canvas: Canvas, who: Physiology, looks: Looks, film: np.random.Gener
 
 def _skin(x: np.ndarray, y: np.ndarray, maps: Maps, outlines: Sequence[ShapeOutline], tissues: Tissues) -> Grid:
     """Where the silhouette is looked up for positions of the body: the shoulders' skin follows the bones, the neck stays."""
-    skin_y = y - _lift(x, y, maps)
+    lift = _lift(x, y, maps)
+    skin_x, skin_y = x, y - lift
     if tissues.girth is None:
-        return x, skin_y
-    chests = zip(maps.structures[:2], outlines[:2], strict=True)
-    reach = [np.abs(maps.body.inverse(*chain.forward(*outline.landmarks.T))[0] - 50).max() for chain, outline in chests]
-    right, left = (max(tissues.girth, (far + 4) / TRUNK) for far in reach)  # no lung sticks out
-    wide = np.where(x < 50, 1 / right, 1 / left).astype(np.float32) - 1
-    armpit = rise(np.abs(x - 50) - 43, 4) * rise(y - 30, 20)
-    return x + (x - 50) * wide * rise(y - 16, 16), skin_y - tissues.axilla * armpit
+        return skin_x, skin_y
+    skin_y = skin_y - tissues.axilla * rise(np.abs(x - 50) - 43, 4) * rise(y - 30, 20)
+    for side in (0, 1):  # of each lung, nothing sticks out of the trunk, nor its apex out of the neck
+        lung_x, lung_y = maps.body.inverse(*maps.structures[side].forward(*outlines[side].landmarks.T))
+        wide = max(tissues.girth, (float(np.abs(lung_x - 50).max()) + 4) / TRUNK)
+        beside = x < 50 if side == 0 else x >= 50
+        skin_x = np.where(beside, skin_x + (x - 50) * (1 / wide - 1) * rise(y - 16, 16), skin_x)
+        apex = lung_y.argmin()
+        missing = max(0.0, NECK + float(_lift(lung_x[apex], lung_y[apex], maps)) + 5 - float(lung_y[apex]))
+        skin_y = skin_y + missing * bump(x - float(lung_x[apex]), 10.0) * rise(38 - y, 22)
+    return skin_x, skin_y
 
 
 def _lift(x: np.ndarray, y: np.ndarray, maps: Maps) -> np.ndarray:
