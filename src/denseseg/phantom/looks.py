@@ -212,7 +212,7 @@ def _sharpening(canvas: Canvas, image: np.ndarray, most: float, rng: np.random.G
 
 
 def _blur(canvas: Canvas, image: np.ndarray, most: float, rng: np.random.Generator) -> np.ndarray:
-    return gaussian_filter(image, most * rng.random() ** 2 / canvas.pixel, mode="nearest")
+    return gaussian_filter(image, most * rng.random() / canvas.pixel, mode="nearest")
 
 
 def _coarse(canvas: Canvas, image: np.ndarray, most: float, rng: np.random.Generator) -> np.ndarray:

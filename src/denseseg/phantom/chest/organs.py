@@ -19,7 +19,7 @@ def body_wall(x: np.ndarray, y: np.ndarray, skin: Grid, who: Physiology, tissues
     off = np.abs(x - 50)
     thick = 0.79 + 0.03 * who.tissue + 0.07 * rise(20 - off, 26) * rise(y - 30, 40) + 0.22 * rise(y - 88, 40)
     thick = thick - 0.10 * rise(4 - y, 18) + 0.18 * bump(y - 7, 6.5) * bump(off - 17, 10)  # neck; muscles above the apex
-    thick = thick + _planes(x, y, rng)
+    thick = thick + _planes(x, y, rng) + tissues.abdomen * rise(y - 74, 24)
     total = thick * (0.12 * rise(depth - 0.3, 0.6) + 0.88 * (1 - np.exp(-depth / 3.2)))
     return total + tissues.breasts * _breasts(off, y, who, tissues.breast_size, rng)
 
@@ -145,7 +145,7 @@ def heart(canvas: Canvas, chain: Chain, outline: ShapeOutline, body: Chain, tiss
     behind = 0.10 * rise(x - 60, 14) * rise(74 - y, 8)  # lung behind the heart
     blood = 0.04 + 0.08 * (1 - np.exp(-np.maximum(depth, 0) / 8))
     ends = 1 - (1 - tissues.heart_ends) * np.maximum(rise(51 - y, 7), rise(y - 71, 5))  # what lies above and below is as dense
-    canvas.attenuation[window] += tissues.heart * ends * rise(depth, 1.7) * (blood - behind)
+    canvas.attenuation[window] += ends * rise(depth, 1.7) * (tissues.heart * blood - tissues.behind * behind)
     window = canvas.window(body, np.array([(34.0, 20.0), (70.0, 90.0)]), 0)
     x, y = canvas.frame(body, window)
     aorta = 0.05 * rise(57.2 - x, 1.0) * rise(x - 50, 3) * rise(y - 28, 3)

@@ -79,10 +79,20 @@ TRANSFER = Randomisation(
 )  # fmt: skip
 
 
+# Logarithms of each tissue's contrast, in units of the switch `tissues`: middle and standard deviation. Bones and vessels of the
+# default phantom are clearer, and the lung behind its heart fainter, than most films show them.
+CONTRASTS = {
+    "air": (0.0, 0.6), "rim": (-1.0, 2.0), "ribs": (-1.5, 2.0), "vessels": (-1.0, 2.0), "hila": (-1.5, 2.0), "heart": (0.0, 1.0),
+    "behind": (1.5, 2.0), "airways": (0.0, 1.0), "spine": (0.5, 1.5), "shoulders": (0.0, 1.5), "clavicles": (-1.0, 1.5),
+    "breasts": (0.0, 1.0),
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Tissues:
     """How one phantom's tissues show. Factors of their contrast, 1 in the default phantom, and:
 
+    behind: of the lung behind the heart. abdomen: what is added to the attenuation below the diaphragm.
     heart_ends: how much of the heart's upper and lower end is seen. breast_size: a factor. rib_slope: added to the ribs' slope.
     girth: a factor of the trunk's width, which is never narrower than the lungs need (None: the default silhouette, whatever the
     lungs); axilla: how much lower the armpits lie, in hundredths.
@@ -94,11 +104,13 @@ class Tissues:
     vessels: float = 1.0
     hila: float = 1.0
     heart: float = 1.0
+    behind: float = 1.0
     airways: float = 1.0
     spine: float = 1.0
     shoulders: float = 1.0
     clavicles: float = 1.0
     breasts: float = 1.0
+    abdomen: float = 0.0
     heart_ends: float = 1.0
     breast_size: float = 1.0
     rib_slope: float = 0.0
@@ -107,15 +119,16 @@ class Tissues:
 
     @classmethod
     def random(cls, settings: Randomisation, random: Streams) -> Tissues:
-        contrast = {"air": 0.6, "rim": 2, "ribs": 1.5, "vessels": 1.5, "hila": 1.5, "heart": 1, "airways": 1, "spine": 1.5}
-        contrast |= {"shoulders": 1, "clavicles": 1, "breasts": 1}
         rng = random("tissues")
-        factors = {name: float(np.exp(settings.tissues * share * _normal(rng))) for name, share in contrast.items()}
+        factors = {
+            name: float(np.exp(settings.tissues * (middle + spread * _normal(rng)))) for name, (middle, spread) in CONTRASTS.items()
+        }
         girth = random("girth")
         if settings == NO_RANDOMISATION:
             return cls()
         return cls(
             **factors,
+            abdomen=settings.tissues * float(rng.random()),
             heart_ends=1 - settings.hidden * float(random("hidden").random()),
             breast_size=float(np.exp(0.25 * settings.breasts * _normal(random("breasts")))),
             rib_slope=0.06 * settings.ribs * _normal(random("ribs")),
