@@ -80,8 +80,9 @@ def test_all_phantoms_share_them_and_no_landmark_moves(phantom, size):
 
 @pytest.mark.parametrize("make, size", [(wrist_phantom, (96, 56)), (hand_phantom, (64, 48))])
 def test_a_set_takes_looks(make, size):
-    plain, wild = make(1, size)[0], make(1, size, looks=WIDE_LOOKS)[0]
-    assert np.abs(plain.image - wild.image).mean() > 0.02
+    plain, wild = make(1, size), make(1, size, looks=WIDE_LOOKS)
+    assert np.abs(plain[0].image - wild[0].image).mean() > 0.02
+    assert wild.name == f"randomised {plain.name}"
 
 
 @pytest.mark.parametrize("bad", [{"wires": 1.5}, {"grain": -0.1}, {"contrast": 0.2}, {"blur": float("inf")}])

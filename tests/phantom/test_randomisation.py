@@ -78,6 +78,7 @@ def test_a_seed_gives_the_same_phantom_again_and_another_seed_another_one():
     assert np.abs(one.image - other.image).mean() > 0.02 and np.abs(one.landmarks - other.landmarks).max() > 1
     many = chest_phantom(2, SMALL, 4, TRANSFER, WIDE_LOOKS)
     np.testing.assert_array_equal(many[0].image, one.image)
+    assert many.name == "randomised chest phantom" and many.info["kind"] == "phantom"
 
 
 def test_the_anatomy_does_not_depend_on_the_size():

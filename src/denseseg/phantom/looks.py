@@ -74,8 +74,8 @@ NO_LOOKS = Looks()
 # Wide: what radiographs of other machines, films and copies look like, and beyond; drawn by judgement, not fitted to any.
 WIDE_LOOKS = Looks(
     wires=0.25, tubes=0.15, plates=0.2, letters=0.4,
-    exposure=0.06, slope=0.25, scatter=0.25, quantum=0.02,
-    gamma=0.3, window=0.15, shading=0.12, sharpening=1.5, blur=0.8, coarse=1.0, grain=0.04,
+    exposure=0.05, slope=0.2, scatter=0.25, quantum=0.02,
+    gamma=0.3, window=0.1, shading=0.12, sharpening=1.0, blur=0.8, coarse=1.0, grain=0.04,
     boxes=0.4, frame=0.3, corner=0.05, inverted=0.05, jpeg=0.3,
 )  # fmt: skip
 

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import numpy as np
 
 from denseseg.anatomy import Anatomy
+from denseseg.cases.case import Case
+from denseseg.cases.case_set import CaseSet
 from denseseg.geometry.frame import Size
 from denseseg.phantom.looks import Looks, Streams, streams
 from denseseg.phantom.outlines import ShapeOutline
 from denseseg.phantom.warps import Warp
 
 
-def phantom_info(anatomy: Anatomy, seed: int) -> dict[str, str]:
-    """What a set of phantoms says of itself; `kind` is how programs tell it from a real one, whatever the set is called."""
-    return {
+def phantom_set(anatomy: Anatomy, cases: Iterable[Case], seed: int, randomised: bool) -> CaseSet:
+    """Phantoms as a data set. Its information's `kind` is how programs tell it from a real one, whatever the set is called."""
+    name = f"{'randomised ' if randomised else ''}{anatomy.name} phantom"
+    info = {
         "kind": "phantom",
-        "source": f"procedural {anatomy.name} phantom of denseseg, seed {seed}",
+        "source": f"procedural {name} of denseseg, seed {seed}",
         "licence": "CC0-1.0",
         "note": "synthetic; no patient data",
     }
+    return CaseSet(name, anatomy, cases, info)
 
 
 class Phantom:

@@ -37,11 +37,11 @@ def _consolidation(x: np.ndarray, y: np.ndarray, side: int, rng: np.random.Gener
     """A patchy cloud about one place, or all over the lung."""
     centre, radius = _somewhere(side, rng), rng.uniform(5, 25)
     cloud = np.zeros_like(x)
-    for _ in range(6):
+    for _ in range(8):
         direction = rng.normal(size=2)
-        wave = 2 * np.pi / rng.uniform(3, 14) * direction / np.linalg.norm(direction)
+        wave = 2 * np.pi / np.exp(rng.uniform(1.3, 3.2)) * direction / np.linalg.norm(direction)
         cloud += np.sin(x * np.float32(wave[0]) + y * np.float32(wave[1]) + np.float32(rng.uniform(0, 2 * np.pi)))
-    patches = 0.6 + 0.4 * np.tanh(cloud)
+    patches = 0.65 + 0.35 * np.tanh(cloud / 2)
     return rng.uniform(0.08, 0.4) * bump(np.hypot(x - centre[0], y - centre[1]), radius) * patches
 
 

@@ -27,7 +27,7 @@ from denseseg.phantom.chest.opacities import add_opacities
 from denseseg.phantom.chest.population import Maps, Parts, Physiology
 from denseseg.phantom.chest.randomisation import NO_RANDOMISATION, Randomisation, Tissues, outlines_of, varied, widened
 from denseseg.phantom.looks import NO_LOOKS, Looks, lay_on
-from denseseg.phantom.phantom import Phantom, phantom_info
+from denseseg.phantom.phantom import Phantom, phantom_set
 
 FIELD_MM = 358.4
 
@@ -93,7 +93,9 @@ def chest_phantom(
     """A data set of `n` chest phantoms of `size` = (H, W) pixels; 65 % are marked train, the others test.
 
     Case i is the same anatomy for every `n` and every `size`. Metadata: split, stratum (the sex), ctr (cardiothoracic ratio)
-    and the parameters of `Physiology`. randomisation, looks: see `ChestPhantom`.
+    and the parameters of `Physiology`. randomisation, looks: see `ChestPhantom`; with any of them it is called
+    "randomised chest phantom".
     """
     cases = (ChestPhantom(seed, i, size, randomisation, looks).case for i in range(n))
-    return CaseSet("chest phantom", CHEST, cases, phantom_info(CHEST, seed))
+    randomised = (randomisation, looks) != (NO_RANDOMISATION, NO_LOOKS)
+    return phantom_set(CHEST, cases, seed, randomised)

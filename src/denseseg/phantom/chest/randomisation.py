@@ -82,9 +82,9 @@ TRANSFER = Randomisation(
 # Logarithms of each tissue's contrast, in units of the switch `tissues`: middle and standard deviation. Bones and vessels of the
 # default phantom are clearer, and the lung behind its heart fainter, than most films show them.
 CONTRASTS = {
-    "air": (0.0, 0.6), "rim": (-1.0, 2.0), "ribs": (-1.5, 2.0), "vessels": (-1.0, 2.0), "hila": (-1.5, 2.0), "heart": (0.0, 1.0),
+    "air": (0.0, 0.4), "rim": (-2.0, 2.0), "ribs": (-1.5, 2.0), "vessels": (-1.0, 2.0), "hila": (-1.5, 2.0), "heart": (0.0, 1.0),
     "behind": (1.5, 2.0), "airways": (0.0, 1.0), "spine": (0.5, 1.5), "shoulders": (0.0, 1.5), "clavicles": (-1.0, 1.5),
-    "breasts": (0.0, 1.0),
+    "breasts": (0.5, 1.5),
 }  # fmt: skip
 
 
@@ -130,7 +130,7 @@ class Tissues:
             **factors,
             abdomen=settings.tissues * float(rng.random()),
             heart_ends=1 - settings.hidden * float(random("hidden").random()),
-            breast_size=float(np.exp(0.25 * settings.breasts * _normal(random("breasts")))),
+            breast_size=float(np.exp(0.3 * settings.breasts * _normal(random("breasts")))),
             rib_slope=0.06 * settings.ribs * _normal(random("ribs")),
             girth=float(np.exp(0.1 * settings.girth * _normal(girth))),
             axilla=6 * settings.girth * _normal(girth),

@@ -24,7 +24,7 @@ from denseseg.phantom.hand.drawing import draw
 from denseseg.phantom.hand.population import HandMaps, draw_child
 from denseseg.phantom.hand.shapes import MARKS
 from denseseg.phantom.looks import NO_LOOKS, Looks
-from denseseg.phantom.phantom import Phantom, phantom_info
+from denseseg.phantom.phantom import Phantom, phantom_set
 from denseseg.phantom.wrist.growth import age_band
 
 FOLDS = 3
@@ -87,6 +87,7 @@ def hand_phantom(n: int, size: Size = (320, 240), seed: int = 0, looks: Looks = 
 
     Case i is the same anatomy for every `n` and every `size`. Metadata: fold (0, 1 or 2), split (test for fold 0), stratum (age
     band), patient, age_months, bone_age_months, mm_per_pixel (true ones, unlike `spacing`).
+    looks: see `HandPhantom`.
     """
     cases = (HandPhantom(seed, i, size, looks=looks).case for i in range(n))
-    return CaseSet("hand phantom", HAND, cases, phantom_info(HAND, seed))
+    return phantom_set(HAND, cases, seed, looks != NO_LOOKS)

@@ -29,7 +29,7 @@ from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError
 from denseseg.geometry.frame import Size
 from denseseg.phantom.looks import NO_LOOKS, Looks
-from denseseg.phantom.phantom import Phantom, phantom_info
+from denseseg.phantom.phantom import Phantom, phantom_set
 from denseseg.phantom.wrist.drawing import draw
 from denseseg.phantom.wrist.growth import age_band
 from denseseg.phantom.wrist.population import Child, Maps
@@ -92,6 +92,7 @@ def wrist_phantom(n: int, size: Size = (384, 224), seed: int = 0, looks: Looks =
 
     Case i is the same anatomy for every `n` and every `size`. Metadata: split, stratum (age band), patient, age_months,
     bone_age_months, laterality, mm_per_pixel and the parameters of `Physiology`.
+    looks: see `WristPhantom`.
     """
     cases = (WristPhantom(seed, i, size, looks=looks).case for i in range(n))
-    return CaseSet("wrist phantom", WRIST, cases, phantom_info(WRIST, seed))
+    return phantom_set(WRIST, cases, seed, looks != NO_LOOKS)
