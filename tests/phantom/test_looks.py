@@ -60,6 +60,11 @@ def test_a_look_of_the_exposure_changes_one_of_its_numbers(name):
     assert sum(changed[key] != usual[key] for key in usual) == 1
 
 
+def test_random_numbers_go_by_name_and_key():
+    numbers = [streams(*key)(name).random() for key, name in (((1, 2), "a"), ((1, 2), "a"), ((1, 2), "b"), ((1, 3), "a"))]
+    assert numbers[0] == numbers[1] and len(set(numbers)) == 3
+
+
 def test_one_look_draws_nothing_from_another():
     """The boxes lie where they lay, whatever noise there is; and an off switch leaves the picture bit by bit."""
     image, boxes = picture(), replace(NO_LOOKS, boxes=1.0)
