@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -178,6 +179,15 @@ def test_annotated_outlines_are_numbered_as_in_the_files():
     assert heart[5:13, 1].max() < heart[[4, 13], 1].min()  # the top
     assert clavicle[[0, 22], 0].max() < clavicle[2:21, 0].min() and clavicle[9:14, 0].min() > clavicle[:9, 0].max()
     np.testing.assert_allclose(mirrored, clavicle * [-1, 1] + [100, 0])
+
+
+def test_annotated_landmarks_are_evenly_spaced_in_pixels_of_the_contour():
+    """Between marks each step is as many columns or rows, whichever is more; a step aslant is so a longer one."""
+    stops = ((0, 21, 29, 44), (0, 21, 27, 40, 44, 50), (0, 5, 12, 18, 26), (2, 9), (13, 20))
+    for outline, marks in zip((*annotated_outlines()[:4], annotated_outlines()[3]), stops, strict=True):
+        steps = np.abs(np.roll(outline.landmarks, -1, axis=0) - outline.landmarks).max(1)
+        for start, stop in pairwise(marks):
+            assert np.ptp(steps[start:stop]) < 0.15 * steps[start:stop].mean(), (start, stop)
 
 
 @given(SEEDS)

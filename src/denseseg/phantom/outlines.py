@@ -104,9 +104,9 @@ def spline(points: Points, n: int, periodic: bool = False) -> np.ndarray:
     return _equidistant(curve(np.linspace(0, t[-1], 4001)), n)
 
 
-def _equidistant(fine: np.ndarray, n: int) -> np.ndarray:
-    """(n, 2) points at equal distances along a finely sampled open curve (k, 2), the end excluded."""
-    length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(fine, axis=0), axis=1))])
+def _equidistant(fine: np.ndarray, n: int, order: float = 2) -> np.ndarray:
+    """(n, 2) points at equal distances along a finely sampled open curve (k, 2), the end excluded; `order` of the norm."""
+    length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(fine, axis=0), ord=order, axis=1))])
     want = np.linspace(0, length[-1], n, endpoint=False)
     return np.stack([np.interp(want, length, fine[:, axis]) for axis in (0, 1)], axis=1)
 
@@ -134,7 +134,8 @@ def between(pieces: list[Points], marks: list[tuple[Pair, int]]) -> ShapeOutline
     """An outline through pieces (control points) that meet in corners, with its landmarks between marks, as people number them.
 
     marks: places in order along the curve (the nearest point of it counts), each with the number of landmarks from there, the
-    mark itself included, to the next one, at equal distances. Landmark 0 lies at the first mark.
+    mark itself included, to the next one. Landmark 0 lies at the first mark. They lie at equal distances as counted along the
+    pixels of a contour, where a step aslant is one like a step sideways: so on slanting parts they are further apart.
     """
     fine = _through(pieces, [2000] * len(pieces))
     places = [int(np.linalg.norm(fine - mark, axis=1).argmin()) for mark, _ in marks]
@@ -142,5 +143,5 @@ def between(pieces: list[Points], marks: list[tuple[Pair, int]]) -> ShapeOutline
     closed = np.concatenate([fine, fine[:1]])
     stops = [*((place - places[0]) % len(fine) for place in places), len(fine)]
     parts = zip(pairwise(stops), marks, strict=True)
-    dense = np.concatenate([_equidistant(closed[start : end + 1], 10 * n) for (start, end), (_, n) in parts])
+    dense = np.concatenate([_equidistant(closed[start : end + 1], 10 * n, np.inf) for (start, end), (_, n) in parts])
     return ShapeOutline(dense[::10].copy(), dense)

@@ -4,7 +4,7 @@ The rules (B. van Ginneken et al., Medical Image Analysis 10, 2006, 19-40, and t
 what radiation passes without passing mediastinum, heart, aorta or what lies below the diaphragm, so its inner border *is* the
 border of the heart and of the aortic arch; the top and the bottom of the heart, which nobody sees, are drawn from knowledge of
 anatomy, between the places where its sides end; of a clavicle only what is seen upon lung and rib cage counts. A few distinguished
-points are marked by hand, and the others lie at equal distances between them. Which numbers they have is that of the files:
+points are marked by hand, and the others lie at equal distances between them, counted in pixels of the contour. Their numbers:
 
 lungs: 0 the highest point; 21 the costophrenic angle; 29 (right), 27 (left) the cardiophrenic corner; of the left one also 40 and
 44, the lower and the upper end of the aortic arch. heart: 0 the cardiophrenic corner on the right; 5 and 12 the ends of its top; 18
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from denseseg.phantom.chest.shapes import chest_wall, mirrored
+from denseseg.phantom.chest.shapes import mirrored
 from denseseg.phantom.outlines import Pair, Points, ShapeOutline, between
 
 # (distance from the spine, y), from the corner at the diaphragm upwards
@@ -31,12 +31,14 @@ ARCH_TOP: Pair = (5.5, 23.5)
 TOP: Points = [(-4.0, 46.0), (1.0, 45.0), (7.0, 45.0)]  # of the heart, from the right to the left, as x - 50
 BOTTOM: Points = [(17.0, 75.5), (8.5, 76.0), (-1.0, 74.5)]
 
-APEX: Pair = (13.5, 7.5)
-OVER_APEX: Points = [(6.0, 13.5), (8.5, 10.0), APEX, (18.0, 8.5), (23.0, 12.0)]
-WALL: Points = [(float(chest_wall(y)), y) for y in (18.0, 25.0, 34.0, 45.0, 57.0, 69.0, 78.0)]
-RIGHT_ANGLE: Pair = (37.5, 84.0)
+RIGHT_APEX, LEFT_APEX = (12.5, 7.5), (15.0, 7.5)
+RIGHT_TOP: Points = [(6.0, 13.5), (8.5, 9.5), RIGHT_APEX, (18.0, 8.5), (24.0, 12.5)]
+LEFT_TOP: Points = [(6.5, 13.5), (9.5, 9.5), LEFT_APEX, (20.0, 9.0), (25.0, 13.0)]
+# rounder above than `chest_wall`, and wider and wider down to the diaphragm
+WALL: Points = [(28.5, 18.0), (32.0, 25.0), (34.5, 34.0), (36.0, 45.0), (37.0, 57.0), (38.0, 69.0), (38.5, 78.0)]
+RIGHT_ANGLE: Pair = (38.0, 84.0)
 RIGHT_DOME: Points = [(36.0, 81.0), (33.0, 77.0), (28.0, 72.5), (22.0, 70.0), (16.0, 69.5)]  # from the angle inwards
-LEFT_ANGLE: Pair = (37.5, 85.0)
+LEFT_ANGLE: Pair = (38.0, 85.0)
 LEFT_DOME: Points = [(36.0, 81.5), (33.0, 78.0), (29.0, 75.5)]
 
 
@@ -50,16 +52,16 @@ def _left(points: Points) -> Points:
 
 def _right_lung() -> ShapeOutline:
     mediastinum: Points = [(7.0, 42.0), (6.0, 34.0), (5.0, 25.0), (5.0, 18.0)]
-    inner = [RIGHT_CORNER, *RIGHT_BORDER, *mediastinum, *OVER_APEX, *WALL]
-    marks = [(APEX, 21), (RIGHT_ANGLE, 8), (RIGHT_CORNER, 15)]
+    inner = [RIGHT_CORNER, *RIGHT_BORDER, *mediastinum, *RIGHT_TOP, *WALL]
+    marks = [(RIGHT_APEX, 21), (RIGHT_ANGLE, 8), (RIGHT_CORNER, 15)]
     pieces = [_right([RIGHT_ANGLE, *RIGHT_DOME]), _right(inner)]
     return between(pieces, [(_right([mark])[0], n) for mark, n in marks])
 
 
 def _left_lung() -> ShapeOutline:
-    above = [ARCH_TOP, (5.5, 18.5), *OVER_APEX, *WALL]
+    above = [ARCH_TOP, (5.5, 18.5), *LEFT_TOP, *WALL]
     inner = [LEFT_CORNER, *LEFT_BORDER, *KNOB]
-    marks = [(APEX, 21), (LEFT_ANGLE, 6), (LEFT_CORNER, 13), (KNOB[2], 4), (ARCH_TOP, 6)]
+    marks = [(LEFT_APEX, 21), (LEFT_ANGLE, 6), (LEFT_CORNER, 13), (KNOB[2], 4), (ARCH_TOP, 6)]
     pieces = [_left([LEFT_ANGLE, *LEFT_DOME]), _left(inner), _left(above)]
     return between(pieces, [(_left([mark])[0], n) for mark, n in marks])
 
