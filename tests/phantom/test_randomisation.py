@@ -166,6 +166,18 @@ def test_what_is_drawn_lies_where_the_landmarks_say(seed):
         assert (drawn != mask).sum() <= 3 + 0.06 * mask.sum()  # chords between landmarks, and pixels cut by the border
 
 
+def test_no_lung_sticks_out_of_the_skin():
+    """Just beyond the chest wall there is tissue, however wide the lungs and narrow the trunk; outside the skin it is black."""
+    chosen = Randomisation(annotated=True, lungs=2.5, girth=2.0)
+    for index in range(4):
+        phantom = ChestPhantom(2, index, (128, 128), chosen)
+        for name, side in (("right lung", -1), ("left lung", 1)):
+            beyond = phantom.landmarks[CHEST.slices[name]][6:16] + [2 * side, 0]
+            x, y = np.rint(beyond).astype(int).T
+            shown = (x >= 3) & (x < 125)
+            assert (phantom.image[y[shown], x[shown]] > 0.3).all()
+
+
 # ---- as people annotate ---------------------------------------------------------------------------------------------------
 
 
