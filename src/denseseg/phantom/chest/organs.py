@@ -46,10 +46,13 @@ def lung(canvas: Canvas, chain: Chain, outline: ShapeOutline, side: int, tissues
     x, y = canvas.frame(chain, window)
     depth = outline.depth(x, y)
     lateral = np.abs(x - 50)
-    inner = 1 - np.exp(-np.maximum(depth, 0) / 5)
+    wall_side = rise(lateral - 27, 8) * rise(66 - y, 8)  # round, so the lung always thins out towards it
+    slope = tissues.slope + (5 - tissues.slope) * wall_side
+    seen = depth + tissues.overlap * (1 - 1.6 * np.maximum(wall_side, rise(14 - y, 6)))  # the apex is as the wall
+    inner = 1 - np.exp(-np.maximum(seen, 0) / slope)
     medial = rise(24 - lateral, 10)
     width = 0.5 + 0.9 * rise(y - 60, 12) + 0.7 * medial  # diaphragm and heart move during the exposure, the apex does not
-    air = rise(depth, width) * (0.23 + 0.29 * inner * (1 - 0.55 * bump(y - 4, 10)) - 0.04 * rise(y - 50, 40))
+    air = rise(seen, tissues.softness * width) * (0.23 + 0.29 * inner * (1 - 0.55 * bump(y - 4, 10)) - 0.04 * rise(y - 50, 40))
     below = rise(-depth, 1.5) * np.exp(np.minimum(depth, 0) / 2.2) * rise(y - 62, 8) * rise(37 - lateral, 2)
     behind = 0.07 * below * rise(lateral - 12, 5)  # lung that reaches down behind the dome
     wall = 0.09 * bump(depth + 1.0, 0.9) * rise(lateral - 16, 8)
@@ -57,7 +60,7 @@ def lung(canvas: Canvas, chain: Chain, outline: ShapeOutline, side: int, tissues
     dense = tissues.hila * _densities(x, y, side, rng)
     canvas.attenuation[window] += tissues.rim * wall + tissues.ribs * bones - tissues.air * air - tissues.air * behind + dense
     if side == 1:
-        canvas.attenuation[window] -= _stomach(x, y, rng)
+        canvas.attenuation[window] -= _stomach(x, y, tissues.gas, rng)
     _vessels(canvas, chain, outline, side, tissues.vessels, rng)
 
 
@@ -78,10 +81,10 @@ def _densities(x: np.ndarray, y: np.ndarray, side: int, rng: np.random.Generator
     return total
 
 
-def _stomach(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _stomach(x: np.ndarray, y: np.ndarray, size: float, rng: np.random.Generator) -> np.ndarray:
     """The gas bubble below the left dome with its fluid level; sometimes gas in the bowel."""
     centre = (72 + 5 * rng.random(), 80.5 + 1.5 * rng.random())
-    radii = (rng.uniform(2.5, 6.5), rng.uniform(1.8, 3.6))
+    radii = (size * rng.uniform(2.5, 6.5), size * rng.uniform(1.8, 3.6))
     strength, fluid = rng.choice([0.0, 0.16, 0.3]), rng.uniform(-0.5, 2.5)
     gas = strength * rise(ellipse(x, y, centre, radii), 1.0) * rise(centre[1] + fluid - y, 0.5)
     for _ in range(rng.integers(0, 3)):

@@ -84,7 +84,7 @@ TRANSFER = Randomisation(
 CONTRASTS = {
     "air": (0.0, 0.4), "rim": (-2.0, 2.0), "ribs": (-1.5, 2.0), "vessels": (-1.0, 2.0), "hila": (-1.5, 2.0), "heart": (0.0, 1.0),
     "behind": (1.5, 2.0), "airways": (0.0, 1.0), "spine": (0.5, 1.5), "shoulders": (0.0, 1.5), "clavicles": (-1.0, 1.5),
-    "breasts": (0.5, 1.5),
+    "breasts": (0.5, 1.5), "gas": (0.7, 1.0), "softness": (-2.0, 1.5),
 }  # fmt: skip
 
 
@@ -92,7 +92,10 @@ CONTRASTS = {
 class Tissues:
     """How one phantom's tissues show. Factors of their contrast, 1 in the default phantom, and:
 
-    behind: of the lung behind the heart. abdomen: what is added to the attenuation below the diaphragm.
+    behind: of the lung behind the heart. gas: size of the stomach's bubble. softness: width of the lungs' edges.
+    slope: how far from heart and diaphragm a lung has its full depth, in hundredths. overlap: how far beyond the outline, in
+    hundredths, air is seen towards heart and diaphragm, where people outline the dark; at wall and apex, where they outline the
+    rib cage, it ends that much within. abdomen: what is added to the attenuation below the diaphragm.
     heart_ends: how much of the heart's upper and lower end is seen. breast_size: a factor. rib_slope: added to the ribs' slope.
     girth: a factor of the trunk's width, which is never narrower than the lungs need (None: the default silhouette, whatever the
     lungs); axilla: how much lower the armpits lie, in hundredths.
@@ -110,6 +113,10 @@ class Tissues:
     shoulders: float = 1.0
     clavicles: float = 1.0
     breasts: float = 1.0
+    gas: float = 1.0
+    softness: float = 1.0
+    slope: float = 5.0
+    overlap: float = 0.0
     abdomen: float = 0.0
     heart_ends: float = 1.0
     breast_size: float = 1.0
@@ -128,6 +135,8 @@ class Tissues:
             return cls()
         return cls(
             **factors,
+            slope=5 * float(np.exp(settings.tissues * (-4 + 1.5 * _normal(rng)))),
+            overlap=0.7 + 0.3 * _normal(random("overlap")) if settings.annotated else 0.0,
             abdomen=settings.tissues * float(rng.random()),
             heart_ends=1 - settings.hidden * float(random("hidden").random()),
             breast_size=float(np.exp(0.3 * settings.breasts * _normal(random("breasts")))),
