@@ -3,8 +3,10 @@
 python data_scripts/make_phantom.py --anatomy chest --n 300 --size 256 --seed 0 OUT
 python data_scripts/make_phantom.py --anatomy wrist --n 300 --size 384x224 OUT
 python data_scripts/make_phantom.py --anatomy wrist --n 40 --key ages.csv OUT
+python data_scripts/make_phantom.py --anatomy chest --n 300 --randomised OUT
 
 With --key, OUT does not tell how old a child is, or anything else that the phantom knows: that goes to the key, for the teacher.
+With --randomised, anatomy and looks vary far beyond what is usual, for networks that are to work on real radiographs.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from denseseg.cases.case_set import CaseSet
 from denseseg.cases.folder import require_own, write_cases
 from denseseg.errors import DataError, exit_status
 from denseseg.files import MARK, atomic_file, settle
-from denseseg.phantom import PHANTOMS
+from denseseg.phantom import PHANTOMS, RANDOMISED
 
 CONTENTS = {"dataset.toml", "cases.csv", "landmarks.csv", "images", "masks", MARK}
 KEY = "case,drawn_as,seed"  # how the first line of a key begins
@@ -46,6 +48,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--size", type=size, help="pixels: 256, or HEIGHTxWIDTH (default: chest 256, wrist 384x224, hand 320x240)")
     parser.add_argument("--seed", type=int, help="population; another seed gives other cases (default 0, with --key a random one)")
     parser.add_argument("--key", type=Path, metavar="CSV", help="write here, and not into OUT, what is known of each case")
+    parser.add_argument("--randomised", action="store_true", help="vary anatomy and looks widely")
     parser.add_argument("--bits", type=int, choices=(8, 16), default=16, help="bits per pixel of the PNG images (default 16)")
     parser.add_argument("--overwrite", action="store_true", help="replace what OUT holds")
     options = parser.parse_args(arguments)
@@ -77,8 +80,9 @@ def make(options: argparse.Namespace) -> Path:
         if strange := sorted(set(held) - CONTENTS):
             raise DataError(f"{folder} holds something else than a data set ({strange[0]}); empty it yourself or name another")
         require_own(folder)
-    size = {"size": options.size} if options.size else {}
-    cases = PHANTOMS[options.anatomy](options.n, seed=options.seed, **size)
+    more = {"size": options.size} if options.size else {}
+    more |= RANDOMISED[options.anatomy] if options.randomised else {}
+    cases = PHANTOMS[options.anatomy](options.n, seed=options.seed, **more)
     if not key:
         return write_cases(folder, cases, bits=options.bits)
     cases, known = without_key(cases, options.seed)

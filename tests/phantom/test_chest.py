@@ -16,7 +16,7 @@ from denseseg.anatomy import CHEST
 from denseseg.cases.folder import read_cases
 from denseseg.errors import DataError
 from denseseg.geometry.frame import scale_points
-from denseseg.phantom import ChestPhantom, chest_phantom, wrist_phantom
+from denseseg.phantom import TRANSFER, WIDE_LOOKS, ChestPhantom, chest_phantom, wrist_phantom
 from denseseg.phantom.chest.population import Maps, Physiology
 from denseseg.phantom.chest.shapes import chest_outlines
 from denseseg.phantom.warps import Affine, Chain, Coupling, Wave, smooth_variation
@@ -264,6 +264,13 @@ def test_the_script_knows_the_wrist_and_its_size(script, tmp_path, capsys):
     assert written.fingerprint() == expected.fingerprint()
     assert script.main(["--anatomy", "wrist", "--n", "1", "--size", "64", str(tmp_path / "small")]) == 1
     assert "at least 96 x 56" in capsys.readouterr().err
+
+
+def test_the_script_writes_randomised_ones_when_asked(script, tmp_path):
+    assert script.main(["--n", "1", "--size", "32", "--seed", "7", "--randomised", str(tmp_path / "wild")]) == 0
+    written, expected = read_cases(tmp_path / "wild"), chest_phantom(1, (32, 32), 7, TRANSFER, WIDE_LOOKS)
+    np.testing.assert_allclose(written[0].landmarks, expected[0].landmarks, atol=1e-3)
+    assert written.name == expected.name
 
 
 def test_the_script_never_deletes_other_things(script, tmp_path, capsys):

@@ -37,6 +37,7 @@ from denseseg.studies import (
     spatial_configuration,
     spatial_loss,
     spine_3d,
+    transfer,
 )
 from denseseg.studies.few_shot import few_shot
 from denseseg.viewing import plots
@@ -52,6 +53,7 @@ STUDIES = {
     "mask and map": mask_and_map.table,
     "three dimensions": spine_3d.table,
     "shared error": shared_error.table,
+    "transfer": transfer.table,
 }  # name in the record -> its results as markdown
 TOY = "TOY"
 TOY_WARNING = """```{warning}

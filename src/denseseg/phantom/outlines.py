@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -100,8 +101,12 @@ def spline(points: Points, n: int, periodic: bool = False) -> np.ndarray:
     knots = np.array([*points, points[0]] if periodic else points, dtype=float)
     t = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(knots, axis=0), axis=1) ** 0.5)])  # centripetal
     curve = CubicSpline(t, knots, bc_type="periodic" if periodic else "natural")
-    fine = curve(np.linspace(0, t[-1], 4001))
-    length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(fine, axis=0), axis=1))])
+    return _equidistant(curve(np.linspace(0, t[-1], 4001)), n)
+
+
+def _equidistant(fine: np.ndarray, n: int, order: float = 2) -> np.ndarray:
+    """(n, 2) points at equal distances along a finely sampled open curve (k, 2), the end excluded; `order` of the norm."""
+    length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(fine, axis=0), ord=order, axis=1))])
     want = np.linspace(0, length[-1], n, endpoint=False)
     return np.stack([np.interp(want, length, fine[:, axis]) for axis in (0, 1)], axis=1)
 
@@ -123,3 +128,20 @@ def even(pieces: list[Points], n: int, start: Pair, **table: Any) -> ShapeOutlin
     fine = np.roll(fine, -int(np.linalg.norm(fine - start, axis=1).argmin()), axis=0)
     dense = resample(fine, 10 * n)
     return ShapeOutline(dense[::10].copy(), dense, **table)
+
+
+def between(pieces: list[Points], marks: list[tuple[Pair, int]]) -> ShapeOutline:
+    """An outline through pieces (control points) that meet in corners, with its landmarks between marks, as people number them.
+
+    marks: places in order along the curve (the nearest point of it counts), each with the number of landmarks from there, the
+    mark itself included, to the next one. Landmark 0 lies at the first mark. They lie at equal distances as counted along the
+    pixels of a contour, where a step aslant is one like a step sideways: so on slanting parts they are further apart.
+    """
+    fine = _through(pieces, [2000] * len(pieces))
+    places = [int(np.linalg.norm(fine - mark, axis=1).argmin()) for mark, _ in marks]
+    fine = np.roll(fine, -places[0], axis=0)
+    closed = np.concatenate([fine, fine[:1]])
+    stops = [*((place - places[0]) % len(fine) for place in places), len(fine)]
+    parts = zip(pairwise(stops), marks, strict=True)
+    dense = np.concatenate([_equidistant(closed[start : end + 1], 10 * n, np.inf) for (start, end), (_, n) in parts])
+    return ShapeOutline(dense[::10].copy(), dense)

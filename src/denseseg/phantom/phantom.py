@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import numpy as np
 
 from denseseg.anatomy import Anatomy
+from denseseg.cases.case import Case
+from denseseg.cases.case_set import CaseSet
 from denseseg.geometry.frame import Size
+from denseseg.phantom.looks import Looks, Streams, streams
 from denseseg.phantom.outlines import ShapeOutline
 from denseseg.phantom.warps import Warp
 
 
-def phantom_info(anatomy: Anatomy, seed: int) -> dict[str, str]:
-    """What a set of phantoms says of itself; `kind` is how programs tell it from a real one, whatever the set is called."""
-    return {
+def phantom_set(anatomy: Anatomy, cases: Iterable[Case], seed: int, randomised: bool) -> CaseSet:
+    """Phantoms as a data set. Its information's `kind` is how programs tell it from a real one, whatever the set is called."""
+    name = f"{'randomised ' if randomised else ''}{anatomy.name} phantom"
+    info = {
         "kind": "phantom",
-        "source": f"procedural {anatomy.name} phantom of denseseg, seed {seed}",
+        "source": f"procedural {name} of denseseg, seed {seed}",
         "licence": "CC0-1.0",
         "note": "synthetic; no patient data",
     }
+    return CaseSet(name, anatomy, cases, info)
 
 
 class Phantom:
-    """Phantom number `index` of the population `seed` at `size` = (H, W) pixels.
+    """Phantom number `index` of the population `seed` at `size` = (H, W) pixels, whose radiograph looks as `looks` says.
 
     outlines: the canonical outline of each structure, in the anatomy's order.
     chains: the map of each structure from its canonical frame into the field; both in hundredths of the image's shorter side.
@@ -34,13 +39,18 @@ class Phantom:
     outlines: Sequence[ShapeOutline]
     chains: Sequence[Warp]
 
-    def __init__(self, seed: int, index: int, size: Size):
-        self.seed, self.index, self.size = int(seed), int(index), (int(size[0]), int(size[1]))
+    def __init__(self, seed: int, index: int, size: Size, looks: Looks):
+        self.seed, self.index, self.size, self.looks = int(seed), int(index), (int(size[0]), int(size[1])), looks
         self.pixel = 100 / min(self.size)  # side of a pixel in hundredths of the field
 
     def _random(self, stream: int) -> np.random.Generator:
         """Independent random numbers for anatomy (0), texture (1) and film (2)."""
         return np.random.default_rng([self.seed, self.index, stream])
+
+    @property
+    def _streams(self) -> Streams:
+        """Independent random numbers for each switch of a randomisation, by its name."""
+        return streams(self.seed, self.index)
 
     def _to_field(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         moved = (np.asarray(points, dtype=float) - (np.array(self.size[::-1]) - 1) / 2) * self.pixel + 50

@@ -62,12 +62,23 @@ class Wave:
 
 
 @dataclass(frozen=True)
+class Table:
+    """A function of one variable, known at `places` (n,), rising, by its `values` (n,): linear in between, constant beyond."""
+
+    places: np.ndarray
+    values: np.ndarray
+
+    def __call__(self, z: np.ndarray) -> np.ndarray:
+        return np.interp(z, self.places, self.values)
+
+
+@dataclass(frozen=True)
 class Coupling:
     """Scale (about `pivot`) and shift one coordinate, `axis` (0: x, 1: y), as functions of the other one."""
 
     axis: int
-    log_scale: Wave = Wave()
-    shift: Wave = Wave()
+    log_scale: Wave | Table = Wave()
+    shift: Wave | Table = Wave()
     pivot: float = 0.0
 
     def forward(self, x: np.ndarray, y: np.ndarray) -> Points:

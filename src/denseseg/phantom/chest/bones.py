@@ -7,7 +7,8 @@ from functools import cache
 import numpy as np
 
 from denseseg.phantom.canvas import Canvas, bump, ellipse, path_distance, rise, rod
-from denseseg.phantom.chest.shapes import chest_outlines, chest_wall, clavicle_outer_end, shoulder_blade
+from denseseg.phantom.chest.shapes import chest_wall, clavicle_outer_end, shoulder_blade
+from denseseg.phantom.outlines import ShapeOutline
 from denseseg.phantom.warps import Chain
 
 
@@ -62,19 +63,19 @@ def spine(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return body * (0.115 - 0.03 * rise(y - 36, 14) - 0.03 * disc + 0.018 * plate + 0.022 * pedicles + 0.03 * process)
 
 
-def clavicle(canvas: Canvas, chain: Chain, side: int) -> None:
+def clavicle(canvas: Canvas, chain: Chain, outline: ShapeOutline, side: int, contrast: float) -> None:
     """The labelled clavicle and, thinner, its acromial end beyond the label."""
-    outline, outer = chest_outlines()[3 + side], clavicle_outer_end(side)
+    outer = clavicle_outer_end(side)
     window = canvas.window(chain, np.concatenate([outline.dense, outer.dense]), 2)
     x, y = canvas.frame(chain, window)
     open_end = rise((x if side == 0 else 100 - x) - 24.6, 1.2)  # no cortex where the label ends but the bone goes on
     for part, strength, edge in ((outline, 1.0, open_end), (outer, 0.6, 1 - open_end)):
         depth = part.depth(x, y)
         marrow, cortex = 0.07 * rise(depth, 0.5) + 0.04 * rise(depth - 0.8, 1.6), 0.07 * edge * bump(depth - 0.4, 0.3)
-        canvas.attenuation[window] += strength * (marrow + cortex)
+        canvas.attenuation[window] += contrast * strength * (marrow + cortex)
 
 
-def shoulder(canvas: Canvas, chain: Chain, side: int) -> None:
+def shoulder(canvas: Canvas, chain: Chain, side: int, contrast: float) -> None:
     """Shoulder blade with its spine and coracoid process, and the upper arm, in the frame of the shoulder."""
     blade = shoulder_blade(side)
     window = canvas.window(chain, np.concatenate([blade.dense, [[-16 if side == 0 else 116, 80]]]), 3)
@@ -89,4 +90,4 @@ def shoulder(canvas: Canvas, chain: Chain, side: int) -> None:
     shaft = 3.1 - path_distance(out, y, np.array([(-3.0, 22.0), (-8.0, 45.0), (-14.0, 80.0)]))
     arm = np.maximum(head, shaft)
     total += 0.09 * rise(arm, 1.2) + 0.05 * bump(arm - 0.6, 0.45)
-    canvas.attenuation[window] += total
+    canvas.attenuation[window] += contrast * total

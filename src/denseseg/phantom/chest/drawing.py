@@ -6,47 +6,79 @@ field; attenuation is in units of about the trunk's full soft tissue.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from denseseg.geometry.frame import Size
-from denseseg.phantom.canvas import Canvas, ellipse, path_distance, rise
+from denseseg.phantom.canvas import Canvas, Grid, bump, ellipse, path_distance, rise
 from denseseg.phantom.chest import bones, organs
 from denseseg.phantom.chest.population import Maps, Physiology
+from denseseg.phantom.chest.randomisation import Tissues
 from denseseg.phantom.film import collimate, draw_letter, expose
-from denseseg.phantom.outlines import spline
+from denseseg.phantom.looks import Looks, Streams, exposure, finish
+from denseseg.phantom.outlines import ShapeOutline, spline
 from denseseg.phantom.warps import Chain
 
+TRUNK, NECK = 43.0, 4.5  # half width of the silhouette's trunk, and the level of its skin above a lung's apex
 
-def draw(maps: Maps, who: Physiology, size: Size, texture: np.random.Generator, film: np.random.Generator) -> np.ndarray:
-    """The radiograph: (H, W) float32 in [0, 1]. The anatomy's texture and the film have their own random numbers."""
+
+def draw(
+    maps: Maps, outlines: Sequence[ShapeOutline], who: Physiology, tissues: Tissues, size: Size, texture: np.random.Generator
+) -> Canvas:
+    """The attenuation of the patient, with the devices on him. outlines: of the structures, in the order of `CHEST`."""
     canvas = Canvas.blank(size)
     body_x, body_y = canvas.frame(maps.body)
-    skin_y = body_y - _lift(body_x, body_y, maps)
-    canvas.attenuation += organs.body_wall(body_x, body_y, skin_y, who, texture)
+    skin = _skin(body_x, body_y, maps, outlines, tissues)
+    canvas.attenuation += organs.body_wall(body_x, body_y, skin, who, tissues, texture)
     for side in (0, 1):
-        organs.lung(canvas, maps.structures[side], side, texture)
-    organs.heart(canvas, maps.structures[2], maps.body)
-    organs.airways(canvas, maps.body, texture)
+        organs.lung(canvas, maps.structures[side], outlines[side], side, tissues, texture)
+    organs.heart(canvas, maps.structures[2], outlines[2], maps.body, tissues)
+    organs.airways(canvas, maps.body, tissues.airways, texture)
     midline = canvas.window(maps.body, np.array([(50.0, level) for level in (-60, 0, 50, 100, 160)]), 12)
-    canvas.attenuation[midline] += bones.spine(*canvas.frame(maps.body, midline), texture)
+    canvas.attenuation[midline] += tissues.spine * bones.spine(*canvas.frame(maps.body, midline), texture)
     for side in (0, 1):
-        bones.shoulder(canvas, maps.shoulders[side], side)
-        bones.clavicle(canvas, maps.structures[3 + side], side)
+        bones.shoulder(canvas, maps.shoulders[side], side, tissues.shoulders)
+        bones.clavicle(canvas, maps.structures[3 + side], outlines[3 + side], side, tissues.clavicles)
     _devices(canvas, maps.body, texture)
+    return canvas
+
+
+def develop(canvas: Canvas, who: Physiology, looks: Looks, film: np.random.Generator, random: Streams) -> np.ndarray:
+    """The radiograph: (H, W) float32 in [0, 1]. The film has random numbers of its own, and so has each of the looks."""
     _marker(canvas, film)
     centre, gain = 0.61 + 0.03 * who.tissue + 0.04 * film.normal(), 5.6 * np.exp(0.1 * film.normal())
     scatter, noise = film.uniform(0.03, 0.09), film.uniform(0.003, 0.011)
-    image = expose(canvas.attenuation, film, scatter=scatter, noise=noise, centre=centre, gain=gain)
+    how = exposure(looks, random, scatter=scatter, noise=noise, centre=centre, gain=gain)
+    image = expose(canvas.attenuation, film, **how)
     if film.random() < 0.4:
         margins = np.maximum(0, film.normal(0, 1.5, size=4))
         image = collimate(canvas, image, margins, film.normal(0, 0.7))
-    return np.clip(image, 0, 1).astype(np.float32)
+    return finish(canvas, np.clip(image, 0, 1).astype(np.float32), looks, random)
+
+
+def _skin(x: np.ndarray, y: np.ndarray, maps: Maps, outlines: Sequence[ShapeOutline], tissues: Tissues) -> Grid:
+    """Where the silhouette is looked up for positions of the body: the shoulders' skin follows the bones, the neck stays."""
+    lift = _lift(x, y, maps)
+    skin_x, skin_y = x, y - lift
+    if tissues.girth is None:
+        return skin_x, skin_y
+    skin_y = skin_y - tissues.axilla * rise(np.abs(x - 50) - 43, 4) * rise(y - 30, 20)
+    for side in (0, 1):  # of each lung, nothing sticks out of the trunk, nor its apex out of the neck
+        lung_x, lung_y = maps.body.inverse(*maps.structures[side].forward(*outlines[side].landmarks.T))
+        wide = max(tissues.girth, (float(np.abs(lung_x - 50).max()) + 4) / TRUNK)
+        beside = x < 50 if side == 0 else x >= 50
+        skin_x = np.where(beside, skin_x + (x - 50) * (1 / wide - 1) * rise(y - 16, 16), skin_x)
+        apex = lung_y.argmin()
+        missing = max(0.0, NECK + float(_lift(lung_x[apex], lung_y[apex], maps)) + 5 - float(lung_y[apex]))
+        skin_y = skin_y + missing * bump(x - float(lung_x[apex]), 10.0) * rise(38 - y, 22)
+    return skin_x, skin_y
 
 
 def _lift(x: np.ndarray, y: np.ndarray, maps: Maps) -> np.ndarray:
-    """How far down the skin of the shoulders is moved at positions of the body: it follows the bones, the neck stays."""
+    """How far down the skin of the shoulders is moved at positions of the body."""
     off, level, share = np.array([16.0, 30.0, 50.0]), np.array([14.0, 13.0, 14.0]), np.array([0.0, 0.8, 1.0])
-    moved = [shoulder.warps[0].forward(50 + sign * off, level)[1] for shoulder, sign in zip(maps.shoulders, (-1, 1), strict=True)]
+    moved = [shoulder.forward(50 + sign * off, level)[1] for shoulder, sign in zip(maps.girdle, (-1, 1), strict=True)]
     right, left = (share * (lower - level) for lower in moved)
     amount = np.interp(x, np.concatenate([50 - off[::-1], 50 + off]), np.concatenate([right[::-1], left]))
     return (amount * rise(38 - y, 22)).astype(np.float32)

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from denseseg.phantom.canvas import Canvas, bump, ellipse, path_distance, rise
+from denseseg.phantom.canvas import Canvas, Grid, bump, ellipse, path_distance, rise
 from denseseg.phantom.chest.bones import ribs
 from denseseg.phantom.chest.population import Physiology
-from denseseg.phantom.chest.shapes import body_outline, chest_outlines
+from denseseg.phantom.chest.randomisation import Tissues
+from denseseg.phantom.chest.shapes import body_outline
 from denseseg.phantom.outlines import ShapeOutline
 from denseseg.phantom.warps import Chain
 
 
-def body_wall(x: np.ndarray, y: np.ndarray, skin_y: np.ndarray, who: Physiology, rng: np.random.Generator) -> np.ndarray:
-    """Soft tissue of trunk, neck, shoulders and breasts on the grid of body positions; the skin is looked up at `skin_y`."""
-    depth = np.maximum(body_outline().depth(x, skin_y), 0)
+def body_wall(x: np.ndarray, y: np.ndarray, skin: Grid, who: Physiology, tissues: Tissues, rng: np.random.Generator) -> np.ndarray:
+    """Soft tissue of trunk, neck, shoulders and breasts on the grid of body positions; the silhouette is looked up at `skin`."""
+    depth = np.maximum(body_outline().depth(*skin), 0)
     off = np.abs(x - 50)
     thick = 0.79 + 0.03 * who.tissue + 0.07 * rise(20 - off, 26) * rise(y - 30, 40) + 0.22 * rise(y - 88, 40)
     thick = thick - 0.10 * rise(4 - y, 18) + 0.18 * bump(y - 7, 6.5) * bump(off - 17, 10)  # neck; muscles above the apex
-    thick = thick + _planes(x, y, rng)
+    thick = thick + _planes(x, y, rng) + tissues.abdomen * rise(y - 74, 24)
     total = thick * (0.12 * rise(depth - 0.3, 0.6) + 0.88 * (1 - np.exp(-depth / 3.2)))
-    return total + _breasts(off, y, who, rng)
+    return total + tissues.breasts * _breasts(off, y, who, tissues.breast_size, rng)
 
 
 def _planes(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -31,33 +32,36 @@ def _planes(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarra
     return 0.009 * total
 
 
-def _breasts(off: np.ndarray, y: np.ndarray, who: Physiology, rng: np.random.Generator) -> np.ndarray:
-    size, sag = 1 + 0.12 * who.tissue + 0.1 * rng.normal(), rng.normal()
+def _breasts(off: np.ndarray, y: np.ndarray, who: Physiology, factor: float, rng: np.random.Generator) -> np.ndarray:
+    size, sag = factor * (1 + 0.12 * who.tissue + 0.1 * rng.normal()), rng.normal()
     if who.sex == "male":  # pectoral muscles
         return 0.05 * rise(ellipse(off, y, (26, 36 + sag), (15, 15)), 12)
     depth = np.maximum(ellipse(off, y, (27.0, 61 + 4 * sag), (17 * size, 15 * size)), 0)
     return (0.14 + 0.03 * who.tissue) * (1 - np.exp(-depth / 4)) * rise(y - 44, 30) * rise(off - 19, 16)
 
 
-def lung(canvas: Canvas, chain: Chain, side: int, rng: np.random.Generator) -> None:
+def lung(canvas: Canvas, chain: Chain, outline: ShapeOutline, side: int, tissues: Tissues, rng: np.random.Generator) -> None:
     """Air in the lung, the rim of the chest wall, ribs, hilum, and lung behind the dome of the diaphragm."""
-    outline = chest_outlines()[side]
     window = canvas.window(chain, outline.dense, 6)
     x, y = canvas.frame(chain, window)
     depth = outline.depth(x, y)
     lateral = np.abs(x - 50)
-    inner = 1 - np.exp(-np.maximum(depth, 0) / 5)
+    wall_side = rise(lateral - 27, 8) * rise(66 - y, 8)  # round, so the lung always thins out towards it
+    slope = tissues.slope + (5 - tissues.slope) * wall_side
+    seen = depth + tissues.overlap * (1 - 1.6 * np.maximum(wall_side, rise(14 - y, 6)))  # the apex is as the wall
+    inner = 1 - np.exp(-np.maximum(seen, 0) / slope)
     medial = rise(24 - lateral, 10)
     width = 0.5 + 0.9 * rise(y - 60, 12) + 0.7 * medial  # diaphragm and heart move during the exposure, the apex does not
-    air = rise(depth, width) * (0.23 + 0.29 * inner * (1 - 0.55 * bump(y - 4, 10)) - 0.04 * rise(y - 50, 40))
+    air = rise(seen, tissues.softness * width) * (0.23 + 0.29 * inner * (1 - 0.55 * bump(y - 4, 10)) - 0.04 * rise(y - 50, 40))
     below = rise(-depth, 1.5) * np.exp(np.minimum(depth, 0) / 2.2) * rise(y - 62, 8) * rise(37 - lateral, 2)
     behind = 0.07 * below * rise(lateral - 12, 5)  # lung that reaches down behind the dome
     wall = 0.09 * bump(depth + 1.0, 0.9) * rise(lateral - 16, 8)
-    bones = ribs(x, y, side, rng) * (1 - 0.5 * medial * rise(-depth, 3))
-    canvas.attenuation[window] += wall + bones - air - behind + _densities(x, y, side, rng)
+    bones = ribs(x, y + tissues.rib_slope * (lateral - 20), side, rng) * (1 - 0.5 * medial * rise(-depth, 3))
+    dense = tissues.hila * _densities(x, y, side, rng)
+    canvas.attenuation[window] += tissues.rim * wall + tissues.ribs * bones - tissues.air * air - tissues.air * behind + dense
     if side == 1:
-        canvas.attenuation[window] -= _stomach(x, y, rng)
-    _vessels(canvas, chain, outline, side, rng)
+        canvas.attenuation[window] -= _stomach(x, y, tissues.gas, rng)
+    _vessels(canvas, chain, outline, side, tissues.vessels, rng)
 
 
 def _densities(x: np.ndarray, y: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
@@ -77,10 +81,10 @@ def _densities(x: np.ndarray, y: np.ndarray, side: int, rng: np.random.Generator
     return total
 
 
-def _stomach(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _stomach(x: np.ndarray, y: np.ndarray, size: float, rng: np.random.Generator) -> np.ndarray:
     """The gas bubble below the left dome with its fluid level; sometimes gas in the bowel."""
     centre = (72 + 5 * rng.random(), 80.5 + 1.5 * rng.random())
-    radii = (rng.uniform(2.5, 6.5), rng.uniform(1.8, 3.6))
+    radii = (size * rng.uniform(2.5, 6.5), size * rng.uniform(1.8, 3.6))
     strength, fluid = rng.choice([0.0, 0.16, 0.3]), rng.uniform(-0.5, 2.5)
     gas = strength * rise(ellipse(x, y, centre, radii), 1.0) * rise(centre[1] + fluid - y, 0.5)
     for _ in range(rng.integers(0, 3)):
@@ -89,7 +93,7 @@ def _stomach(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarr
     return gas
 
 
-def _vessels(canvas: Canvas, chain: Chain, outline: ShapeOutline, side: int, rng: np.random.Generator) -> None:
+def _vessels(canvas: Canvas, chain: Chain, outline: ShapeOutline, side: int, strength: float, rng: np.random.Generator) -> None:
     """Pulmonary vessels: trees that grow from the hilum towards the pleura, with the hilar shadow at their root."""
     segments = _tree(outline, side, rng)
     start, end, radius = segments[:, 0:2], segments[:, 2:4], segments[:, 4]
@@ -105,7 +109,7 @@ def _vessels(canvas: Canvas, chain: Chain, outline: ShapeOutline, side: int, rng
         t = (np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + 0.5) / np.repeat(counts, counts)
         points = start[which] + t[:, None] * (end - start)[which]
         weight = 0.055 * np.pi * radius[which] ** 2 * np.repeat(length / counts, counts)
-        canvas.splat(*chain.forward(*points.T), weight, max(0.6 * mean, 0.3 * canvas.pixel))
+        canvas.splat(*chain.forward(*points.T), strength * weight, max(0.6 * mean, 0.3 * canvas.pixel))
 
 
 def _tree(outline: ShapeOutline, side: int, rng: np.random.Generator) -> np.ndarray:
@@ -136,24 +140,24 @@ def _tree(outline: ShapeOutline, side: int, rng: np.random.Generator) -> np.ndar
     return np.concatenate(segments)
 
 
-def heart(canvas: Canvas, chain: Chain, body: Chain) -> None:
+def heart(canvas: Canvas, chain: Chain, outline: ShapeOutline, body: Chain, tissues: Tissues) -> None:
     """Heart, with borders blurred by its beat, and the great vessels above it."""
-    outline = chest_outlines()[2]
     window = canvas.window(chain, outline.dense, 3)
     x, y = canvas.frame(chain, window)
     depth = outline.depth(x, y)
     behind = 0.10 * rise(x - 60, 14) * rise(74 - y, 8)  # lung behind the heart
     blood = 0.04 + 0.08 * (1 - np.exp(-np.maximum(depth, 0) / 8))
-    canvas.attenuation[window] += rise(depth, 1.7) * (blood - behind)
+    ends = 1 - (1 - tissues.heart_ends) * np.maximum(rise(51 - y, 7), rise(y - 71, 5))  # what lies above and below is as dense
+    canvas.attenuation[window] += ends * rise(depth, 1.7) * (tissues.heart * blood - tissues.behind * behind)
     window = canvas.window(body, np.array([(34.0, 20.0), (70.0, 90.0)]), 0)
     x, y = canvas.frame(body, window)
     aorta = 0.05 * rise(57.2 - x, 1.0) * rise(x - 50, 3) * rise(y - 28, 3)
     cava = 0.035 * rise(x - 43.5, 1.5) * rise(50 - x, 3) * rise(y - 14, 6) * rise(52 - y, 8)
     trunk = 0.05 * rise(ellipse(x, y, (60.5, 39.0), (3.4, 4.2)), 2)
-    canvas.attenuation[window] += aorta + cava + trunk
+    canvas.attenuation[window] += tissues.heart * (aorta + cava + trunk)
 
 
-def airways(canvas: Canvas, body: Chain, rng: np.random.Generator) -> None:
+def airways(canvas: Canvas, body: Chain, strength: float, rng: np.random.Generator) -> None:
     """Trachea, carina and main bronchi: air in the mediastinum."""
     window = canvas.window(body, np.array([(34.0, -25.0), (66.0, 42.0)]), 0)
     x, y = canvas.frame(body, window)
@@ -163,4 +167,4 @@ def airways(canvas: Canvas, body: Chain, rng: np.random.Generator) -> None:
     bronchi = np.array([(44.0, 39.5), carina, (57.0, 38.5), (59.5, 40.0)])
     tube = 0.15 * rise(2.0 - path_distance(x, y, trachea), 0.9)
     branch = 0.09 * rise(1.35 - path_distance(x, y, bronchi), 1.0)
-    canvas.attenuation[window] -= np.maximum(tube, branch)
+    canvas.attenuation[window] -= strength * np.maximum(tube, branch)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from denseseg.anatomy import CHEST
-from denseseg.phantom.warps import Affine, Chain, Coupling, Warp, Wave, smooth_variation
+from denseseg.phantom.warps import Affine, Chain, Coupling, Wave, smooth_variation
 
 RIGHT_LUNG, LEFT_LUNG, HEART, RIGHT_CLAVICLE, LEFT_CLAVICLE = range(len(CHEST))
 
@@ -91,19 +91,46 @@ def _clavicle(rng: np.random.Generator, right: bool) -> Chain:
 
 
 @dataclass(frozen=True)
+class Parts:
+    """The maps of one phantom before they are put together, each from a canonical frame into the frame that carries it.
+
+    body: canonical body -> field. lungs (right, left), heart and shoulders (right, left): into the canonical body.
+    clavicles (right, left): into the canonical shoulder.
+    """
+
+    body: Chain
+    heart: Chain
+    lungs: tuple[Chain, Chain]
+    shoulders: tuple[Chain, Chain]
+    clavicles: tuple[Chain, Chain]
+
+    @classmethod
+    def random(cls, who: Physiology, rng: np.random.Generator) -> Parts:
+        body, heart = _body(who, rng), _heart(who, rng)
+        lungs = (_lung(who, rng, True, heart), _lung(who, rng, False, heart))
+        shoulders = (Chain((_shoulder(who, rng, True),)), Chain((_shoulder(who, rng, False),)))
+        return cls(body, heart, lungs, shoulders, (_clavicle(rng, True), _clavicle(rng, False)))
+
+
+@dataclass(frozen=True)
 class Maps:
-    """Where everything of one phantom is: maps from canonical frames into the field (both in hundredths of the field)."""
+    """Where everything of one phantom is: maps from canonical frames into the field (both in hundredths of the field).
+
+    girdle: of the shoulders (right, left), into the canonical body only.
+    """
 
     body: Chain
     shoulders: tuple[Chain, Chain]
     structures: tuple[Chain, ...]
+    girdle: tuple[Chain, Chain]
 
     @classmethod
     def random(cls, who: Physiology, rng: np.random.Generator) -> Maps:
-        body, heart = _body(who, rng), _heart(who, rng)
-        lungs = [_lung(who, rng, right, heart) for right in (True, False)]
-        shoulders = tuple(Chain((_shoulder(who, rng, right), *body.warps)) for right in (True, False))
-        clavicles = [_clavicle(rng, right) for right in (True, False)]
-        local: list[tuple[Warp, ...]] = [(*part.warps, *body.warps) for part in (*lungs, heart)]
-        local += [(*part.warps, *shoulder.warps) for part, shoulder in zip(clavicles, shoulders, strict=True)]
-        return cls(body, (shoulders[0], shoulders[1]), tuple(Chain(warps) for warps in local))
+        return cls.of(Parts.random(who, rng))
+
+    @classmethod
+    def of(cls, parts: Parts) -> Maps:
+        right, left = (shoulder.then(parts.body) for shoulder in parts.shoulders)
+        within = [part.then(parts.body) for part in (*parts.lungs, parts.heart)]
+        clavicles = [clavicle.then(shoulder) for clavicle, shoulder in zip(parts.clavicles, (right, left), strict=True)]
+        return cls(parts.body, (right, left), (*within, *clavicles), parts.shoulders)

@@ -10,13 +10,16 @@ from denseseg.geometry.frame import Size
 from denseseg.phantom.canvas import Canvas
 from denseseg.phantom.hand.population import HandMaps
 from denseseg.phantom.hand.shapes import FINGERS
+from denseseg.phantom.looks import Looks, Streams
 from denseseg.phantom.wrist.drawing import FINGER_RADII, Capsule, Pencil, developed, draw_structures, soft_tissue
 from denseseg.phantom.wrist.population import Child
 from denseseg.phantom.wrist.shapes import METACARPALS, ORIGIN, phalanx_outlines
 
 
-def draw(maps: HandMaps, child: Child, size: Size, texture: np.random.Generator, film: np.random.Generator) -> np.ndarray:
-    """The radiograph: (H, W) float32 in [0, 1]. The anatomy's texture and the film have their own random numbers."""
+def draw(
+    maps: HandMaps, child: Child, size: Size, texture: np.random.Generator, film: np.random.Generator, looks: Looks, random: Streams
+) -> np.ndarray:
+    """The radiograph: (H, W) float32 in [0, 1]. The anatomy's texture, the film and each look have their own random numbers."""
     canvas = Canvas.blank(size)
     parts = [(chain, (palm_capsule(number),)) for number, chain in enumerate(maps.bones.fingers)]
     for number, chains in enumerate(maps.phalanges):
@@ -27,7 +30,7 @@ def draw(maps: HandMaps, child: Child, size: Size, texture: np.random.Generator,
         for chain, tube, outline in zip(chains, tubes, outlines, strict=True):
             pencil.tube(outline, chain.then(maps.bones.hand), tube)
     draw_structures(pencil, maps.bones, child)
-    return developed(canvas, film)
+    return developed(canvas, film, looks, random)
 
 
 @cache

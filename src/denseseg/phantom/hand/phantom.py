@@ -23,7 +23,8 @@ from denseseg.geometry.frame import Size
 from denseseg.phantom.hand.drawing import draw
 from denseseg.phantom.hand.population import HandMaps, draw_child
 from denseseg.phantom.hand.shapes import MARKS
-from denseseg.phantom.phantom import Phantom, phantom_info
+from denseseg.phantom.looks import NO_LOOKS, Looks
+from denseseg.phantom.phantom import Phantom, phantom_set
 from denseseg.phantom.wrist.growth import age_band
 
 FOLDS = 3
@@ -34,18 +35,19 @@ class HandPhantom(Phantom):
 
     chains: the map of each landmark's bone, so `place` and `material` are asked by landmark, not by structure.
     age_months, bone_age_months: the chronological age, and the maturity that is seen. mm_per_pixel: true millimetres.
+    looks: what varies in the look of the radiograph (nothing, unless given).
 
     Raises DataError where the size is smaller than 64 x 48 or of another aspect.
     """
 
     anatomy = HAND
 
-    def __init__(self, seed: int, index: int, size: Size = (320, 240)):
+    def __init__(self, seed: int, index: int, size: Size = (320, 240), looks: Looks = NO_LOOKS):
         if size[0] < 64 or size[1] < 48:
             raise DataError(f"hand phantom of size {tuple(size)}: give at least 64 x 48 pixels (height x width)")
         if not 1.25 < size[0] / size[1] < 1.45:
             raise DataError(f"hand phantom of size {tuple(size)}: give about 4 rows to 3 columns, such as 320 x 240")
-        super().__init__(seed, index, size)
+        super().__init__(seed, index, size, looks)
         rng = self._random(0)
         self.child = draw_child(rng)
         self.maps = HandMaps.random(self.child, rng)
@@ -65,7 +67,7 @@ class HandPhantom(Phantom):
 
     @cached_property
     def case(self) -> Case:
-        image = draw(self.maps, self.child, self.size, self._random(1), self._random(2))
+        image = draw(self.maps, self.child, self.size, self._random(1), self._random(2), self.looks, self._streams)
         fold = self.index % FOLDS
         metadata = {
             "split": "train" if fold else "test",
@@ -80,10 +82,12 @@ class HandPhantom(Phantom):
         return Case(f"hand{self.index:04d}", image, self.landmarks, HAND, spacing=spacing, metadata=metadata)
 
 
-def hand_phantom(n: int, size: Size = (320, 240), seed: int = 0) -> CaseSet:
+def hand_phantom(n: int, size: Size = (320, 240), seed: int = 0, looks: Looks = NO_LOOKS) -> CaseSet:
     """A data set of `n` hand phantoms of `size` = (H, W) pixels; a case is tested in the one of three folds that `fold` names.
 
     Case i is the same anatomy for every `n` and every `size`. Metadata: fold (0, 1 or 2), split (test for fold 0), stratum (age
     band), patient, age_months, bone_age_months, mm_per_pixel (true ones, unlike `spacing`).
+    looks: see `HandPhantom`.
     """
-    return CaseSet("hand phantom", HAND, (HandPhantom(seed, i, size).case for i in range(n)), phantom_info(HAND, seed))
+    cases = (HandPhantom(seed, i, size, looks=looks).case for i in range(n))
+    return phantom_set(HAND, cases, seed, looks != NO_LOOKS)

@@ -16,6 +16,7 @@ from denseseg.anatomy import WRIST
 from denseseg.geometry.frame import Size
 from denseseg.phantom.canvas import Canvas, Window, bump, ellipse, rise
 from denseseg.phantom.film import collimate, draw_letter, expose
+from denseseg.phantom.looks import Looks, Streams, exposure, finish, lay_on
 from denseseg.phantom.outlines import ShapeOutline
 from denseseg.phantom.warps import Chain
 from denseseg.phantom.wrist import growth
@@ -28,8 +29,10 @@ Capsule = tuple[tuple[float, float], tuple[float, float], float, float]
 Part = tuple[Chain, tuple[Capsule, ...]]  # soft tissue, and the map of its bone within the hand
 
 
-def draw(maps: Maps, child: Child, size: Size, texture: np.random.Generator, film: np.random.Generator) -> np.ndarray:
-    """The radiograph: (H, W) float32 in [0, 1]. The anatomy's texture and the film have their own random numbers."""
+def draw(
+    maps: Maps, child: Child, size: Size, texture: np.random.Generator, film: np.random.Generator, looks: Looks, random: Streams
+) -> np.ndarray:
+    """The radiograph: (H, W) float32 in [0, 1]. The anatomy's texture, the film and each look have their own random numbers."""
     canvas = Canvas.blank(size)
     fingers = [(chain, finger_capsules(number)) for number, chain in enumerate(maps.fingers)]
     canvas.attenuation += soft_tissue(canvas, maps.hand, fingers, child, texture)
@@ -38,7 +41,7 @@ def draw(maps: Maps, child: Child, size: Size, texture: np.random.Generator, fil
         for tube, outline in zip(PHALANGES[finger], phalanx_outlines()[finger], strict=True):
             pencil.tube(outline, chain.then(maps.hand), tube)
     draw_structures(pencil, maps, child)
-    return developed(canvas, film)
+    return developed(canvas, film, looks, random)
 
 
 def draw_structures(pencil: Pencil, maps: Maps, child: Child) -> None:
@@ -54,8 +57,9 @@ def draw_structures(pencil: Pencil, maps: Maps, child: Child) -> None:
             pencil.block(outline, chain, name)
 
 
-def developed(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
-    """The canvas's radiograph, (H, W) float32 in [0, 1], with what lies on the film."""
+def developed(canvas: Canvas, rng: np.random.Generator, looks: Looks, random: Streams) -> np.ndarray:
+    """The canvas's radiograph, (H, W) float32 in [0, 1], with what lies on hand and film."""
+    lay_on(canvas, looks, random)
     if rng.random() < 0.5:
         letter, height = str(rng.choice(["R", "L"])), rng.uniform(4, 6)
         corner = (float(rng.choice([3.0, 90.0]) + rng.uniform(0, 4)), rng.uniform(75, 125))
@@ -64,10 +68,11 @@ def developed(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
     scatter, noise = rng.uniform(0.02, 0.07), rng.uniform(0.004, 0.014)
     margins, turn = np.maximum(0, rng.normal(0, 3, size=4)) * [1, 1, 1, 0], rng.normal(0, 1.5)
     collimated = rng.random() < 0.3
-    image = expose(canvas.attenuation, rng, scatter=scatter, noise=noise, centre=centre, gain=gain)
+    how = exposure(looks, random, scatter=scatter, noise=noise, centre=centre, gain=gain)
+    image = expose(canvas.attenuation, rng, **how)
     if collimated:
         image = collimate(canvas, image, margins, turn)
-    return np.clip(image, 0, 1).astype(np.float32)
+    return finish(canvas, np.clip(image, 0, 1).astype(np.float32), looks, random)
 
 
 def _capsule(x: np.ndarray, y: np.ndarray, capsule: Capsule) -> np.ndarray:

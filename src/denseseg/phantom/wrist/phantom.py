@@ -28,7 +28,8 @@ from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError
 from denseseg.geometry.frame import Size
-from denseseg.phantom.phantom import Phantom, phantom_info
+from denseseg.phantom.looks import NO_LOOKS, Looks
+from denseseg.phantom.phantom import Phantom, phantom_set
 from denseseg.phantom.wrist.drawing import draw
 from denseseg.phantom.wrist.growth import age_band
 from denseseg.phantom.wrist.population import Child, Maps
@@ -43,17 +44,18 @@ class WristPhantom(Phantom):
     age_months, bone_age_months: the chronological age, and the maturity that is seen.
 
     age: the same child at another age in years, as early or late as ever; None leaves the age that was drawn.
+    looks: what varies in the look of the radiograph (nothing, unless given).
     Raises DataError where the size is smaller than 96 x 56 or of another aspect.
     """
 
     anatomy = WRIST
 
-    def __init__(self, seed: int, index: int, size: Size = (384, 224), age: float | None = None):
+    def __init__(self, seed: int, index: int, size: Size = (384, 224), age: float | None = None, looks: Looks = NO_LOOKS):
         if size[0] < 96 or size[1] < 56:
             raise DataError(f"wrist phantom of size {tuple(size)}: give at least 96 x 56 pixels (height x width)")
         if not 1.6 < size[0] / size[1] < 1.85:
             raise DataError(f"wrist phantom of size {tuple(size)}: give about 12 rows to 7 columns, such as 384 x 224")
-        super().__init__(seed, index, size)
+        super().__init__(seed, index, size, looks)
         rng = self._random(0)
         self.child = Child.random(rng)
         if age is not None:
@@ -71,7 +73,7 @@ class WristPhantom(Phantom):
 
     @cached_property
     def case(self) -> Case:
-        image = draw(self.maps, self.child, self.size, self._random(1), self._random(2))
+        image = draw(self.maps, self.child, self.size, self._random(1), self._random(2), self.looks, self._streams)
         metadata = {
             "split": "train" if 3 * self.index % 5 < 3 else "test",
             "stratum": age_band(self.child.age),
@@ -85,10 +87,12 @@ class WristPhantom(Phantom):
         return Case(f"wrist{self.index:04d}", image, self.landmarks, WRIST, metadata=metadata)  # the real set has no spacing, too
 
 
-def wrist_phantom(n: int, size: Size = (384, 224), seed: int = 0) -> CaseSet:
+def wrist_phantom(n: int, size: Size = (384, 224), seed: int = 0, looks: Looks = NO_LOOKS) -> CaseSet:
     """A data set of `n` wrist phantoms of `size` = (H, W) pixels; 60 % are marked train, the others test.
 
     Case i is the same anatomy for every `n` and every `size`. Metadata: split, stratum (age band), patient, age_months,
     bone_age_months, laterality, mm_per_pixel and the parameters of `Physiology`.
+    looks: see `WristPhantom`.
     """
-    return CaseSet("wrist phantom", WRIST, (WristPhantom(seed, i, size).case for i in range(n)), phantom_info(WRIST, seed))
+    cases = (WristPhantom(seed, i, size, looks=looks).case for i in range(n))
+    return phantom_set(WRIST, cases, seed, looks != NO_LOOKS)
