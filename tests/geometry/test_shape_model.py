@@ -178,3 +178,8 @@ def test_a_model_that_is_not_finite_or_does_not_fit_is_refused(part):
     if part in ("variances", "residual"):
         with pytest.raises(DataError, match="a negative variance; fit it anew"):
             replace(model, **{part: -value if part != "residual" else -1.0})
+
+
+def test_one_training_shape_is_no_model() -> None:
+    with pytest.raises(DataError, match="needs two training cases or more, and was given 1; train with more"):
+        fit_shape_model(np.zeros((1, 5, 2)))

@@ -104,8 +104,10 @@ def fit_shape_model(landmarks: np.ndarray, folds: int = 10) -> ShapeModel:
     """The shape model of (M, N, 2) training landmarks, M >= 2; missing ones are inferred from the others of their case.
 
     The residual is cross-validated: the mean squared distance per coordinate of held-out shapes from the modes of the others. Few
-    training shapes thus give a large residual, and a model that trusts the image.
+    training shapes thus give a large residual, and a model that trusts the image. Raises DataError for fewer than two.
     """
+    if len(landmarks) < 2:
+        raise DataError(f"a shape model needs two training cases or more, and was given {len(landmarks)}; train with more")
     shapes = landmarks.reshape(len(landmarks), -1)
     present = np.isfinite(shapes)
     parts = np.array_split(np.arange(len(shapes)), min(folds, len(shapes)))
