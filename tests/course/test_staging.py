@@ -130,10 +130,10 @@ def test_the_commands_that_make_gives_do_something(module: str, tmp_path: Path) 
 
 def test_a_page_gets_the_records_that_it_names(tmp_path: Path) -> None:
     (tmp_path / "results" / "studies").mkdir(parents=True)
-    (tmp_path / "results" / "studies" / "ages.json").write_text('{"mm": 1.5}')
+    (tmp_path / "results" / "studies" / "bone-ages.json").write_text('{"mm": 1.5}')
     page = tmp_path / "page.md"
-    page.write_text('It is {{ "%.1f" % recorded.ages.mm }} mm.')
-    assert staging.recorded_on([page], tmp_path / "results") == {"ages": {"mm": 1.5}}
+    page.write_text('It is {{ "%.1f" % recorded.bone_ages.mm }} mm.')
+    assert staging.recorded_on([page], tmp_path / "results") == {"bone_ages": {"mm": 1.5}}
     page.write_text("{{ recorded.age.mm }}")
     with pytest.raises(staging.StagingError, match=r"a page takes numbers from age, and .* holds no benchmark"):
         staging.recorded_on([page], tmp_path / "results")
