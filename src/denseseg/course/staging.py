@@ -101,7 +101,8 @@ def recorded_on(pages: Iterable[Path], results: Path) -> dict[str, Any]:
     """File stem, "_" for "-", -> content of each benchmark and study that a page names, for substitutions such as
     `{{ "%.1f" % recorded.geometry.decoders.affine.ms_per_case }}`. Raises StagingError where there is none of that name."""
     named = {name for page in pages for name in re.findall(r"\brecorded\.(\w+)", page.read_text(encoding="utf-8"))}
-    files = {path.stem.replace("-", "_"): path for folder in ("benchmarks", "studies") for path in (results / folder).glob("*.json")}
+    paths = [path for folder in ("benchmarks", "studies") for path in (results / folder).glob("*.json")]
+    files = {path.stem.replace("-", "_"): path for path in paths}
     if unknown := sorted(named - set(files)):
         raise StagingError(
             f"a page takes numbers from {', '.join(unknown)}, and {results} holds no benchmark or study of that name"
