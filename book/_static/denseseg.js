@@ -10,6 +10,9 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const part of document.querySelectorAll("summary, .search-button-field")) part.removeAttribute("aria-label");
   for (const icon of document.querySelectorAll(".theme-switch-button [title]")) icon.removeAttribute("title");
 
+  // a list of references whose entries hold links back is no list by the rules of roles; without roles it reads the same
+  for (const part of document.querySelectorAll(".citation-list, .citation-list [role]")) part.removeAttribute("role");
+
   // what scrolls in a box of its own can be scrolled with the keyboard, also once it was unfolded
   const reachable = new ResizeObserver((boxes) => {
     for (const { target } of boxes) target.tabIndex = target.scrollWidth > target.clientWidth ? 0 : -1;
