@@ -23,7 +23,7 @@ import pandas as pd
 from denseseg.cases.case_set import CaseSet
 from denseseg.cases.folder import require_own, write_cases
 from denseseg.errors import DataError, exit_status
-from denseseg.files import MARK, atomic_file, settle
+from denseseg.files import MARK, atomic_file, held, settle
 from denseseg.phantom import PHANTOMS, RANDOMISED
 
 CONTENTS = {"dataset.toml", "cases.csv", "landmarks.csv", "images", "masks", MARK}
@@ -74,10 +74,10 @@ def make(options: argparse.Namespace) -> Path:
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is a file; name a folder")
     settle(folder)
-    if held := sorted(path.name for path in folder.glob("*") if path.name[0] != "."):  # hidden: what a killed run left
+    if names := {path.name for path in held(folder)}:
         if not options.overwrite:
             raise DataError(f"{folder} is not empty; name another folder, or add --overwrite to replace what it holds")
-        if strange := sorted(set(held) - CONTENTS):
+        if strange := sorted(names - CONTENTS):
             raise DataError(f"{folder} holds something else than a data set ({strange[0]}); empty it yourself or name another")
         require_own(folder)
     more = {"size": options.size} if options.size else {}

@@ -89,7 +89,6 @@ def train(
     """
     from denseseg.evaluation import summarise
     from denseseg.experiments import Spec, get_profile, load_cases, run_experiment, write_record
-    from denseseg.experiments.experiment import run_name
     from denseseg.experiments.grid import budget_from
 
     cases = load_cases(get_profile(profile), data)
@@ -102,7 +101,7 @@ def train(
 
     print(summarise(experiment.table).to_string(index=False))
     print(f"record:  {record}")
-    print(f"weights: {runs / run_name(experiment.record.data_sha256, spec) / 'weights.safetensors'}")
+    print(f"weights: {experiment.weights}")
 
 
 @app.command

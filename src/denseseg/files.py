@@ -124,6 +124,11 @@ def exists(path: Path) -> bool:
         return path.exists()
 
 
+def held(folder: Path) -> list[Path]:
+    """What a folder holds but for hidden files, which a killed run, or a desktop, leaves; nothing where there is no folder."""
+    return sorted(path for path in folder.glob("*") if path.name[0] != ".")
+
+
 def read_bytes(path: Path, missing: str = "correct the path") -> bytes:
     """What a file holds. Raises DataError that tells a file that is not there, or may not be read, from one that is damaged."""
     if not exists(path):

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, StringConstraints
 MISSING = ("", "na", "n/a", "nan", "<na>", "#n/a", "none", "null")  # how tables say that there is nothing, in small letters
 DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # on Windows these are no files
 PLAIN = re.compile(r"[A-Za-z0-9+_]+(?:[ .-][A-Za-z0-9+_]+)*")  # words, with one blank, dot or hyphen in between
+FORBIDDEN = '/\\:*?"<>|'  # what names of files cannot bear
 LONGEST = 200  # bytes of a name; disks take 255, with the ending
 
 
@@ -36,7 +37,7 @@ def name_fault(name: object) -> str | None:
         return "is how tables say that there is nothing"
     if not name.isprintable() or name != name.strip():
         return "holds a sign that cannot be seen, or a blank at an end"
-    if found := set(name) & set('/\\:*?"<>|'):
+    if found := set(name) & set(FORBIDDEN):
         return f"holds {min(found)}, which names of files cannot bear"
     if name[0] == "." or name[-1] == "." or DEVICES.fullmatch(name):
         return "means something else to a disk"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from types import ModuleType
 import pytest
 import yaml
 from conftest import ROOT
+from helpers import load_script
 
 from denseseg.course.handout import trained_run, write_handout
 from denseseg.errors import DataError
@@ -88,11 +88,7 @@ def installation(tmp_path: Path) -> ModuleType:
     """The installation test in a folder in which nothing else is."""
     path = shutil.copy2(ROOT / "book" / "handout" / "check_installation.py", tmp_path)
     (tmp_path / "constraints.txt").write_text("# exact\ntorch==2.13.0\n")
-    spec = importlib.util.spec_from_file_location("check_installation", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(Path(path))
 
 
 def test_the_installation_test_says_what_is_wrong(installation: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from helpers import load_script
 
 from denseseg.cases.folder import read_cases
 
@@ -15,10 +15,7 @@ SCRIPT = Path(__file__).parents[2] / "data_scripts" / "make_phantom.py"
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("make_phantom", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 def make(script, folder: Path, n: int, *more: str) -> int:

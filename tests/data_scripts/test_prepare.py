@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import signal
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from hand_files import HandFiles
+from helpers import load_script
 
 from denseseg.cases.folder import read_cases
 
@@ -19,10 +19,7 @@ SCRIPTS = Path(__file__).parents[2] / "data_scripts"
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("prepare_hand", SCRIPTS / "prepare_hand.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPTS / "prepare_hand.py")
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ from toy_cases import make_set
 
 from denseseg.anatomy import HAND
 from denseseg.errors import DataError
-from denseseg.exchange import annotated_cases, annotation_of, corrected_cases
+from denseseg.exchange import Annotation, annotated_cases, annotation_of, corrected_cases
+from denseseg.exchange.data_set import touched
 from denseseg.files import write_png
 
 CASES = make_set(3)
@@ -51,3 +52,9 @@ def test_corrected_landmarks_take_the_place_of_a_case_s_own_and_all_else_stays()
         list(corrected_cases(CASES, {**some, "other": some["case000"]}))
     with pytest.raises(DataError, match="was annotated at"):
         list(corrected_cases(CASES, annotations(size=(9, 9))))
+
+
+def test_a_case_called_na_is_a_case_and_what_is_empty_was_not_predicted(tmp_path):
+    (tmp_path / "landmarks.csv").write_text("case,structure,index,x,y\nNA,tip,0,1.5,2.5\nb,tip,0,,\n")
+    found = {name: Annotation(f"{name}.png", None, np.array([[1.5, 2.5]]), np.zeros(1, bool)) for name in ("NA", "b")}
+    assert list(touched(found, tmp_path / "landmarks.csv")) == ["b"]

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import self_intersects
+from helpers import load_script, self_intersects
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.draw import polygon2mask
@@ -235,11 +234,7 @@ def test_a_tiny_image_is_refused():
 
 @pytest.fixture(scope="module")
 def script():
-    path = Path(__file__).parents[2] / "data_scripts" / "make_phantom.py"
-    spec = importlib.util.spec_from_file_location("make_phantom", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(Path(__file__).parents[2] / "data_scripts" / "make_phantom.py")
 
 
 def test_the_script_writes_a_folder_and_does_not_overwrite_unasked(script, tmp_path, capsys):

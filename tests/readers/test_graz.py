@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from graz_files import ABSENT, CENTRES, NAMES, RADII, GrazFiles, bone_masks, contours, radiograph, save_landmarks
+from helpers import load_script
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -468,10 +468,7 @@ def test_unknown_meaning_of_absent_bones(files):
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("prepare_graz", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 def arguments(paths: dict[str, Path], out: Path, *options: str) -> list[str]:

@@ -310,8 +310,8 @@ def _few(records: list[Record]) -> list[str]:
     parts = ["## Few training images", text] if len(curves) else []
     for terms, own in curves.groupby(["dataset", "profile", "budget"]):
         cells = [
-            f"{row.mean_:.2f} ({row.lowest:.2f}..{row.highest:.2f})" if row.draws > 1 else f"{row.mean_:.2f}"
-            for row in own.rename(columns={"mean": "mean_"}).itertuples()
+            f"{row['mean']:.2f}" + (f" ({row['lowest']:.2f}..{row['highest']:.2f})" if row["draws"] > 1 else "")
+            for row in own.to_dict("records")
         ]
         wide = own.assign(cell=cells).pivot(index="method", columns="images", values="cell").fillna("–")
         head = ["method", *(f"{images} images" for images in wide.columns)]

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from denseseg.anatomy import get_anatomy
 from denseseg.cases.case_set import CaseSet
@@ -16,12 +15,11 @@ from denseseg.exchange.annotation import Annotation
 from denseseg.exchange.cases import annotated_cases, annotation_of, corrected_cases
 from denseseg.exchange.files import Tool, read_annotations, write_annotations
 from denseseg.exchange.slicer import write_image
-from denseseg.files import write_png
+from denseseg.files import read_csv, write_png
 from denseseg.readers.image import read_image
 from denseseg.readers.image_files import image_files
 
 UNMOVED = 0.01  # pixels; files round to less
-PREDICTED = {"case": str, "x": float, "y": float}  # columns of landmarks.csv
 
 
 def exported(cases: CaseSet, folder: str | Path, tool: Tool) -> Path:
@@ -76,9 +74,11 @@ def touched(annotations: dict[str, Annotation], predicted: str | Path) -> dict[s
 
     Only these are truth: of the others nobody knows whether anyone looked. Raises DataError where the table is none of these.
     """
-    with explained(f"{predicted} cannot be read", "give the landmarks.csv that was written with them", (OSError, ValueError)):
-        table = pd.read_csv(predicted, dtype=PREDICTED, usecols=list(PREDICTED))
-    before = {name: rows[["x", "y"]].to_numpy() for name, rows in table.groupby("case")}
+    fix = "give the landmarks.csv that was written with them"
+    table = read_csv(Path(predicted), missing=fix)
+    with explained(f"{predicted} cannot be read", fix, (KeyError, ValueError)):
+        points = table.set_index("case")[["x", "y"]].replace("", "nan").astype(float)
+    before = {name: rows.to_numpy() for name, rows in points.groupby(level="case")}
     return {name: one for name, one in annotations.items() if not _same(one.landmarks, before.get(name))}
 
 

@@ -23,6 +23,7 @@ from denseseg.anatomy import Anatomy, Kind
 from denseseg.errors import DataError, explained, validated
 from denseseg.exchange.annotation import CENTRE, Mark, Marked, image_id
 from denseseg.files import write_json
+from denseseg.names import FORBIDDEN
 
 ORIGIN = CENTRE
 ENDING = ".mrk.json"
@@ -102,4 +103,4 @@ def write_image(path: Path, image: np.ndarray, spacing: float | None) -> None:
 
 def _plain(name: str) -> str:
     """The name of a file for a structure."""
-    return "".join("_" if letter in '/\\:*?"<>|' else letter for letter in name)
+    return "".join("_" if letter in FORBIDDEN else letter for letter in name)

@@ -56,13 +56,14 @@ def split_of(cases: CaseSet, spec: Spec) -> Split:
 
 @dataclass
 class Experiment:
-    """What one run leaves behind; `table` is that of `evaluate` over the test part."""
+    """What one run leaves behind; `table` is that of `evaluate` over the test part, `weights` the file where a run is kept."""
 
     method: Method
     split: Split
     history: pd.DataFrame
     table: pd.DataFrame
     record: Record
+    weights: Path | None
 
 
 def run_experiment(
@@ -101,8 +102,7 @@ def run_experiment(
     seconds = float(history["seconds"].sum()) if len(history) else time.perf_counter() - began
     if not len(history):
         costs["processor_seconds"] = processor_seconds() - worked
-    if own is not None:
-        save_method(method, own / "weights.safetensors")
+    weights = None if own is None else save_method(method, own / "weights.safetensors")
     table, seconds_per_case = evaluate_method(method, split.test)
     precision = run.resolved_precision if len(history) else "nothing trained"
     record = make_record(
@@ -110,7 +110,7 @@ def run_experiment(
         seconds_train=seconds, seconds_per_case=seconds_per_case, device=run.resolved_device, precision=precision,
         recipe=asdict(recipe), notes=notes, peak_memory_mib=peak_memory(run.resolved_device), **costs,  # type: ignore[call-overload]
     )  # fmt: skip
-    return Experiment(method, split, history, table, record)
+    return Experiment(method, split, history, table, record, weights)
 
 
 def run_name(data: str, spec: Spec) -> str:

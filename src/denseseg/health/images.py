@@ -44,13 +44,14 @@ def flat_findings(cases: CaseSet) -> Iterator[Finding]:
 def image_findings(cases: CaseSet, norm: Norm) -> Iterator[Finding]:
     """Images that are mirrored, turned or inverted against the others, or show something else; one for each case at most."""
     shown = [_small(case) for case in cases if distinct(case.landmarks) >= 2 and case.image.std() >= FLAT]
-    reduced = [freed(case, norm.mean) for case in shown]
-    patches = np.stack([patch(grey, case.landmarks, norm.mean) for grey, case in zip(reduced, shown, strict=True)])
+    grids = [grid(case.landmarks, norm.mean) for case in shown]
+    reduced = [freed(case.image, step) for case, (_, step) in zip(shown, grids, strict=True)]
+    patches = np.stack([patch(grey, places) for grey, (places, _) in zip(reduced, grids, strict=True)])
     usual = np.median(patches, axis=0)
     fits = np.array([_fit(one, usual) for one in patches])
-    for case, grey, fit in zip(shown, reduced, fits, strict=True):
+    for case, grey, (places, _), fit in zip(shown, reduced, grids, fits, strict=True):
         gains = {
-            told: _fit(patch(changed, case.landmarks, norm.mean), usual) - fit
+            told: _fit(patch(changed, places), usual) - fit
             for told, change in CHANGES.items()
             if (changed := change(grey)).shape == case.size
         }
@@ -62,15 +63,13 @@ def image_findings(cases: CaseSet, norm: Norm) -> Iterator[Finding]:
             yield Finding(2.0, case.id, what, "is it the image of another case, or is another part of it shown?")
 
 
-def freed(case: Case, mean: np.ndarray) -> np.ndarray:
-    """(H, W) image of a case, freed from noise and from slow changes of grey, in steps of the grid that its landmarks give."""
-    _, step = _grid(case.landmarks, mean)
-    return gaussian_filter(case.image, FINE * step) - gaussian_filter(case.image, COARSE * step)
+def freed(image: np.ndarray, step: float) -> np.ndarray:
+    """(H, W) image freed from noise and from slow changes of grey; step: of its grid, pixels."""
+    return gaussian_filter(image, FINE * step) - gaussian_filter(image, COARSE * step)
 
 
-def patch(grey: np.ndarray, landmarks: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """(GRID, GRID) of an image, read where the landmarks put a grid over the mean shape: mean 0 and SD 1, 0 beyond the image."""
-    places, _ = _grid(landmarks, mean)
+def patch(grey: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """(GRID, GRID) of an image, read at the places of its grid: mean 0 and SD 1, 0 beyond the image."""
     values = map_coordinates(grey, places[..., ::-1].transpose(2, 0, 1), order=1, cval=np.nan)
     seen = np.isfinite(values)
     if not seen.any():
@@ -79,13 +78,13 @@ def patch(grey: np.ndarray, landmarks: np.ndarray, mean: np.ndarray) -> np.ndarr
     return np.where(seen, values / max(float(values[seen].std()), 1e-9), 0)
 
 
-def _grid(landmarks: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, float]:
+def grid(landmarks: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, float]:
     """(GRID, GRID, 2) places in the image of a grid over the mean shape and a tenth beyond, and its step in pixels."""
     low, high = np.nanmin(mean, axis=0), np.nanmax(mean, axis=0)
     low, high = low - 0.1 * (high - low), high + 0.1 * (high - low)
-    grid = np.stack(np.meshgrid(*np.linspace(low, high, GRID).T), axis=-1)
+    upright = np.stack(np.meshgrid(*np.linspace(low, high, GRID).T), axis=-1)
     similarity = aligned_to(mean, landmarks)[1].inverse()
-    return similarity.apply(grid), similarity.scale * float((high - low).max()) / GRID
+    return similarity.apply(upright), similarity.scale * float((high - low).max()) / GRID
 
 
 def _small(case: Case) -> Case:

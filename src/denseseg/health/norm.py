@@ -89,7 +89,7 @@ class Norm:
         parts = [norm.unexplained(shape, k) for shape, k in zip(aligned, fold, strict=True)]
         with np.errstate(all="ignore"):
             norm.unit = np.maximum(_median(np.stack(parts)), 1e-6)
-        poses = np.stack([norm.pose(case.landmarks, case.size) for case in usable])
+        poses = np.stack([norm.pose(aligned_to(mean, case.landmarks)[1], case.size) for case in usable])
         norm.centre = np.median(poses, axis=0)
         deviation = 1.4826 * np.median(np.abs(poses - norm.centre), axis=0)
         norm.spread = np.maximum(6 * deviation, (np.log(1.5), 0.2, 0.2, 30.0))
@@ -97,16 +97,18 @@ class Norm:
 
     def deviation(self, points: np.ndarray, size: Size, case: str, only: Collection[int] | None = None) -> Deviation:
         """Of (N, 2) points in an image of `size`, as landmarks of this case; only: structures whose shape is of interest."""
-        aligned, _ = aligned_to(self.mean, points)
-        apart = self.pose(points, size) - self.centre
+        aligned, similarity = aligned_to(self.mean, points)
+        apart = self.pose(similarity, size) - self.centre
         apart[3] = (apart[3] + 180) % 360 - 180
         worst = float(np.abs(apart / self.spread).max())
         structures = self.unexplained(aligned, position(case), only) / self.unit
         return Deviation(structures, worst, float(np.exp(apart[0])), apart[1:3], float(apart[3]))
 
-    def pose(self, points: np.ndarray, size: Size) -> np.ndarray:
-        """(4,) log of the shape's size over the image's, its centre as shares of width and height, its angle in degrees."""
-        _, similarity = aligned_to(self.mean, points)
+    def pose(self, similarity: Similarity, size: Size) -> np.ndarray:
+        """(4,) log of the shape's size over the image's, its centre as shares of width and height, its angle in degrees.
+
+        similarity: of `aligned_to`, which moves the shape onto the mean.
+        """
         place = similarity.inverse()
         x, y = (place.apply(np.zeros(2)) + 0.5) / (size[1], size[0])
         return np.array([np.log(place.scale / np.hypot(*size)), x, y, np.degrees(place.angle)])

@@ -33,6 +33,11 @@ def streams(*key: int) -> Streams:
     return lambda name: np.random.default_rng([*key, zlib.crc32(name.encode())])
 
 
+def normal(rng: np.random.Generator) -> float:
+    """A standard normal number, cut off where it would no longer be plausible."""
+    return float(np.clip(rng.normal(), -2.5, 2.5))
+
+
 @model(frozen=True, config=STRICT)
 class Looks:
     """How much each look may vary; zero switches it off, and all are off unless said otherwise. None may be negative.
@@ -163,13 +168,9 @@ def exposure(looks: Looks, random: Streams, *, scatter: float, noise: float, cen
     return {
         "scatter": scatter + looks.scatter * random("scatter").random() * (1 - scatter),
         "noise": noise + looks.quantum * random("quantum").random() ** 2,
-        "centre": centre + looks.exposure * _normal(random("exposure")),
-        "gain": gain * float(np.exp(looks.slope * _normal(random("slope")))),
+        "centre": centre + looks.exposure * normal(random("exposure")),
+        "gain": gain * float(np.exp(looks.slope * normal(random("slope")))),
     }
-
-
-def _normal(rng: np.random.Generator) -> float:
-    return float(np.clip(rng.normal(), -2.5, 2.5))
 
 
 # ---- picture ----------------------------------------------------------------------------------------------------------
@@ -185,7 +186,7 @@ def finish(canvas: Canvas, image: np.ndarray, looks: Looks, random: Streams) -> 
 
 
 def _gamma(canvas: Canvas, image: np.ndarray, spread: float, rng: np.random.Generator) -> np.ndarray:
-    return image ** np.exp(spread * _normal(rng))
+    return image ** np.exp(spread * normal(rng))
 
 
 def _window(canvas: Canvas, image: np.ndarray, most: float, rng: np.random.Generator) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 from denseseg.cases.case import Case
 from denseseg.cases.folder import require_own
 from denseseg.errors import DataError, explained
-from denseseg.files import atomic_file, read_png, sha256, write_png
+from denseseg.files import atomic_file, held, read_png, sha256, write_png
 from denseseg.geometry.frame import Size
 
 
@@ -92,8 +92,7 @@ def write_manifest(out: Path, settings: str, files: Iterable[Path]) -> None:
     note = out / "source.txt"
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file; name a folder")
-    held = [path for path in out.glob("*") if path.name[0] != "."]  # hidden files are what a killed run, or a desktop, leaves
-    if held and not (note.exists() and note.read_text(encoding="utf-8") == text):
+    if held(out) and not (note.exists() and note.read_text(encoding="utf-8") == text):
         raise DataError(f"{out} holds something else (other files, or another size); give a new folder, or empty this one")
     require_own(out, resumed=True)
     with atomic_file(note) as temporary:

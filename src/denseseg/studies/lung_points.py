@@ -12,7 +12,6 @@ runs the study with the weights of a finished run on the same split, and records
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,18 +26,17 @@ from scipy.stats import rankdata, spearmanr
 from denseseg.anatomy import Anatomy
 from denseseg.cases.case_set import CaseSet, Split
 from denseseg.cases.folder import read_cases
-from denseseg.errors import exit_status
 from denseseg.evaluation.statistics import bootstrap_cases, bootstrap_interval
 from denseseg.evaluation.tables import format_mean_sd, pipe_table
 from denseseg.experiments.published import published
 from denseseg.experiments.record import StudyRecord, study_record
-from denseseg.experiments.store import write_study
 from denseseg.geometry.decode import published_inversion
 from denseseg.geometry.template import Template
 from denseseg.geometry.uvmap import uv_maps
 from denseseg.methods import load_method
 from denseseg.methods.method import Method
 from denseseg.prediction import Prediction, stacked_landmarks
+from denseseg.studies.command import run_study, study_parser
 from denseseg.studies.new_landmarks import SMOOTHING, NewLandmark, read_maps, read_splines, transfer_score, true_maps
 
 CHART = "left lung"
@@ -325,12 +323,8 @@ def table(results: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = study_parser(__doc__, split="stratified", seed=0, source="", notes="")
     parser.add_argument("folder")
     parser.add_argument("weights")
     parser.add_argument("--profile", required=True)
-    for option, default in {"split": "stratified", "seed": 0, "source": "", "notes": "", "results": "results"}.items():
-        parser.add_argument(f"--{option}", type=type(default), default=default)
-    options = vars(parser.parse_args())
-    results = options.pop("results")
-    raise SystemExit(exit_status(lambda: print(write_study(record(**options), results))))
+    raise SystemExit(run_study(parser, record))

@@ -14,7 +14,6 @@ trains twelve small networks on chest phantoms, and records the study.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -27,11 +26,9 @@ from scipy.stats import spearmanr
 
 from denseseg.cases.case_set import CaseSet, Split
 from denseseg.cases.masks import true_masks
-from denseseg.errors import exit_status
 from denseseg.evaluation.tables import pipe_table
 from denseseg.experiments.profiles import get_profile, load_cases
 from denseseg.experiments.record import StudyRecord, study_record
-from denseseg.experiments.store import write_study
 from denseseg.geometry.contour import dilate, perimeter, signed_distance
 from denseseg.geometry.decode import decode_affine
 from denseseg.geometry.outline_projection import project_onto_outlines
@@ -41,6 +38,7 @@ from denseseg.methods.method import Method
 from denseseg.methods.network_method import OURS
 from denseseg.methods.segmentation import Segmentation
 from denseseg.names import file_name
+from denseseg.studies.command import run_study, study_parser
 from denseseg.training.settings import Adam, Run, Steps
 
 SIZE = (64, 64)
@@ -140,9 +138,4 @@ def table(results: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for option, default in {"seeds": 3, "runs": "runs", "notes": "", "results": "results"}.items():
-        parser.add_argument(f"--{option}", type=type(default), default=default)
-    options = vars(parser.parse_args())
-    results = options.pop("results")
-    raise SystemExit(exit_status(lambda: print(write_study(record(**options), results))))
+    raise SystemExit(run_study(study_parser(__doc__, seeds=3, runs="runs", notes=""), record))

@@ -8,7 +8,6 @@ other seeds. Trials lie in a journal file: several machines can share it, and a 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,14 +19,14 @@ import torch
 from denseseg.batch import Batch
 from denseseg.cases.case_set import CaseSet
 from denseseg.cases.masks import true_masks
-from denseseg.errors import DataError, exit_status
+from denseseg.errors import DataError
 from denseseg.evaluation.metrics import dice
 from denseseg.evaluation.tables import pipe_table
 from denseseg.experiments.profiles import get_profile, load_cases
 from denseseg.experiments.record import StudyRecord, study_record
-from denseseg.experiments.store import write_study
 from denseseg.methods import create, get_recipe
 from denseseg.methods.network_method import NetworkMethod, NetworkRecipe, error_of, validation_error
+from denseseg.studies.command import run_study, study_parser
 from denseseg.training.loop import train as train_network
 from denseseg.training.settings import Epochs, Run
 
@@ -247,9 +246,4 @@ def table(results: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for option, default in {"trials": 40, "epochs": 5, "longer": 40, "runs": "runs", "notes": "", "results": "results"}.items():
-        parser.add_argument(f"--{option}", type=type(default), default=default)
-    options = vars(parser.parse_args())
-    results = options.pop("results")
-    raise SystemExit(exit_status(lambda: print(write_study(searched(**options), results))))
+    raise SystemExit(run_study(study_parser(__doc__, trials=40, epochs=5, longer=40, runs="runs", notes=""), searched))

@@ -9,20 +9,19 @@ The mean product of the two errors therefore estimates the square of what they s
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from denseseg.errors import DataError, exit_status
+from denseseg.errors import DataError
 from denseseg.evaluation.tables import pipe_table
 from denseseg.experiments.experiment import run_experiment
 from denseseg.experiments.profiles import get_profile, load_cases
 from denseseg.experiments.record import Spec, StudyRecord, study_record
-from denseseg.experiments.store import write_study
 from denseseg.prediction import stacked_landmarks
+from denseseg.studies.command import run_study, study_parser
 
 WORDS = (
     "**Landmark errors of two methods, and what they have in common**, root mean squares. Shared: the root of the mean product of "
@@ -83,11 +82,6 @@ def table(results: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = study_parser(__doc__, data="phantom", profile="course", seed=0, runs="runs", source="")
     parser.add_argument("--methods", nargs="+", required=True, help="two or more, as method or method:recipe")
-    for option, default in {"data": "phantom", "profile": "course", "seed": 0, "runs": "runs", "source": ""}.items():
-        parser.add_argument(f"--{option}", type=type(default), default=default)
-    parser.add_argument("--results", default="results")
-    options = vars(parser.parse_args())
-    results = options.pop("results")
-    raise SystemExit(exit_status(lambda: print(write_study(record(**options), results))))
+    raise SystemExit(run_study(parser, record))

@@ -12,7 +12,6 @@ A run that is cut off goes on where it was.
 
 from __future__ import annotations
 
-import argparse
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -27,12 +26,10 @@ from denseseg.augment import Augmentation
 from denseseg.batch import Batch
 from denseseg.cases.case_set import CaseSet
 from denseseg.cases.masks import reduce_landmarks
-from denseseg.errors import exit_status
 from denseseg.evaluation.metrics import RADII
 from denseseg.evaluation.statistics import paired_difference, seeds_spread
 from denseseg.evaluation.tables import format_mean_sd, pipe_table
 from denseseg.experiments.record import StudyRecord, study_record
-from denseseg.experiments.store import write_study
 from denseseg.geometry.frame import Size
 from denseseg.heatmaps import Decoder, laplace_heatmaps
 from denseseg.losses import FeatureMap, correlation_map, feature_maps, spatial_embedding
@@ -41,6 +38,7 @@ from denseseg.methods.spatial_configuration_loss import CARTESIAN, PAPER, POLAR,
 from denseseg.names import file_name
 from denseseg.phantom import hand_phantom
 from denseseg.prediction import stacked_landmarks
+from denseseg.studies.command import run_study, study_parser
 from denseseg.training.settings import Adam, Drops, Run, Steps, TrainingSettings
 
 FULL_SIZE = (800, 640)
@@ -271,9 +269,4 @@ def table(results: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for option, default in {"folder": "runs/spatial_loss", "notes": "", "results": "results"}.items():
-        parser.add_argument(f"--{option}", default=default)
-    options = vars(parser.parse_args())
-    results = options.pop("results")
-    raise SystemExit(exit_status(lambda: print(write_study(record(**options), results))))
+    raise SystemExit(run_study(study_parser(__doc__, folder="runs/spatial_loss", notes=""), record))

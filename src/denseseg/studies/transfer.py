@@ -12,7 +12,6 @@ real training cases and added. It is a measurement, never part of weights that a
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -20,17 +19,17 @@ from typing import Any
 import numpy as np
 
 from denseseg.anatomy import CHEST, Anatomy
-from denseseg.errors import DataError, exit_status
+from denseseg.errors import DataError
 from denseseg.evaluation.metrics import failure_distance
 from denseseg.evaluation.scores import evaluate
 from denseseg.evaluation.tables import pipe_table
 from denseseg.experiments.experiment import recipe_of, retrained
 from denseseg.experiments.profiles import get_profile, load_cases
 from denseseg.experiments.record import Spec, StudyRecord, metrics_of, study_record
-from denseseg.experiments.store import write_study
 from denseseg.methods import create
 from denseseg.phantom import NO_LOOKS, NO_RANDOMISATION, TRANSFER, WIDE_LOOKS, Looks, Randomisation, chest_phantom
 from denseseg.prediction import stacked_landmarks
+from denseseg.studies.command import run_study, study_parser
 from denseseg.training.settings import Epochs, Run
 
 # What is switched together: names of fields of `Randomisation` and `Looks`.
@@ -166,12 +165,8 @@ def table(results: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = study_parser(
+        __doc__, data="phantom", profile="course", n=320, epochs=16, part="validation", correction=10, seed=0, source=""
+    )
     parser.add_argument("--arms", nargs="+", default=["nothing", "everything"])
-    defaults = {"data": "phantom", "profile": "course", "n": 320, "epochs": 16, "part": "validation", "correction": 10, "seed": 0}
-    for option, default in {**defaults, "source": ""}.items():
-        parser.add_argument(f"--{option}", type=type(default), default=default)
-    parser.add_argument("--results", default="results")
-    options = vars(parser.parse_args())
-    results = options.pop("results")
-    raise SystemExit(exit_status(lambda: print(write_study(record(**options), results))))
+    raise SystemExit(run_study(parser, record))

@@ -18,7 +18,7 @@ from denseseg.errors import STRICT
 from denseseg.phantom.chest.annotated import annotated_outlines
 from denseseg.phantom.chest.population import Parts, Physiology
 from denseseg.phantom.chest.shapes import chest_outlines
-from denseseg.phantom.looks import Chance, Spread, Streams
+from denseseg.phantom.looks import Chance, Spread, Streams, normal
 from denseseg.phantom.outlines import ShapeOutline
 from denseseg.phantom.warps import Affine, Chain, Coupling, Table, Wave, smooth_variation
 
@@ -128,21 +128,21 @@ class Tissues:
     def random(cls, settings: Randomisation, random: Streams) -> Tissues:
         rng = random("tissues")
         factors = {
-            name: float(np.exp(settings.tissues * (middle + spread * _normal(rng)))) for name, (middle, spread) in CONTRASTS.items()
+            name: float(np.exp(settings.tissues * (middle + spread * normal(rng)))) for name, (middle, spread) in CONTRASTS.items()
         }
         girth = random("girth")
         if settings == NO_RANDOMISATION:
             return cls()
         return cls(
             **factors,
-            slope=5 * float(np.exp(settings.tissues * (-4 + 1.5 * _normal(rng)))),
-            overlap=0.7 + 0.3 * _normal(random("overlap")) if settings.annotated else 0.0,
+            slope=5 * float(np.exp(settings.tissues * (-4 + 1.5 * normal(rng)))),
+            overlap=0.7 + 0.3 * normal(random("overlap")) if settings.annotated else 0.0,
             abdomen=settings.tissues * float(rng.random()),
             heart_ends=1 - settings.hidden * float(random("hidden").random()),
-            breast_size=float(np.exp(0.3 * settings.breasts * _normal(random("breasts")))),
-            rib_slope=0.06 * settings.ribs * _normal(random("ribs")),
-            girth=float(np.exp(0.1 * settings.girth * _normal(girth))),
-            axilla=6 * settings.girth * _normal(girth),
+            breast_size=float(np.exp(0.3 * settings.breasts * normal(random("breasts")))),
+            rib_slope=0.06 * settings.ribs * normal(random("ribs")),
+            girth=float(np.exp(0.1 * settings.girth * normal(girth))),
+            axilla=6 * settings.girth * normal(girth),
         )
 
 
@@ -161,7 +161,7 @@ def varied(parts: Parts, settings: Randomisation, random: Streams) -> Parts:
     """The parts of a phantom, each with what the settings add to its map; the very same parts where they add nothing."""
     if settings == NO_RANDOMISATION:
         return parts
-    lower = 3.5 * settings.diaphragm * _normal(random("diaphragm"))  # hundredths, + is down
+    lower = 3.5 * settings.diaphragm * normal(random("diaphragm"))  # hundredths, + is down
     parts = replace(
         parts,
         heart=_heart(parts.heart, lower, settings, random),
@@ -173,10 +173,6 @@ def varied(parts: Parts, settings: Randomisation, random: Streams) -> Parts:
     if settings.annotated:
         parts = _fitted(parts, random("cut"))
     return _framed(parts, outlines_of(settings)) if random("framed").random() < settings.framed else parts
-
-
-def _normal(rng: np.random.Generator) -> float:
-    return float(np.clip(rng.normal(), -2.5, 2.5))
 
 
 def _youth(settings: Randomisation, random: Streams) -> float:
@@ -195,7 +191,7 @@ def _pair(chains: Iterable[Chain]) -> Pairs:
 
 def _body(body: Chain, settings: Randomisation, random: Streams) -> Chain:
     """How large the patient is shown, and how he stands; a child is shorter and wider for its height."""
-    size, shift, young = settings.size * _normal(random("size")), random("shift").uniform(-1, 1, 2), _youth(settings, random)
+    size, shift, young = settings.size * normal(random("size")), random("shift").uniform(-1, 1, 2), _youth(settings, random)
     scale = float(np.exp(size - 0.1 * young)), float(np.exp(size - 0.22 * young))
     degrees = settings.rotation * random("rotation").uniform(-1, 1)
     x, y = settings.shift * shift
@@ -219,10 +215,10 @@ def _framed(parts: Parts, outlines: Sequence[ShapeOutline]) -> Parts:
 def _heart(heart: Chain, lower: float, settings: Randomisation, random: Streams) -> Chain:
     rng, young, turn = random("heart"), _youth(settings, random), settings.turn * float(random("turn").uniform(-1, 1))
     form = smooth_variation(rng, (56, 60), 0.05 * settings.heart, 0.8 * settings.heart, 45)
-    large = settings.heart * _normal(rng)
-    wide, tall = np.exp(0.09 * large + 0.04 * settings.heart * _normal(rng) + 0.12 * young), np.exp(0.05 * large + 0.04 * young)
-    place = settings.heart * 1.5 * _normal(rng) + 0.6 * turn, lower
-    grown = Affine.of((float(wide), float(tall)), 4 * settings.heart * _normal(rng), (54, 70), place)
+    large = settings.heart * normal(rng)
+    wide, tall = np.exp(0.09 * large + 0.04 * settings.heart * normal(rng) + 0.12 * young), np.exp(0.05 * large + 0.04 * young)
+    place = settings.heart * 1.5 * normal(rng) + 0.6 * turn, lower
+    grown = Affine.of((float(wide), float(tall)), 4 * settings.heart * normal(rng), (54, 70), place)
     return Chain((*form.warps, *heart.warps, grown))
 
 
@@ -231,9 +227,9 @@ def _lungs(lungs: Pairs, lower: float, settings: Randomisation, random: Streams)
     changed = []
     for right, lung in zip((True, False), lungs, strict=True):
         form = smooth_variation(rng, (30 if right else 70, 40), 0.05 * settings.lungs, 1.0 * settings.lungs, 80)
-        slant = Wave(bumps=((0.07 * settings.lungs * _normal(rng), 30.0, 14.0), (0.05 * settings.lungs * _normal(rng), 75.0, 14.0)))
+        slant = Wave(bumps=((0.07 * settings.lungs * normal(rng), 30.0, 14.0), (0.05 * settings.lungs * normal(rng), 75.0, 14.0)))
         wall = Coupling(0, slant, pivot=45.0 if right else 55.0)
-        one_side = 1.5 * settings.diaphragm * _normal(sides)
+        one_side = 1.5 * settings.diaphragm * normal(sides)
         longer = float(np.log(np.clip((62 + lower + one_side) / 62, 0.6, 1.4)))
         changed.append(Chain((*form.warps, *lung.warps, wall, Coupling(1, Wave(longer), pivot=APEX_LEVEL))))
     return _pair(changed)
@@ -245,9 +241,9 @@ def _shoulders(shoulders: Pairs, settings: Randomisation, random: Streams) -> Pa
     turn, tilt = 1.2 * settings.turn * random("turn").uniform(-1, 1), settings.tilt * random("tilt").uniform(-1, 1)
     changed = []
     for right, shoulder in zip((True, False), shoulders, strict=True):
-        degrees = 4 * settings.shoulders * _normal(rng) * (1 if right else -1)
-        shift = (float(turn), float(tilt) + 0.8 * settings.shoulders * _normal(rng))
-        wide = float(np.exp(0.04 * settings.shoulders * _normal(rng)))
+        degrees = 4 * settings.shoulders * normal(rng) * (1 if right else -1)
+        shift = (float(turn), float(tilt) + 0.8 * settings.shoulders * normal(rng))
+        wide = float(np.exp(0.04 * settings.shoulders * normal(rng)))
         changed.append(shoulder.then(Chain((Affine.of((wide, 1.0), degrees, (45 if right else 55, 18), shift),))))
     return _pair(changed)
 
@@ -257,10 +253,10 @@ def _clavicles(clavicles: Pairs, settings: Randomisation, random: Streams) -> Pa
     changed = []
     for right, clavicle in zip((True, False), clavicles, strict=True):
         side, end = (1, (44.0, 18.0)) if right else (-1, (56.0, 18.0))
-        thick = Coupling(1, Wave(0.12 * strength * _normal(rng)), pivot=16.0)
-        bow = Coupling(1, shift=Wave(bumps=((0.8 * strength * _normal(rng), 34.0 if right else 66.0, 5.0),)))
-        scale = float(np.exp(0.06 * strength * _normal(rng))), 1.0
-        degrees, shift = 4 * side * strength * _normal(rng), (0.8 * strength * _normal(rng), 0.8 * strength * _normal(rng))
+        thick = Coupling(1, Wave(0.12 * strength * normal(rng)), pivot=16.0)
+        bow = Coupling(1, shift=Wave(bumps=((0.8 * strength * normal(rng), 34.0 if right else 66.0, 5.0),)))
+        scale = float(np.exp(0.06 * strength * normal(rng))), 1.0
+        degrees, shift = 4 * side * strength * normal(rng), (0.8 * strength * normal(rng), 0.8 * strength * normal(rng))
         changed.append(Chain((thick, bow, *clavicle.warps, Affine.of(scale, degrees, end, shift))))
     return _pair(changed)
 
