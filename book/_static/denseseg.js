@@ -1,3 +1,8 @@
+// A name that the theme sets over the name of its button for colours. Before any other script runs: one of them draws the icons with it.
+document.addEventListener("readystatechange", () => {
+  for (const icon of document.querySelectorAll(".theme-switch-button [title]")) icon.removeAttribute("title");
+}, { once: true });
+
 // What a check printed ("✓ ...", further lines indented) is shown in the theme's colour for success.
 document.addEventListener("DOMContentLoaded", () => {
   for (const block of document.querySelectorAll(".cell_output .output.stream pre")) {
@@ -8,7 +13,6 @@ document.addEventListener("DOMContentLoaded", () => {
 
   // a name that the theme sets over words which can be read: those words are the name, also for who speaks to the page
   for (const part of document.querySelectorAll("summary, .search-button-field")) part.removeAttribute("aria-label");
-  for (const icon of document.querySelectorAll(".theme-switch-button [title]")) icon.removeAttribute("title");
 
   // a list of references whose entries hold links back is no list by the rules of roles; without roles it reads the same
   for (const part of document.querySelectorAll(".citation-list, .citation-list [role]")) part.removeAttribute("role");
