@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run in as many processes as there are cores; torch reads this when imported
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,10 +19,20 @@ ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "test"  # the tests' own: the book that `make book` built stays as it is
 
 
+@contextmanager
+def in_turn() -> Iterator[None]:
+    """Inside, no other process of these tests makes anything in BUILD: what the first has made, the next finds."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with (BUILD / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(scope="session")
 def smoke_run() -> dict[str, Status]:
     """Every notebook of the book, run once in the smoke profile: name -> how it ended."""
-    return {status.notebook: status for status in run_notebooks("smoke", root=ROOT, build=BUILD)}
+    with in_turn():
+        return {status.notebook: status for status in run_notebooks("smoke", root=ROOT, build=BUILD)}
 
 
 @pytest.fixture

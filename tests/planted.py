@@ -9,7 +9,8 @@ A file of tests/bugs has a table for each exercise, and one named `text` for the
     right = [["another right answer", "", "its whole code"]]
 
 An empty piece replaces the whole solution. The chapter runs once, in the smoke profile. At each cell with plans the process
-forks, and its copy, which has the chapter's variables, runs the changed cell and those that may notice.
+forks, and its copy, which has the chapter's variables, runs the changed cell and those that may notice. Networks that a cell has
+trained lie on a pretended GPU from then on (pretend_device.py), so that a cell that forgets the device breaks off.
 """
 
 from __future__ import annotations
@@ -137,13 +138,14 @@ def outcome(shell: Any, planted: Plan) -> Outcome:
 def run_chapter(path: Path, bugs: Path) -> list[Outcome]:
     """Run one notebook in this process, in its folder, with its planted answers on the way."""
     from IPython.core.interactiveshell import InteractiveShell
+    from pretend_device import keep_trained_networks_there
 
+    keep_trained_networks_there()
     cells = nbformat.read(path, as_version=4).cells
     todo = plans(cells, tomllib.loads(bugs.read_text(encoding="utf-8")))
     os.chdir(path.parent)
     shell, outcomes = InteractiveShell.instance(), list[Outcome]()
-    last = max((p.start for p in todo), default=-1)
-    for index, cell in enumerate(cells[: last + 1]):
+    for index, cell in enumerate(cells):
         outcomes += [outcome(shell, p) for p in todo if p.start == index]
         if cell.cell_type == "code":
             profile = '\nprofile = "smoke"' if "parameters" in tags(cell) else ""

@@ -1,4 +1,7 @@
-"""Wrong answers that students give: each must fail in a check that names the mistake, and other right answers must pass."""
+"""Wrong answers that students give: each must fail in a check that names the mistake, and other right answers must pass.
+
+The same run of a chapter shows that no cell forgets the device on which a training leaves its network.
+"""
 
 from __future__ import annotations
 
@@ -50,6 +53,28 @@ def test_planted_answers_are_told_apart(tmp_path: Path) -> None:
     assert outcomes["breaks off"].ended == "TypeError"
     assert outcomes["not noticed"].ended == "passed"
     assert table(list(outcomes.values())).splitlines()[-1].split() == ["all", "6", "4", "3", "1", "1"]
+
+
+TRAIN = """
+import torch
+from denseseg.methods import create, get_recipe
+from denseseg.phantom import chest_phantom
+from denseseg.training import Run
+cases = chest_phantom(4, (64, 64))
+recipe = get_recipe("denseseg", "default").scaled(length=0.01, width=0.25, largest_batch=4)
+method = create("denseseg", cases.anatomy, cases[0].size, recipe)
+method.fit(cases, run=Run(seed=0, progress=False))
+"""
+
+
+def test_a_cell_that_forgets_the_device_is_found(tmp_path: Path) -> None:
+    (tmp_path / "00.toml").touch()
+    for name, where in (("careful", ", device=method.device"), ("careless", "")):
+        cells = [new_code_cell(TRAIN), new_code_cell(f"method.network(torch.zeros(1, 1, 64, 64{where}))")]
+        nbformat.write(new_notebook(cells=cells), tmp_path / f"00_{name}.ipynb")
+    assert planted_outcomes(tmp_path / "00_careful.ipynb", tmp_path / "00.toml") == []
+    with pytest.raises(RuntimeError, match="00_careless, cell 1: .*on the host meets tensors on the device"):
+        planted_outcomes(tmp_path / "00_careless.ipynb", tmp_path / "00.toml")
 
 
 @every_chapter

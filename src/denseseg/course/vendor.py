@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -56,11 +57,16 @@ def fetch(package: str, folder: Path) -> Path:
     unpacked = folder / "package"
     if not unpacked.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "pack", "--silent", package]
-        packed = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=300)
-        with tarfile.open(folder / packed.stdout.split()[-1]) as tar:
-            tar.extractall(folder / "unpacking", filter="data")
-        (folder / "unpacking" / "package").rename(unpacked)  # all or nothing
+        with tempfile.TemporaryDirectory(dir=folder) as own:  # another process may fetch the same
+            command = ["npm", "pack", "--silent", package]
+            packed = subprocess.run(command, cwd=own, check=True, capture_output=True, text=True, timeout=300)
+            with tarfile.open(Path(own) / packed.stdout.split()[-1]) as tar:
+                tar.extractall(own, filter="data")
+            try:
+                (Path(own) / "package").rename(unpacked)  # all or nothing
+            except OSError:
+                if not unpacked.is_dir():
+                    raise
     return unpacked
 
 
