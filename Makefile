@@ -31,7 +31,7 @@ preview: setup  ## run the notebooks in ONLY ("03 05") and build a book of what 
 	$(BIN)/python -m denseseg.course.staging --profile $(PROFILE) --partial
 
 test: lint  ## linters, types, unit tests, every notebook in the smoke profile, the book; builds in build/test
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 lint: setup  ## ruff and mypy
 	$(BIN)/ruff check

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run in as many processes as there are cores; torch reads this when imported
-
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -73,7 +73,7 @@ def test_a_cell_that_forgets_the_device_is_found(tmp_path: Path) -> None:
         cells = [new_code_cell(TRAIN), new_code_cell(f"method.network(torch.zeros(1, 1, 64, 64{where}))")]
         nbformat.write(new_notebook(cells=cells), tmp_path / f"00_{name}.ipynb")
     assert planted_outcomes(tmp_path / "00_careful.ipynb", tmp_path / "00.toml") == []
-    with pytest.raises(RuntimeError, match="00_careless, cell 1: .*on the host meets tensors on the device"):
+    with pytest.raises(RuntimeError, match=r"00_careless, cell 1: .*on the host meets tensors on the device"):
         planted_outcomes(tmp_path / "00_careless.ipynb", tmp_path / "00.toml")
 
 
