@@ -155,7 +155,7 @@ def read_outs(method: SpatialConfiguration, cases: CaseSet) -> dict[str, np.ndar
     A product is the same if both factors change their sign, so where it peaks and local appearance is negative, both are turned.
     """
     batch = Batch.of(cases)
-    appearance, configuration = method.components(batch.images)
+    appearance, configuration = (part.cpu() for part in method.components(batch.images))
     product = appearance * configuration
     peak = product.flatten(2).argmax(-1, keepdim=True)
     sign = appearance.flatten(2).gather(-1, peak)[..., None].sign()
