@@ -2,11 +2,13 @@
 
     dataset.toml      name, anatomy, source, licence, and any further text; kind = "phantom" marks a synthetic set
     cases.csv         case, spacing, split, and any other column (patient, age, stratum, ...)
-    landmarks.csv     case, structure, index, x, y      (pixels; a missing landmark has no row; no such file in a set of masks only)
+    landmarks.csv     case, structure, index, x, y      (pixels; a missing landmark has no row, no x and y, or 0 in a column v as in
+                      COCO, where 1 is hidden and 2 visible; no such file in a set of masks only)
     images/ID.png     8 or 16 bit, one channel
     masks/ID.npz      optional: bool array `masks` of shape (C, H, W)
     checksums.txt     only where `write_cases` wrote the folder: what it wrote, in the form of sha256sum
 
+Tables are read as UTF-8, or UTF-16 with its mark, with commas, or else with semicolons or tabs, and then with decimal commas, too.
 Cells are read as they stand: a patient may be called NA or 007. Only in a further column that holds nothing but numbers are they
 numbers, and words such as NA stand for none.
 
@@ -43,11 +45,12 @@ from denseseg.anatomy import ANATOMIES, Anatomy, Structure, get_anatomy
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet, distinct
 from denseseg.errors import DataError, explained, validated
-from denseseg.files import MARK, atomic_folder, changed, exists, read_bytes, read_csv, read_png, settle, write_png
+from denseseg.files import MARK, atomic_folder, changed, exists, read_bytes, read_csv, read_png, read_text, settle, write_png
 from denseseg.names import MISSING, Name, name_fault, one_line
 
 TABLES = ("dataset.toml", "cases.csv", "landmarks.csv")
 LANDMARK, NUMBERS = ["case", "structure", "index"], ["index", "x", "y"]  # columns of landmarks.csv
+VISIBILITY = ("v", "visibility")  # a column of landmarks.csv as in COCO: 0 missing, 1 hidden, 2 visible
 OWN = ("case", "spacing")  # columns of cases.csv that are no metadata
 TEXT = ("split", "stratum", "patient")  # further columns that are never numbers
 NUMBER = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)(e[+-]?\d+)?")  # and so no 007, which is a name
@@ -161,9 +164,7 @@ def read_description(folder: Path) -> tuple[str, Anatomy, dict[str, str]]:
     path = folder / "dataset.toml"
     if not exists(path):
         raise DataError(f"{path} is missing: not a finished data-set folder; run the script that prepares it (again)")
-    content = read_bytes(path)
-    with explained(f"{path} is not valid TOML", "correct that line, and save it as UTF-8", UnicodeDecodeError):
-        return _description(path, content.decode("utf-8-sig"))
+    return _description(path, read_text(path).replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _description(path: Path, text: str) -> tuple[str, Anatomy, dict[str, str]]:
@@ -186,7 +187,8 @@ def _description(path: Path, text: str) -> tuple[str, Anatomy, dict[str, str]]:
 def _read_table(path: Path, columns: list[str], text: list[str] | None = None) -> pd.DataFrame:
     table = read_csv(path, text, "run the script that prepares the data set (again)")
     if missing := [column for column in columns if column not in table]:
-        raise DataError(f"{path} lacks the column(s) {', '.join(missing)}; add them to its first line")
+        has = ", ".join(map(repr, list(table)[:8]))
+        raise DataError(f"{path} lacks the column(s) {', '.join(missing)}; add them to its first line, which has {has}")
     return table
 
 
@@ -195,7 +197,7 @@ def _case_rows(path: Path) -> list[dict[str, Any]]:
     table = _read_table(path, ["case"])
     if not len(table):
         raise DataError(f"{path} lists no case; give each a line")
-    for line, name in enumerate(table["case"], start=2):
+    for line, name in zip(table.index + 2, table["case"], strict=True):
         if not name:
             raise DataError(f"{path}: line {line} names no case; fill it in or remove it")
         if fault := name_fault(name):
@@ -221,19 +223,21 @@ def _landmark_arrays(path: Path, anatomy: Anatomy, cases: set[str]) -> dict[str,
     arrays = {case: np.full((anatomy.n_landmarks, 2), np.nan) for case in cases}
     if not exists(path) and any((path.parent / "masks").glob("*.npz")):
         return arrays  # a set of masks only, for `landmarks_from_masks`
-    table = _read_table(path, [*LANDMARK, "x", "y"], ["case", "structure"])
-    table[NUMBERS] = table[NUMBERS].apply(pd.to_numeric, errors="coerce")
+    table = _placed(_read_table(path, [*LANDMARK, "x", "y"], ["case", "structure"]), path)
     table["count"] = table["structure"].map(dict(zip(anatomy.names, anatomy.counts, strict=True)))
-    table["line"] = table.index + 2
     broken = table[NUMBERS].isna().any(axis=1) | (table["index"] % 1 != 0)
     outside = (table["index"] < 0) | (table["index"] >= table["count"])
     for wrong, fault in (
         (table["count"].isna(), "unknown structure {structure!r} (line {line}, case {case}); known are {structures}"),
         (~table["case"].isin(cases), "unknown case {case!r} (line {line}); known are {cases}"),
-        (broken, "line {line} (case {case}) needs a whole index and numbers x and y; leave missing landmarks out"),
+        (
+            broken,
+            "line {line} (case {case}) needs a whole index and numbers x and y, with a point; leave missing landmarks out",
+        ),
         (
             outside,
-            "case {case} has landmark {index:.0f} of the {structure}, which has only {count:.0f} (0-based); check the anatomy",
+            "case {case} has landmark {index:.0f} of the {structure}, which has only {count:.0f} (0-based, so subtract 1 from "
+            "indices that count from 1); check the anatomy",
         ),
         (table.duplicated(LANDMARK), "line {line} gives a landmark of case {case} twice; keep one"),
     ):
@@ -245,6 +249,25 @@ def _landmark_arrays(path: Path, anatomy: Anatomy, cases: set[str]) -> dict[str,
     for case, rows in table.groupby("case").indices.items():
         arrays[case][position[rows]] = table[["x", "y"]].to_numpy()[rows]
     return arrays
+
+
+def _placed(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The rows of landmarks that were placed, their numbers as such, and the `line` of each: without those whose x and y are empty,
+    or whose column v is 0."""
+    table = table.assign(structure=table["structure"].str.strip(), line=table.index + 2)
+    given = table[["x", "y"]]
+    table[NUMBERS] = table[NUMBERS].apply(pd.to_numeric, errors="coerce")
+    nothing = table[["x", "y"]].isna().all(axis=1)
+    if nothing.any():
+        words = given[nothing].astype(str).apply(lambda cells: cells.str.strip().str.lower())
+        nothing[nothing] = words.isin(MISSING).all(axis=1)
+    if (column := next((name for name in VISIBILITY if name in table), None)) is not None:
+        visibility = pd.to_numeric(table[column], errors="coerce")
+        if (wrong := ~visibility.isin((0, 1, 2))).any():
+            line = table["line"][wrong].iloc[0]
+            raise DataError(f"{path}: line {line} needs 0 (missing), 1 (hidden) or 2 (visible) in the column {column}; correct it")
+        nothing |= visibility == 0
+    return table[~nothing].copy()
 
 
 def _first(names: list[str]) -> str:
