@@ -36,9 +36,10 @@ def check(folder: Path, /, *, sheet: Path = Path("check.png")) -> None:
         The picture of what is odd.
     """
     from denseseg.cases import read_cases
-    from denseseg.health import check_cases, contents, draw_sheet
+    from denseseg.cases.health import check_cases, contents
+    from denseseg.viewing.plots.sheet import draw_sheet
 
-    cases = read_cases(folder)
+    cases = read_cases(folder, check=False)
     print(contents(cases))
     findings = check_cases(cases)
     if not findings:
@@ -283,10 +284,12 @@ def export(folder: Path, out: Path, /, *, to: Tool) -> None:
 
 def default_scheme(cases: Iterable[Case]) -> SplitScheme:
     """As the published parts say where every case names its part, else by patients, else by strata."""
-    marks = [case.metadata for case in cases]
-    if all(mark.get("split") in ("train", "test") for mark in marks):
+    from denseseg.cases.case_set import published_part
+
+    cases = list(cases)
+    if all(published_part(case) in ("train", "test") for case in cases):
         return "paper"
-    return "patients" if any(mark.get("patient") for mark in marks) else "stratified"
+    return "patients" if any(case.metadata.get("patient") for case in cases) else "stratified"
 
 
 def main() -> None:

@@ -35,6 +35,7 @@ from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from warnings import warn
 
 import numpy as np
 import pandas as pd
@@ -44,8 +45,8 @@ from pydantic import BaseModel, ConfigDict
 from denseseg.anatomy import ANATOMIES, Anatomy, Structure, get_anatomy
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet, distinct
-from denseseg.errors import DataError, explained, validated
-from denseseg.files import MARK, atomic_folder, changed, exists, read_bytes, read_csv, read_png, read_text, settle, write_png
+from denseseg.errors import DataError, OddDataWarning, explained, validated
+from denseseg.files import MARK, atomic_folder, changed, exists, held, read_bytes, read_csv, read_png, read_text, settle, write_png
 from denseseg.names import MISSING, Name, name_fault, one_line
 
 TABLES = ("dataset.toml", "cases.csv", "landmarks.csv")
@@ -53,16 +54,33 @@ LANDMARK, NUMBERS = ["case", "structure", "index"], ["index", "x", "y"]  # colum
 VISIBILITY = ("v", "visibility")  # a column of landmarks.csv as in COCO: 0 missing, 1 hidden, 2 visible
 OWN = ("case", "spacing")  # columns of cases.csv that are no metadata
 TEXT = ("split", "stratum", "patient")  # further columns that are never numbers
+MASKS = (".npz", ".npy")
+IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".nii", ".gz", ".mha", ".nrrd", ".dcm")
 NUMBER = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)(e[+-]?\d+)?")  # and so no 007, which is a name
 
 
-def read_cases(folder: str | Path) -> CaseSet:
-    """Read a data-set folder. Raises DataError that names the file, the case and how to fix it."""
+def read_cases(folder: str | Path, check: bool = True) -> CaseSet:
+    """Read a data-set folder. Raises DataError that names the file, the case and how to fix it.
+
+    check: also look for what is odd in it (see `health.check_cases`), and warn where anything is.
+    """
     folder = Path(folder)
     name, anatomy, info = read_description(folder)
     rows = _case_rows(folder / "cases.csv")
     points = _landmark_arrays(folder / "landmarks.csv", anatomy, {row["case"] for row in rows})
-    return CaseSet(name, anatomy, [_read_case(folder, row, points, anatomy) for row in rows], info)
+    _require_masks_of(folder / "masks", points)
+    cases = CaseSet(name, anatomy, [_read_case(folder, row, points, anatomy) for row in rows], info)
+    if check:
+        _warn_of_what_is_odd(cases, folder)
+    return cases
+
+
+def _warn_of_what_is_odd(cases: CaseSet, folder: Path) -> None:
+    from denseseg.cases.health.card import check_cases  # scipy's filters take a while to load
+
+    if findings := check_cases(cases):
+        found = "1 thing is odd" if len(findings) == 1 else f"{len(findings)} things are odd"
+        warn(f"{folder}: {found}, first {findings[0]}; all of it shows: denseseg check {folder}", OddDataWarning, stacklevel=3)
 
 
 def write_cases(
@@ -97,9 +115,9 @@ def write_cases(
             raise DataError(f"{name} has no cases to write; check how it was selected")
         pd.DataFrame(rows).to_csv(staging / "cases.csv", index=False)
         (staging / "dataset.toml").write_text(description, encoding="utf-8")
-        for file in changed(folder, ["masks/*.npz"]):  # they would be read back as masks of the new set
-            if not (staging / file).exists() and Path(file).stem in {row["case"] for row in rows}:
-                raise DataError(f"{folder / file} would be taken for the masks of the new case of that name; move it away")
+        for file in changed(folder, [f"masks/*{ending}" for ending in (*MASKS, *IMAGES)]):
+            if not (staging / file).exists():
+                raise DataError(f"{folder / file} would be taken for the masks of a new case; move it away")
     return folder
 
 
@@ -285,9 +303,24 @@ def _read_case(folder: Path, row: dict[str, Any], points: dict[str, np.ndarray],
         raise DataError(f"{folder}: {error}") from None
 
 
+def _require_masks_of(folder: Path, cases: Iterable[str]) -> None:
+    """Raise DataError where a file in the folder of masks is of no case, so that no mask is lost in silence."""
+    names = {f"{name}.npz" for name in cases}
+    for path in held(folder):
+        if path.suffix.lower() in IMAGES:
+            fix = "save all of a case as one: np.savez_compressed('masks/ID.npz', masks=bool array (structures, rows, columns))"
+            raise DataError(f"{path} is an image, and masks are not read from images; {fix}")
+        if path.suffix.lower() in MASKS and path.name not in names:
+            raise DataError(f"{path} is the mask of no case in cases.csv; call it ID.npz, as its case, or move it away")
+
+
 def _read_masks(path: Path) -> np.ndarray | None:
     if not exists(path):
         return None
     content = BytesIO(read_bytes(path))
     with explained(f"{path} cannot be read", "write it again or remove it"), np.load(content, allow_pickle=False) as arrays:
-        return arrays["masks"]
+        masks = arrays["masks"]
+    if masks.dtype != bool and not np.isin(masks, (0, masks.max(initial=1))).all():
+        found = "numbers of structures" if np.isin(masks, np.arange(256)).all() else "probabilities"
+        raise DataError(f"{path} holds {found} instead of true and false; save one mask a structure, such as masks > 0.5")
+    return masks

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 
 from denseseg.cases.case_set import CaseSet
 from denseseg.errors import explained
-from denseseg.health.finding import Finding
+from denseseg.cases.health.finding import Finding
 from denseseg.viewing.plots.style import contact_sheet, draw_landmarks, draw_masks, styled
 
 MOST = 12  # pictures
@@ -24,7 +24,8 @@ def draw_sheet(cases: CaseSet, findings: Sequence[Finding], path: str | Path) ->
     A white dot is the first landmark of a structure.
     """
     known = {case.id: case for case in cases}
-    shown = [(known[finding.case], finding) for finding in findings if finding.case in known][:MOST]
+    pictured = [(known.get(finding.case) or known.get(finding.example), finding) for finding in findings]
+    shown = [(case, finding) for case, finding in pictured if case is not None][:MOST]
     if not shown:
         return None
     panels = [(case.image, case.spacing, _title(finding)) for case, finding in shown]
