@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
@@ -210,6 +211,7 @@ def evaluate(
     """
     from denseseg.cases import read_cases
     from denseseg.evaluation import evaluate, summarise
+    from denseseg.files import atomic_file
     from denseseg.methods import load_method
 
     cases, method = read_cases(folder), load_method(weights, device)
@@ -220,7 +222,8 @@ def evaluate(
     print(f"{method.title} on {len(cases)} cases of {cases.name}")
     print(summarise(table).to_string(index=False))
     if csv is not None:
-        table.to_csv(csv, index=False)
+        with atomic_file(csv) as temporary:
+            table.to_csv(temporary, index=False)
 
 
 @app.command(name="import")
@@ -295,6 +298,7 @@ def default_scheme(cases: Iterable[Case]) -> SplitScheme:
 def main() -> None:
     """What the command runs: bad input ends in one line and the exit status 1."""
     command, bound, _ = app.parse_args(sys.argv[1:])
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     if command not in (app.help_print, app.version_print):
         from denseseg.errors import exit_status
 

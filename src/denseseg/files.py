@@ -168,7 +168,9 @@ def read_csv(path: Path, text: list[str] | None = None, missing: str = "correct 
     separator = told[1] if told else _separator(lines)
     kinds: Any = str if text is None else dict.fromkeys(text, str)
     options: dict[str, Any] = {"sep": separator, "keep_default_na": False, "skip_blank_lines": False, "low_memory": False}
-    with explained(f"{path} is not a readable CSV table", "write it again, as UTF-8, with commas, and as many in each line", ValueError):
+    with explained(
+        f"{path} is not a readable CSV table", "write it again, as UTF-8, with commas, and as many in each line", ValueError
+    ):
         names = pd.read_csv(StringIO(lines), dtype=str, header=None, nrows=1, **options).iloc[0].str.strip().tolist()
         if twice := [name for name in names if name and names.count(name) > 1]:
             raise DataError(f"{path} has two columns {twice[0]!r}; give each a name of its own")
@@ -253,6 +255,13 @@ def atomic_file(path: Path) -> Iterator[Path]:
             os.replace(name, path)
         finally:
             Path(name).unlink(missing_ok=True)
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> Path:
+    """Write a table without its index, numbers to three digits behind the point, in one step. Raises DataError."""
+    with atomic_file(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.3f")
+    return path
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from toy_cases import make_set
 
 from denseseg.cases import Case, CaseSet
-from denseseg.cases.masks import true_masks
 from denseseg.cases.health import check_cases, contents
+from denseseg.cases.masks import true_masks
 from denseseg.phantom import PHANTOMS
 from denseseg.viewing.plots.sheet import draw_sheet
 

@@ -157,7 +157,7 @@ def _broken(points: Points, rules: list[tuple[str, np.ndarray, str, np.ndarray, 
 
 
 def _inverted(case: Case) -> Finding | None:
-    """Bone that is dark, where the anatomy says what should be brighter than what: the heart than the lungs, a hand than the air."""
+    """Bone that is dark, where it is known what should be brighter: the heart than the lungs, a hand than the air."""
     image, points = reduced(case.image, case.landmarks, LONGEST)
     grey = gaussian_filter(image, 1.0)
     inner = {}

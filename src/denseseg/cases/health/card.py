@@ -26,11 +26,14 @@ def check_cases(cases: CaseSet) -> list[Finding]:
     """
     findings = [*table_findings(cases), *flat_findings(cases), *missing_findings(cases)]
     norm = Norm.of(cases)
-    for judge in (lambda left: landmark_findings(left, norm) if norm else (), own_findings, mask_findings):
-        findings += judge(_unnamed(cases, findings))
+    if norm is not None:
+        findings += landmark_findings(_unnamed(cases, findings), norm)
     left = _unnamed(cases, findings)
-    if norm is not None and len(left):
-        findings += image_findings(left, norm)
+    own = {finding.case: finding for finding in own_findings(left)}
+    if norm is not None and len(own) < len(left) / 2:  # else the others are no measure
+        own |= {finding.case: finding for finding in image_findings(left, norm)}
+    findings += own.values()
+    findings += mask_findings(_unnamed(cases, findings))
     return sorted(_shared(findings, cases), key=lambda finding: -finding.score)
 
 

@@ -106,15 +106,15 @@ def missing_findings(cases: CaseSet) -> Iterator[Finding]:
     for case, rows, end in zip(cases, missing, ends, strict=True):
         if rows.all():
             continue
-        others = (ends[known] == 0).mean()
-        if end and others > MOST:
+        others = known.sum() - 1
+        if end and (ends[known] == 0).sum() > MOST * others:
             last = cases.anatomy.landmark_names[len(rows) - end - 1]
             what = f"its landmarks end with {last[1]} of the {last[0]}, the others' do not"
             yield Finding(20.0, case.id, what, "was landmarks.csv cut off? add its rows")
             continue
         for structure, own in zip(cases.anatomy.structures, cases.anatomy.slices.values(), strict=True):
             gaps = missing[:, own].any(1) & ~missing[:, own].all(1)
-            if structure.kind != Kind.POINTS and rows[own].any() and not rows[own].all() and gaps[known].mean() < 1 - MOST:
+            if structure.kind != Kind.POINTS and rows[own].any() and not rows[own].all() and gaps.sum() - 1 <= (1 - MOST) * others:
                 what = f"its {structure.name} lacks {rows[own].sum()} of {structure.count} landmarks, the others' do not"
                 yield Finding(5.0, case.id, what, "add them, or leave all of them out")
                 break
