@@ -56,6 +56,32 @@ def own_findings(cases: CaseSet) -> Iterator[Finding]:
                 yield finding
 
 
+def order_findings(cases: CaseSet) -> Iterator[Finding]:
+    """Outlines whose landmarks are in another order than the others': maps of them would fold over. For small sets."""
+    areas = np.array([[_area(case.landmarks[own]) for own in cases.anatomy.slices.values()] for case in cases])
+    for row, case in zip(areas, cases, strict=True):
+        for c, structure in enumerate(cases.anatomy.structures):
+            known = areas[np.isfinite(areas[:, c]), c]
+            if not structure.outlined or len(known) < 3 or not np.isfinite(row[c]):
+                continue
+            usual = np.median(known)
+            if row[c] * usual < 0:
+                what = f"the outline of its {structure.name} runs the other way round"
+            elif abs(row[c]) < 0.5 * abs(usual):
+                what = f"the outline of its {structure.name} crosses itself"
+            else:
+                continue
+            yield Finding(10.0, case.id, what, "number its landmarks as in the other cases, or its map folds over")
+            break
+
+
+def _area(points: Points) -> float:
+    """Signed area of a closed outline, as a share of that of the box round it; NaN with gaps."""
+    x, y = (points - points[0]).T
+    box = np.prod(np.ptp(points, axis=0))
+    return float((x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2 / box) if box else np.nan
+
+
 def reduced(image: np.ndarray, points: Points, longest: int) -> tuple[np.ndarray, Points]:
     """The means of blocks of pixels, so that no side is longer than `longest`, and the points in their pixels."""
     block = -(-max(image.shape) // longest)

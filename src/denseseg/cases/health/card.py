@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from denseseg.cases.case_set import CaseSet
-from denseseg.cases.health.alone import own_findings
+from denseseg.cases.health.alone import order_findings, own_findings
 from denseseg.cases.health.finding import Finding
 from denseseg.cases.health.images import flat_findings, image_findings
 from denseseg.cases.health.landmarks import landmark_findings
@@ -33,6 +33,8 @@ def check_cases(cases: CaseSet) -> list[Finding]:
     if norm is not None and len(own) < len(left) / 2:  # else the others are no measure
         own |= {finding.case: finding for finding in image_findings(left, norm)}
     findings += own.values()
+    if norm is None:
+        findings += order_findings(_unnamed(cases, findings))
     findings += mask_findings(_unnamed(cases, findings))
     return sorted(_shared(findings, cases), key=lambda finding: -finding.score)
 
