@@ -106,7 +106,7 @@ def test_a_full_disk_gives_one_clear_error_and_leaves_the_old_folder_whole(folde
         gc.collect()
     after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert after == before
-    assert len(read_cases(folder)) == 3
+    assert len(read_cases(folder, check=False)) == 3
 
 
 def test_a_generator_of_cases_is_written_like_the_set_one_case_at_a_time(tmp_path):

@@ -65,9 +65,9 @@ class Case:
         return None
 
     def _landmark_fault(self) -> str | None:
-        found, expected = self.landmarks.shape, (self.anatomy.n_landmarks, 2)
-        if found != expected:
-            return f"landmarks have shape {found}, {self.anatomy.name} needs {expected}; mark missing ones with NaN"
+        expected = (self.anatomy.n_landmarks, 2)
+        if self.landmarks.shape != expected:
+            return f"landmarks have shape {self.landmarks.shape}, {self.anatomy.name} needs {expected}; mark missing ones with NaN"
         if np.isinf(self.landmarks).any():
             return "a landmark is infinite; mark missing ones with NaN"
         if self.masks is None and np.isnan(self.landmarks).all():

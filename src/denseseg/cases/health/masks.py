@@ -22,7 +22,9 @@ def dice(one: np.ndarray, other: np.ndarray) -> float:
 
 def mask_findings(cases: CaseSet) -> Iterator[Finding]:
     """One for each case with masks at most: the mistake that explains it best, else the structure whose mask fits worst."""
-    for case in (case for case in cases if case.masks is not None and np.isfinite(case.landmarks).any()):
+    for case in cases:
+        if case.masks is None or np.isnan(case.landmarks).all():
+            continue
         from denseseg.cases.masks import polygon_masks  # loads torch, which sets without masks do without
 
         outlines = polygon_masks(case.landmarks, case)
