@@ -120,8 +120,14 @@ REFUSED = {
         placed("-1", "-1", "left clavicle"), read, r"all 23 .*left clavicle .*\[-1.0, -1.0\]; leave missing landmarks out"
     ),
     "two landmarks of a structure, in one place": Attack(
-        kept(lambda n, row: row[0] != FIRST or row[1] != "heart" or int(row[2]) < 2),
-        lambda f: (placed("5", "6", "heart")(f), read(f)),
+        lambda f: [
+            spoil(f)
+            for spoil in (
+                kept(lambda n, row: row[0] != FIRST or row[1] != "heart" or int(row[2]) < 2),
+                placed("5", "6", "heart"),
+            )
+        ],
+        read,
         r"all 2 landmarks of the heart are in one place, \[5.0, 6.0\]; leave",
     ),
     "a visibility of 3": Attack(
