@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from attacks import landmarks as numbers
 from attacks import learning, names, results, tables, writing
 from attacks.common import CASES, QUICK, SIZE, make_sound, run_in, tiny_method
 from graz_files import NAMES as WRISTS
@@ -43,6 +44,8 @@ DOORS = {
     "ids of cases, written": names.WRITING,
     "ids of cases, made": names.MAKING,
     "files of a data set": tables.TABLES,
+    "numbers that are no pixels": numbers.REFUSED,
+    "what is odd in a set": numbers.ODD,
     "writing a data set": writing.WRITING,
     "writing phantoms": writing.PHANTOMS,
     "weights and checkpoints": learning.FILES,

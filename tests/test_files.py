@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from helpers import full_disk
@@ -144,6 +145,38 @@ def test_a_table_is_read_as_it_stands(tmp_path):
     assert table.columns.tolist() == ["case", "n"]
     assert table.to_numpy().tolist() == [["NA", "007"], ["", "1.10"], ["a\nb", ""]]
     assert read_csv(path, ["case"])["case"].tolist() == ["NA", "", "a\nb"]
+
+
+DIALECTS = {
+    "semicolons and decimal commas": b"case;x\r\nNA;0,5\r\n007;-1\r\n",
+    "tabs": b"case\tx\nNA\t0.5\n007\t-1\n",
+    "bars": b"case|x\nNA|0.5\n007|-1\n",
+    "a line for Excel": b"sep=;\r\ncase;x\r\nNA;0,5\r\n007;-1",
+    "UTF-16": "case,x\nNA,0.5\n007,-1\n".encode("utf-16"),
+    "UTF-16 of Excel": "case\tx\r\nNA\t0,5\r\n007\t-1\r\n".encode("utf-16"),
+    "a mark of UTF-8": "\ufeffcase,x\nNA,0.5\n007,-1\n".encode(),
+    "lines of old Macs": b"case,x\rNA,0.5\r007,-1\r",
+    "quotes": b'"case","x"\n"NA","0.5"\n"007","-1"\n',
+    "blanks in the header": b" case , x\nNA,0.5\n007,-1\n",
+    "empty lines": b"\n\ncase,x\nNA,0.5\n007,-1\n\n,\n\n",
+    "commas at the ends": b"case,x,\nNA,0.5,\n007,-1,\n,,\n",
+    "commas at the ends of rows": b"case,x\nNA,0.5,\n007,-1,\n",
+}
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_tables_of_other_programs_are_understood(tmp_path, name):
+    (tmp_path / "a.csv").write_bytes(DIALECTS[name])
+    table = read_csv(tmp_path / "a.csv")
+    assert table.columns.tolist() == ["case", "x"]
+    assert table.to_numpy().tolist() == [["NA", "0.5"], ["007", "-1"]]
+    large = read_csv(tmp_path / "a.csv", ["case"])
+    assert large["case"].tolist() == ["NA", "007"] and pd.to_numeric(large["x"]).tolist() == [0.5, -1]
+
+
+def test_the_index_says_which_line_a_row_is(tmp_path):
+    (tmp_path / "a.csv").write_text("a,b\n1,2\n\n,\n3,4\n")
+    assert read_csv(tmp_path / "a.csv").index.tolist() == [0, 3]
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -24,6 +24,10 @@ def test_a_prediction_is_a_table(tmp_path):
     assert list(table.columns) == ["structure", "index", "x", "y"]
     assert table.iloc[45].tolist() == ["left lung", 1, 90, 91]
     assert table[["x", "y"]].isna().any(axis=1).sum() == 1
+    path = prediction.to_csv(tmp_path / "new" / "folder" / "landmarks")
+    assert pd.read_csv(path).equals(table)
+    with pytest.raises(DataError, match=r"could not be written .*; free space or choose another folder"):
+        prediction.to_csv(path / "landmarks.csv")
 
 
 def test_labels_stand_in_the_table_where_the_anatomy_has_some():

@@ -35,7 +35,7 @@ FLOORS = (
     {"cases", "prediction", "heatmaps", "losses"},
     {"readers", "phantom", "evaluation", "batch"},
     {"augment", "viewing", "exchange"},
-    {"training", "health"},
+    {"training"},
     {"methods"},
     {"experiments"},
     {"studies", "cli"},

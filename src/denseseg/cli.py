@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
@@ -36,9 +37,10 @@ def check(folder: Path, /, *, sheet: Path = Path("check.png")) -> None:
         The picture of what is odd.
     """
     from denseseg.cases import read_cases
-    from denseseg.health import check_cases, contents, draw_sheet
+    from denseseg.cases.health import check_cases, contents
+    from denseseg.viewing.plots.sheet import draw_sheet
 
-    cases = read_cases(folder)
+    cases = read_cases(folder, check=False)
     print(contents(cases))
     findings = check_cases(cases)
     if not findings:
@@ -209,6 +211,7 @@ def evaluate(
     """
     from denseseg.cases import read_cases
     from denseseg.evaluation import evaluate, summarise
+    from denseseg.files import atomic_file
     from denseseg.methods import load_method
 
     cases, method = read_cases(folder), load_method(weights, device)
@@ -219,7 +222,8 @@ def evaluate(
     print(f"{method.title} on {len(cases)} cases of {cases.name}")
     print(summarise(table).to_string(index=False))
     if csv is not None:
-        table.to_csv(csv, index=False)
+        with atomic_file(csv) as temporary:
+            table.to_csv(temporary, index=False)
 
 
 @app.command(name="import")
@@ -283,15 +287,18 @@ def export(folder: Path, out: Path, /, *, to: Tool) -> None:
 
 def default_scheme(cases: Iterable[Case]) -> SplitScheme:
     """As the published parts say where every case names its part, else by patients, else by strata."""
-    marks = [case.metadata for case in cases]
-    if all(mark.get("split") in ("train", "test") for mark in marks):
+    from denseseg.cases.case_set import published_part
+
+    cases = list(cases)
+    if all(published_part(case) in ("train", "test") for case in cases):
         return "paper"
-    return "patients" if any(mark.get("patient") for mark in marks) else "stratified"
+    return "patients" if any(case.metadata.get("patient") for case in cases) else "stratified"
 
 
 def main() -> None:
     """What the command runs: bad input ends in one line and the exit status 1."""
     command, bound, _ = app.parse_args(sys.argv[1:])
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     if command not in (app.help_print, app.version_print):
         from denseseg.errors import exit_status
 

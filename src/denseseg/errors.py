@@ -22,6 +22,10 @@ class DataError(ValueError):
     """Bad input. The message names the file or case, what is wrong, and how to fix it."""
 
 
+class OddDataWarning(UserWarning):
+    """A data set can be read, but holds what is hardly right."""
+
+
 def validated(kind: Any, content: Any, source: str) -> Any:
     """`content` from outside, in plain values, as an instance of `kind` (a model, a dataclass or any type that pydantic knows).
 

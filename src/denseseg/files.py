@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import math
@@ -11,7 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ UNFINISHED, FINISHED = ".unfinished", ".finished"  # what is being written; what
 MARK = "checksums.txt"  # our own mark, in the form of sha256sum: which files of a folder we wrote, and how they were
 UNWANTED = "unwanted.txt"  # files of an earlier set that the new one does not have
 NUMBERS = re.compile(r'\[\n[^][{}"]*\]')  # a list without texts, lists or mappings: it is written on one line
+DECIMAL = re.compile(r"\s*([+-]?\d*,?\d*(e[+-]?\d+)?|na|nan|n/a|null|none)\s*", re.IGNORECASE)  # a decimal comma, or nothing
 
 
 # ---- a folder of files in one step ------------------------------------------------------------------------------
@@ -142,24 +144,65 @@ def read_bytes(path: Path, missing: str = "correct the path") -> bytes:
         return path.read_bytes()
 
 
-def read_csv(path: Path, text: list[str] | None = None, missing: str = "correct the path") -> pd.DataFrame:
-    """A CSV table whose first line names its columns, each once; its cells as text, exactly as they stand.
+def read_text(path: Path, missing: str = "correct the path") -> str:
+    """The text of a file in UTF-8, or in UTF-16 where its first bytes say so. Raises DataError that names the file."""
+    content = read_bytes(path, missing)
+    encoding = "utf-16" if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+    with explained(f"{path} is no text in UTF-8", "save it as UTF-8", UnicodeError):
+        text = content.decode(encoding)
+    if "\0" in text:
+        raise DataError(f"{path} is no text in UTF-8 (it holds zero bytes); save it as UTF-8")
+    return text
 
+
+def read_csv(path: Path, text: list[str] | None = None, missing: str = "correct the path") -> pd.DataFrame:
+    """A table whose first line names its columns, each once; its cells as text, exactly as they stand.
+
+    Cells are parted by commas, or where the first line has none by semicolons, tabs or bars; numbers then may have decimal commas,
+    and get points. Lines of empty cells are left out: the index says which line is which, 0 the one below the names.
     text: for large tables, the columns that are text; the others then are what pandas makes of them.
     """
-    content = read_bytes(path, missing)
+    lines = read_text(path, missing).lstrip("\r\n")
+    if told := re.match(r'"?sep=(.)"?\r?\n', lines):  # as Excel is told
+        lines = lines[told.end() :]
+    separator = told[1] if told else _separator(lines)
     kinds: Any = str if text is None else dict.fromkeys(text, str)
-    with explained(f"{path} is not a readable CSV table", "write it again, as UTF-8 and with commas", ValueError):
-        table = pd.read_csv(BytesIO(content), dtype=kinds, keep_default_na=False, encoding="utf-8-sig")
-        first = pd.read_csv(BytesIO(content), dtype=str, keep_default_na=False, encoding="utf-8-sig", header=None, nrows=1)
-    header = first.iloc[0].tolist()
-    if len(header) == 1 and (found := set(header[0]) & set(";\t|")):
-        raise DataError(f"{path} has {min(found)!r} between its cells; save it with commas")
-    if twice := [name for name in header if header.count(name) > 1]:
-        raise DataError(f"{path} has two columns {twice[0]!r}; give each a name of its own")
-    if not isinstance(table.index, pd.RangeIndex):
-        raise DataError(f"{path} has more cells in a line than columns in the first; write numbers with a point, not a comma")
-    return table.fillna(dict.fromkeys(table if text is None else text, ""))  # of lines that are too short
+    options: dict[str, Any] = {"sep": separator, "keep_default_na": False, "skip_blank_lines": False, "low_memory": False}
+    with explained(
+        f"{path} is not a readable CSV table", "write it again, as UTF-8, with commas, and as many in each line", ValueError
+    ):
+        names = pd.read_csv(StringIO(lines), dtype=str, header=None, nrows=1, **options).iloc[0].str.strip().tolist()
+        if twice := [name for name in names if name and names.count(name) > 1]:
+            raise DataError(f"{path} has two columns {twice[0]!r}; give each a name of its own")
+        names = [name or f"column {number} without a name" for number, name in enumerate(names, 1)]
+        decimal = "." if separator == "," else ","
+        table = pd.read_csv(StringIO(lines), dtype=kinds, header=0, names=names, decimal=decimal, **options)
+    if not isinstance(table.index, pd.RangeIndex):  # more cells than names
+        table = table.reset_index()
+        names += [f"column {number} without a name" for number in range(len(names) + 1, table.shape[1] + 1)]
+        table.columns = pd.Index(names)
+    empty = table.isna() | table.eq("")
+    for name in names:
+        if name.endswith(" without a name"):
+            if not empty[name].all():
+                what = f"{path} has more cells in a line than columns in the first ({name})"
+                raise DataError(f"{what}; write numbers with a point, not a comma, or name that column")
+            table = table.drop(columns=name)
+    table = table[~empty.all(axis=1)]
+    table = table.fillna(dict.fromkeys(table if text is None else set(text) & set(table), ""))  # of lines that are too short
+    return table if separator == "," else table.apply(_with_points)
+
+
+def _separator(lines: str) -> str:
+    """What parts the names in the first line of a table."""
+    first = re.sub(r'"[^"]*"', "", lines).lstrip().partition("\n")[0]
+    return "," if "," in first else next((sign for sign in ";\t|" if sign in first), ",")
+
+
+def _with_points(cells: pd.Series) -> pd.Series:
+    """Numbers with decimal commas as numbers with points, where a column holds no other texts."""
+    texts = pd.api.types.is_string_dtype(cells)
+    return cells.str.replace(",", ".") if texts and cells.str.fullmatch(DECIMAL).all() else cells
 
 
 # ---- images -----------------------------------------------------------------------------------------------------
@@ -212,6 +255,13 @@ def atomic_file(path: Path) -> Iterator[Path]:
             os.replace(name, path)
         finally:
             Path(name).unlink(missing_ok=True)
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> Path:
+    """Write a table without its index, numbers to three digits behind the point, in one step. Raises DataError."""
+    with atomic_file(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.3f")
+    return path
 
 
 def read_json(path: Path) -> dict[str, Any]:

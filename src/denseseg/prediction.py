@@ -11,6 +11,7 @@ import pandas as pd
 
 from denseseg.anatomy import Anatomy
 from denseseg.errors import DataError
+from denseseg.files import write_csv
 from denseseg.geometry.frame import Frame
 
 
@@ -67,9 +68,8 @@ class Prediction:
         return table if any(s.labels for s in self.anatomy.structures) else table.drop(columns="label")
 
     def to_csv(self, path: str | Path) -> Path:
-        """Write `table` to a CSV file; coordinates to 1e-3 pixel, empty where a landmark was not found."""
-        self.table().to_csv(path, index=False, float_format="%.3f")
-        return Path(path)
+        """Write `table` to a CSV file; coordinates to 1e-3 pixel, empty where a landmark was not found. Raises DataError."""
+        return write_csv(Path(path), self.table())
 
     def restored(self, frame: Frame) -> Prediction:
         """The prediction in the original image, of which the method saw the fitted one. Points move exactly, maps bilinearly."""

@@ -396,6 +396,23 @@ def test_each_study_has_its_table(tmp_path):
     assert "86 test" in page
 
 
+HOSTILE = "<script>alert(1)</script> {{ 7 * 7 }} | `a` [b](javascript:c)\n\n```{raw} html\n<b>\n```"
+
+
+def test_markup_in_records_stays_text(tmp_path):
+    spoilt = {"notes": HOSTILE, "device": HOSTILE, "source": HOSTILE, "commit": "`<b>`{{a}}|"}
+    write_record(record(**spoilt), tmp_path)
+    write_record(record(dataset="a {{ b }} $c$ <i>", recipe="*a*_<b>_"), tmp_path)
+    place = {
+        "mm": {**dict.fromkeys(("ours", "mean shape", "true maps"), NUMBERS)},
+        "published_mm": {"map": [20.5, 5.1], "mean shape": [15, 7]},
+    }
+    write_study(study({"places": {HOSTILE: place}}, study="new landmarks", notes=HOSTILE, dataset="<b>"), tmp_path)
+    page = render_results(tmp_path, tmp_path / "_static" / "results.svg")
+    assert not re.search(r"<(script|b|i)>|\{\{|\{raw\}|\]\(javascript", page)
+    assert "&#60;script&#62;alert(1)&#60;/script&#62;" in page
+
+
 def test_runs_with_few_images_are_one_table_and_no_rows_among_the_others(tmp_path):
     for value, size, draw in ((9.0, 2, 0), (7.0, 2, 1), (5.0, None, None)):
         record = box_record()

@@ -76,6 +76,9 @@ def small_book(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     executed = root / "build" / "executed" / "smoke"
     executed.mkdir(parents=True)
     nbformat.write(executed_notebook(), executed / "01_a.ipynb")
+    source = executed_notebook()
+    del source.cells[1]  # the injected parameters
+    nbformat.write(source, root / "notebooks" / "01_a.ipynb")
     (executed / "01_a.json").write_text(json.dumps(vars(Status("01_a", "smoke", "f", "passed", 3.2))))
     monkeypatch.setattr(staging, "vendor", lambda cache, static: {})
     return root
@@ -93,6 +96,14 @@ def test_a_partial_stage_leaves_it_out(small_book: Path) -> None:
     status = (target / "book" / "status.md").read_text()
     assert "| {doc}`/notebooks/01_a` | smoke | 3 | – | – | – | passed |" in status
     assert "| 02_b | smoke | 0 | – | – | – | not run |" in status
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_copy_of_another_source_or_a_damaged_one_is_not_staged(small_book: Path, damaged: bool) -> None:
+    path = small_book / ("build/executed/smoke" if damaged else "notebooks") / "01_a.ipynb"
+    path.write_text(path.read_text()[:100] if damaged else path.read_text().replace("solve()", "guess()"))
+    with pytest.raises(staging.StagingError, match=r"since it was changed: notebooks/01_a, notebooks/02_b; "):
+        staging.stage(small_book, "smoke")
 
 
 def test_the_status_page_names_machine_versions_seed_and_memory() -> None:

@@ -343,7 +343,7 @@ def test_a_bad_table(files, change, message):
 def test_a_file_that_is_no_table(files, content):
     paths = files.write()
     paths["table"].write_bytes(content)
-    refused(paths, "dataset_with_cv_split.csv is not a readable CSV table")
+    refused(paths, "dataset_with_cv_split.csv is (not a readable CSV table|no text in UTF-8)")
     paths["table"].unlink()
     refused(paths, "dataset_with_cv_split.csv is missing; give dataset_with_cv_split.csv")
 

@@ -74,6 +74,13 @@ def test_html_holds_data_and_state_and_cannot_be_ended_by_them():
     assert '"radius":4.0' in html
 
 
+def test_a_saved_page_holds_no_markup_of_a_title_or_of_data(tmp_path):
+    widget = OutlineMetrics(np.eye(3)[:, :2], {"<!--<script>alert(1)//": np.eye(3)[:, :2]}, (4, 4))
+    page = widget.save(tmp_path / "new" / "page.html", "</title><script>alert(1)</script>").read_text("utf-8")
+    assert "alert(1)</script>" not in page and "<!--<script>" not in page
+    assert "&lt;/title&gt;&lt;script&gt;" in page and r'"\u003c!--\u003cscript>alert(1)//"' in page
+
+
 @given(st.lists(st.floats(-0.5, 1.5), min_size=1, max_size=8))
 def test_an_image_is_clipped_and_rounded(values):
     assert np.array_equal(grey(values), np.rint(255 * np.clip(values, 0, 1)).astype(int))

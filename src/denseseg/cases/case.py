@@ -65,13 +65,18 @@ class Case:
         return None
 
     def _landmark_fault(self) -> str | None:
-        found, expected = self.landmarks.shape, (self.anatomy.n_landmarks, 2)
-        if found != expected:
-            return f"landmarks have shape {found}, {self.anatomy.name} needs {expected}; mark missing ones with NaN"
+        expected = (self.anatomy.n_landmarks, 2)
+        if self.landmarks.shape != expected:
+            return f"landmarks have shape {self.landmarks.shape}, {self.anatomy.name} needs {expected}; mark missing ones with NaN"
         if np.isinf(self.landmarks).any():
             return "a landmark is infinite; mark missing ones with NaN"
         if self.masks is None and np.isnan(self.landmarks).all():
             return "every landmark is missing; remove the case or add its rows to landmarks.csv"
+        for name, own in self.anatomy.slices.items():
+            places = self.landmarks[own][np.isfinite(self.landmarks[own]).all(1)]
+            if len(places) > 1 and (places == places[0]).all():
+                found = f"all {len(places)} landmarks of the {name} are in one place, {places[0].round(1).tolist()}"
+                return f"{found}; leave missing landmarks out, and give pixels"
         height, width = self.size
         margin = 0.5 * max(height, width) + 1e-6  # what a change of size may round away
         place = self.landmarks + 0.5  # from the image's corner, so that a case which passes does so at every size

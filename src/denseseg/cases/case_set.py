@@ -143,7 +143,7 @@ class CaseSet(Sequence[Case]):
         self, scheme: str, train: float, fold: int | None, folds: int | None, rng: np.random.Generator
     ) -> tuple[list[int], list[int]]:
         if scheme == "paper":
-            marks = [str(case.metadata.get("split")).strip() for case in self.cases]
+            marks = [published_part(case) for case in self.cases]
             unknown = sorted(set(marks) - {"train", "test"})
             if unknown:
                 found, fix = ", ".join(unknown), "give every case train or test, or use scheme='stratified'"
@@ -217,7 +217,7 @@ class CaseSet(Sequence[Case]):
             patients.setdefault(name or i, []).append(i)  # text or number, so that they can't be confused
         strata: dict[str, list[list[int]]] = {}
         for members in patients.values():
-            strata.setdefault(str(self.cases[members[0]].metadata.get("stratum", "")), []).append(members)
+            strata.setdefault(str(self.cases[members[0]].metadata.get("stratum", "")).strip(), []).append(members)
         first: list[int] = []
         done = 0
         for _, groups in sorted(strata.items()):
@@ -234,10 +234,15 @@ def patients_in_both(split: Split) -> list[str]:
     return sorted(learning & {_patient(case) for case in split.test} - {""})
 
 
+def published_part(case: Case) -> str:
+    """What the column split says of a case, without blanks at its ends; "None" where it says nothing."""
+    return str(case.metadata.get("split")).strip()
+
+
 def _patient(case: Case) -> str:
     """The patient's name, or nothing where the case tells none."""
     name = case.metadata.get("patient")
-    return "" if _empty(name) else str(name)
+    return "" if _empty(name) else str(name).strip()  # a blank at an end makes no other patient
 
 
 def _empty(cell: Any) -> bool:
@@ -247,7 +252,7 @@ def _empty(cell: Any) -> bool:
 
 def _whole(cell: Any) -> int | None:
     """The number in a cell of cases.csv, which pandas may have read as 1, 1.0 or "1"; None where it is none."""
-    text = str(cell).removesuffix(".0")
+    text = str(cell).strip().removesuffix(".0")
     return int(text) if text.isdigit() else None
 
 

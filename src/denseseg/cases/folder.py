@@ -2,11 +2,13 @@
 
     dataset.toml      name, anatomy, source, licence, and any further text; kind = "phantom" marks a synthetic set
     cases.csv         case, spacing, split, and any other column (patient, age, stratum, ...)
-    landmarks.csv     case, structure, index, x, y      (pixels; a missing landmark has no row; no such file in a set of masks only)
+    landmarks.csv     case, structure, index, x, y      (pixels; a missing landmark has no row, no x and y, or 0 in a column v as in
+                      COCO, where 1 is hidden and 2 visible; no such file in a set of masks only)
     images/ID.png     8 or 16 bit, one channel
     masks/ID.npz      optional: bool array `masks` of shape (C, H, W)
     checksums.txt     only where `write_cases` wrote the folder: what it wrote, in the form of sha256sum
 
+Tables are read as UTF-8, or UTF-16 with its mark, with commas, or else with semicolons or tabs, and then with decimal commas, too.
 Cells are read as they stand: a patient may be called NA or 007. Only in a further column that holds nothing but numbers are they
 numbers, and words such as NA stand for none.
 
@@ -33,6 +35,7 @@ from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from warnings import warn
 
 import numpy as np
 import pandas as pd
@@ -42,24 +45,42 @@ from pydantic import BaseModel, ConfigDict
 from denseseg.anatomy import ANATOMIES, Anatomy, Structure, get_anatomy
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet, distinct
-from denseseg.errors import DataError, explained, validated
-from denseseg.files import MARK, atomic_folder, changed, exists, read_bytes, read_csv, read_png, settle, write_png
+from denseseg.errors import DataError, OddDataWarning, explained, validated
+from denseseg.files import MARK, atomic_folder, changed, exists, held, read_bytes, read_csv, read_png, read_text, settle, write_png
 from denseseg.names import MISSING, Name, name_fault, one_line
 
 TABLES = ("dataset.toml", "cases.csv", "landmarks.csv")
 LANDMARK, NUMBERS = ["case", "structure", "index"], ["index", "x", "y"]  # columns of landmarks.csv
+VISIBILITY = ("v", "visibility")  # a column of landmarks.csv as in COCO: 0 missing, 1 hidden, 2 visible
 OWN = ("case", "spacing")  # columns of cases.csv that are no metadata
 TEXT = ("split", "stratum", "patient")  # further columns that are never numbers
+MASKS = (".npz", ".npy")
+IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".nii", ".gz", ".mha", ".nrrd", ".dcm")
 NUMBER = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)(e[+-]?\d+)?")  # and so no 007, which is a name
 
 
-def read_cases(folder: str | Path) -> CaseSet:
-    """Read a data-set folder. Raises DataError that names the file, the case and how to fix it."""
+def read_cases(folder: str | Path, check: bool = True) -> CaseSet:
+    """Read a data-set folder. Raises DataError that names the file, the case and how to fix it.
+
+    check: also look for what is odd in it (see `health.check_cases`), and warn where anything is.
+    """
     folder = Path(folder)
     name, anatomy, info = read_description(folder)
     rows = _case_rows(folder / "cases.csv")
     points = _landmark_arrays(folder / "landmarks.csv", anatomy, {row["case"] for row in rows})
-    return CaseSet(name, anatomy, [_read_case(folder, row, points, anatomy) for row in rows], info)
+    _require_masks_of(folder / "masks", points)
+    cases = CaseSet(name, anatomy, [_read_case(folder, row, points, anatomy) for row in rows], info)
+    if check:
+        _warn_of_what_is_odd(cases, folder)
+    return cases
+
+
+def _warn_of_what_is_odd(cases: CaseSet, folder: Path) -> None:
+    from denseseg.cases.health.card import check_cases  # scipy's filters take a while to load
+
+    if findings := check_cases(cases):
+        found = "1 thing is odd" if len(findings) == 1 else f"{len(findings)} things are odd"
+        warn(f"{folder}: {found}, first {findings[0]}; all of it shows: denseseg check {folder}", OddDataWarning, stacklevel=3)
 
 
 def write_cases(
@@ -94,9 +115,9 @@ def write_cases(
             raise DataError(f"{name} has no cases to write; check how it was selected")
         pd.DataFrame(rows).to_csv(staging / "cases.csv", index=False)
         (staging / "dataset.toml").write_text(description, encoding="utf-8")
-        for file in changed(folder, ["masks/*.npz"]):  # they would be read back as masks of the new set
-            if not (staging / file).exists() and Path(file).stem in {row["case"] for row in rows}:
-                raise DataError(f"{folder / file} would be taken for the masks of the new case of that name; move it away")
+        for file in changed(folder, [f"masks/*{ending}" for ending in (*MASKS, *IMAGES)]):
+            if not (staging / file).exists():
+                raise DataError(f"{folder / file} would be taken for the masks of a new case; move it away")
     return folder
 
 
@@ -161,9 +182,7 @@ def read_description(folder: Path) -> tuple[str, Anatomy, dict[str, str]]:
     path = folder / "dataset.toml"
     if not exists(path):
         raise DataError(f"{path} is missing: not a finished data-set folder; run the script that prepares it (again)")
-    content = read_bytes(path)
-    with explained(f"{path} is not valid TOML", "correct that line, and save it as UTF-8", UnicodeDecodeError):
-        return _description(path, content.decode("utf-8-sig"))
+    return _description(path, read_text(path).replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _description(path: Path, text: str) -> tuple[str, Anatomy, dict[str, str]]:
@@ -186,7 +205,8 @@ def _description(path: Path, text: str) -> tuple[str, Anatomy, dict[str, str]]:
 def _read_table(path: Path, columns: list[str], text: list[str] | None = None) -> pd.DataFrame:
     table = read_csv(path, text, "run the script that prepares the data set (again)")
     if missing := [column for column in columns if column not in table]:
-        raise DataError(f"{path} lacks the column(s) {', '.join(missing)}; add them to its first line")
+        has = ", ".join(map(repr, list(table)[:8]))
+        raise DataError(f"{path} lacks the column(s) {', '.join(missing)}; add them to its first line, which has {has}")
     return table
 
 
@@ -195,7 +215,7 @@ def _case_rows(path: Path) -> list[dict[str, Any]]:
     table = _read_table(path, ["case"])
     if not len(table):
         raise DataError(f"{path} lists no case; give each a line")
-    for line, name in enumerate(table["case"], start=2):
+    for line, name in zip(table.index + 2, table["case"], strict=True):
         if not name:
             raise DataError(f"{path}: line {line} names no case; fill it in or remove it")
         if fault := name_fault(name):
@@ -221,19 +241,21 @@ def _landmark_arrays(path: Path, anatomy: Anatomy, cases: set[str]) -> dict[str,
     arrays = {case: np.full((anatomy.n_landmarks, 2), np.nan) for case in cases}
     if not exists(path) and any((path.parent / "masks").glob("*.npz")):
         return arrays  # a set of masks only, for `landmarks_from_masks`
-    table = _read_table(path, [*LANDMARK, "x", "y"], ["case", "structure"])
-    table[NUMBERS] = table[NUMBERS].apply(pd.to_numeric, errors="coerce")
+    table = _placed(_read_table(path, [*LANDMARK, "x", "y"], ["case", "structure"]), path)
     table["count"] = table["structure"].map(dict(zip(anatomy.names, anatomy.counts, strict=True)))
-    table["line"] = table.index + 2
     broken = table[NUMBERS].isna().any(axis=1) | (table["index"] % 1 != 0)
     outside = (table["index"] < 0) | (table["index"] >= table["count"])
     for wrong, fault in (
         (table["count"].isna(), "unknown structure {structure!r} (line {line}, case {case}); known are {structures}"),
         (~table["case"].isin(cases), "unknown case {case!r} (line {line}); known are {cases}"),
-        (broken, "line {line} (case {case}) needs a whole index and numbers x and y; leave missing landmarks out"),
+        (
+            broken,
+            "line {line} (case {case}) needs a whole index and numbers x and y, with a point; leave missing landmarks out",
+        ),
         (
             outside,
-            "case {case} has landmark {index:.0f} of the {structure}, which has only {count:.0f} (0-based); check the anatomy",
+            "case {case} has landmark {index:.0f} of the {structure}, which has only {count:.0f} (0-based, so subtract 1 from "
+            "indices that count from 1); check the anatomy",
         ),
         (table.duplicated(LANDMARK), "line {line} gives a landmark of case {case} twice; keep one"),
     ):
@@ -245,6 +267,25 @@ def _landmark_arrays(path: Path, anatomy: Anatomy, cases: set[str]) -> dict[str,
     for case, rows in table.groupby("case").indices.items():
         arrays[case][position[rows]] = table[["x", "y"]].to_numpy()[rows]
     return arrays
+
+
+def _placed(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The rows of landmarks that were placed, their numbers as such, and the `line` of each: without those whose x and y are empty,
+    or whose column v is 0."""
+    table = table.assign(structure=table["structure"].str.strip(), line=table.index + 2)
+    given = table[["x", "y"]]
+    table[NUMBERS] = table[NUMBERS].apply(pd.to_numeric, errors="coerce")
+    nothing = table[["x", "y"]].isna().all(axis=1)
+    if nothing.any():
+        words = given[nothing].astype(str).apply(lambda cells: cells.str.strip().str.lower())
+        nothing[nothing] = words.isin(MISSING).all(axis=1)
+    if (column := next((name for name in VISIBILITY if name in table), None)) is not None:
+        visibility = pd.to_numeric(table[column], errors="coerce")
+        if (wrong := ~visibility.isin((0, 1, 2))).any():
+            line = table["line"][wrong].iloc[0]
+            raise DataError(f"{path}: line {line} needs 0 (missing), 1 (hidden) or 2 (visible) in the column {column}; correct it")
+        nothing |= visibility == 0
+    return table[~nothing].copy()
 
 
 def _first(names: list[str]) -> str:
@@ -262,9 +303,24 @@ def _read_case(folder: Path, row: dict[str, Any], points: dict[str, np.ndarray],
         raise DataError(f"{folder}: {error}") from None
 
 
+def _require_masks_of(folder: Path, cases: Iterable[str]) -> None:
+    """Raise DataError where a file in the folder of masks is of no case, so that no mask is lost in silence."""
+    names = {f"{name}.npz" for name in cases}
+    for path in held(folder):
+        if path.suffix.lower() in IMAGES:
+            fix = "save all of a case as one: np.savez_compressed('masks/ID.npz', masks=bool array (structures, rows, columns))"
+            raise DataError(f"{path} is an image, and masks are not read from images; {fix}")
+        if path.suffix.lower() in MASKS and path.name not in names:
+            raise DataError(f"{path} is the mask of no case in cases.csv; call it ID.npz, as its case, or move it away")
+
+
 def _read_masks(path: Path) -> np.ndarray | None:
     if not exists(path):
         return None
     content = BytesIO(read_bytes(path))
     with explained(f"{path} cannot be read", "write it again or remove it"), np.load(content, allow_pickle=False) as arrays:
-        return arrays["masks"]
+        masks = arrays["masks"]
+    if masks.dtype != bool and not np.isin(masks, (0, masks.max(initial=1))).all():
+        found = "numbers of structures" if np.isin(masks, np.arange(256)).all() else "probabilities"
+        raise DataError(f"{path} holds {found} instead of true and false; save one mask a structure, such as masks > 0.5")
+    return masks

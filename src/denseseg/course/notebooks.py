@@ -137,11 +137,20 @@ def package_hash(root: Path) -> str:
     return digest.hexdigest()
 
 
+def folder_state(folder: Path) -> list[tuple[str, int, int]]:
+    """Name, size and time of each file of a data-set folder that a notebook is given; nothing where it is none."""
+    if not (folder / "dataset.toml").is_file():
+        return []
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+
+
 def fingerprints(notebooks: dict[str, Notebook], parameters: dict[str, dict[str, Any]], root: Path) -> dict[str, str]:
     """Name -> hash of everything its result depends on: source, package, parameters, and the same of what it needs."""
     package, prints = package_hash(root), dict[str, str]()
     for name in TopologicalSorter({n: notebook.needs for n, notebook in notebooks.items()}).static_order():
-        parts = [notebooks[name].source, package, parameters[name], [prints[need] for need in notebooks[name].needs]]
+        data = folder_state(root / "notebooks" / str(parameters[name].get("data", "")))
+        parts = [notebooks[name].source, package, parameters[name], data, [prints[need] for need in notebooks[name].needs]]
         prints[name] = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
     return prints
 
@@ -272,7 +281,10 @@ def run_notebooks(
     validate(notebooks.values(), ["profile"])
     folder = (build or root / "build") / "executed" / profile
     folder.mkdir(parents=True, exist_ok=True)
-    given = {name: {k: v for k, v in parameters.items() if k in book.parameters} for name, book in notebooks.items()}
+    given = {
+        name: {k: as_default(v, book.parameters[k]) for k, v in parameters.items() if k in book.parameters}
+        for name, book in notebooks.items()
+    }
     try:
         return run_all(notebooks, folder, profile, given, jobs, root)
     except CycleError as error:
@@ -287,6 +299,11 @@ def parse_value(text: str) -> Any:
         return text
 
 
+def as_default(value: Any, default: Any) -> Any:
+    """A text as `parse_value` reads it, but as it stands where the notebook's own is text: a folder may be called 2020."""
+    return parse_value(value) if isinstance(value, str) and not isinstance(default, str) else value
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m denseseg.course.notebooks", description="Run the book's notebooks.")
     parser.add_argument("--profile", default="course", help=f"{', '.join(PROFILES)}; course is the default")
@@ -294,7 +311,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="set a parameter")
     parser.add_argument("--jobs", type=int, default=2, help="notebooks at once")
     options = parser.parse_args(arguments)
-    parameters = {name: parse_value(value) for name, value in options.p}
+    parameters = dict(options.p)
     start = time.perf_counter()
     try:
         statuses = run_notebooks(options.profile, options.only, parameters, options.jobs)

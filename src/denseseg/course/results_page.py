@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ import pandas as pd
 
 from denseseg.errors import DataError, exit_status
 from denseseg.evaluation.metrics import METRICS, metric
-from denseseg.evaluation.tables import format_mean_sd, pipe_table
+from denseseg.evaluation.tables import as_text, format_mean_sd, pipe_table
 from denseseg.experiments.pooling import pooled_spec
 from denseseg.experiments.published import published
 from denseseg.experiments.record import Numbers, Record, Spec, StudyRecord
@@ -186,7 +187,7 @@ def errors_by_dataset(records: Iterable[Record]) -> dict[str, pd.DataFrame]:
             limits = {k: fmean(unknown if (v := getattr(n, k)) is None else v for n in numbers) for k in ("mean", "low", "high")}
             row = {
                 "method": ", ".join(
-                    filter(None, (_label(runs).replace("*", ""), spec.profile, spec.budget_words, *_options(spec)))
+                    filter(None, (f"{method_title(spec.method)}, {spec.recipe}", spec.profile, spec.budget_words, *_options(spec)))
                 ),
                 **limits,
                 "unit": numbers[0].unit,
@@ -199,6 +200,7 @@ def errors_by_dataset(records: Iterable[Record]) -> dict[str, pd.DataFrame]:
             row = {"method": theirs.method, "mean": theirs.mean, "low": float("nan"), "high": float("nan"), "unit": theirs.unit}
             rows.append(row | {"published": True})
     titled = sorted(panels.items(), key=lambda item: item[0])
+    titled = [((toy, name.replace("$", r"\$")), rows) for (toy, name), rows in titled]  # no formula
     return {f"{TOY}: {name}" if toy else name: pd.DataFrame(rows) for (toy, name), rows in titled}
 
 
@@ -253,7 +255,7 @@ def _by_group(key: str, name: str, records: list[Record]) -> str:
     cited = ", and ".join(map(_cited, theirs["source"].unique()))
     source = f" Published rows: {cited}." if cited else ""
     caption = f"**{measure.title}, {unit}; {measure.better} is better.** {measure.words}.{source}"
-    return f"{caption}\n\n" + pipe_table(["method", "source", *groups], rows)
+    return f"{caption}\n\n" + pipe_table(["method", "source", *map(as_text, groups)], rows)
 
 
 def _all_metrics(name: str, records: list[Record]) -> str:
@@ -315,29 +317,41 @@ def _few(records: list[Record]) -> list[str]:
         ]
         wide = own.assign(cell=cells).pivot(index="method", columns="images", values="cell").fillna("–")
         head = ["method", *(f"{images} images" for images in wide.columns)]
-        rows = [[method, *row] for method, row in zip(wide.index, wide.to_numpy().tolist(), strict=True)]
-        parts += [f"{', '.join(word for word in terms if word)} ({own['unit'].iloc[0]})", pipe_table(head, rows)]
+        rows = [[as_text(method), *row] for method, row in zip(wide.index, wide.to_numpy().tolist(), strict=True)]
+        parts += [f"{', '.join(as_text(word) for word in terms if word)} ({own['unit'].iloc[0]})", pipe_table(head, rows)]
     return parts
 
 
 def _study(record: StudyRecord) -> str:
     """One study's section. Raises DataError where the study is not known."""
     try:
-        body = STUDIES[record.study](record.results)
+        body = STUDIES[record.study](_harmless(record.results))
     except (KeyError, TypeError, AttributeError) as error:
         name = record.path()
         raise DataError(f"{name} holds no study that this page knows ({error!r}); run the study again or remove it") from None
     n = ", ".join(f"{count} {part.replace('_', ' ')}" for part, count in record.n.items())
-    source = f"{record.source}; {record.profile} profile, seed {record.seed}, {n}; commit `{record.commit[:10]}`"
+    profile, commit = as_text(record.profile), as_text(record.commit[:10])
+    source = f"{as_text(record.source)}; {profile} profile, seed {record.seed}, {as_text(n)}; commit {commit}"
     toy = f"{TOY}: " if record.toy else ""
-    return f"### {toy}{record.study.capitalize()} ({record.dataset})\n\n{body}\n\n{source}. {record.notes}".rstrip()
+    return (
+        f"### {toy}{record.study.capitalize()} ({as_text(record.dataset)})\n\n{body}\n\n{source}. {as_text(record.notes)}".rstrip()
+    )
+
+
+def _harmless(results: Any) -> Any:
+    """What a study found, its texts without a sign that could be markup; numbers stay."""
+    if isinstance(results, dict):
+        return {_harmless(key): _harmless(value) for key, value in results.items()}
+    if isinstance(results, list):
+        return [_harmless(value) for value in results]
+    return re.sub(r"[<{`|\n]", " ", results) if isinstance(results, str) else results
 
 
 def _own_table(records: list[Record], keys: Collection[str], mark: str = "") -> str:
     """Averages of our runs, without published rows; only metrics that one of them has."""
     keys = [key for key in keys if _numbers(records, key)]
     rows = [
-        [mark + _label(runs), runs[0].spec.dataset, _setting(runs), *(_cell(_numbers(runs, key)) for key in keys)]
+        [mark + _label(runs), as_text(runs[0].spec.dataset), _setting(runs), *(_cell(_numbers(runs, key)) for key in keys)]
         for runs in groups_of_runs(records)
     ]
     return pipe_table(["method", "data", "setting", *(metric(key).title for key in keys)], rows)
@@ -348,7 +362,7 @@ def _runs(records: list[Record]) -> str:
     rows = [
         {
             "method": (f"{TOY}: " if run.toy else "") + _label([run]),
-            "profile": run.spec.profile,
+            "profile": as_text(run.spec.profile),
             "seed": str(run.spec.seed),
             "average TRE [95 % interval]": _interval(run),
             "training + test cases": f"{run.n_train} + {run.n_test}",
@@ -356,11 +370,11 @@ def _runs(records: list[Record]) -> str:
             "parameters": f"{run.parameters / 1e6:.2f} M" if run.parameters >= 1e5 else f"{run.parameters:,.0f}",
             "training": f"{run.seconds_train:.0f} s" if run.seconds_train < 120 else f"{run.seconds_train / 60:.0f} min",
             "a case": f"{1000 * run.seconds_per_case:.0f} ms",
-            "device": run.device,
-            "commit": f"`{run.commit[:10]}`" + (" + changes" if run.commit.endswith("+changes") else ""),
-            "data": f"{run.source} (`{run.data_sha256[:10]}`)",
+            "device": as_text(run.device),
+            "commit": as_text(run.commit[:10]) + (" + changes" if run.commit.endswith("+changes") else ""),
+            "data": f"{as_text(run.source)} (`{run.data_sha256[:10]}`)",
             "record": f"`{run.spec.path().as_posix()}`",
-            "notes": " ".join(text for text in (run.notes, run.migrated and f"Migrated {run.migrated}.") if text),
+            "notes": " ".join(as_text(text) for text in (run.notes, run.migrated and f"Migrated {run.migrated}.") if text),
         }
         for run in sorted(records, key=lambda run: (run.toy, run.spec.dataset, run.spec.method, run.spec.recipe, run.spec.seed))
     ]
@@ -368,7 +382,7 @@ def _runs(records: list[Record]) -> str:
 
 
 def _label(runs: list[Record]) -> str:
-    return f"{method_title(runs[0].spec.method)}, *{runs[0].spec.recipe}*"
+    return f"{as_text(method_title(runs[0].spec.method))}, *{as_text(runs[0].spec.recipe)}*"
 
 
 def _setting(runs: list[Record]) -> str:
@@ -378,7 +392,7 @@ def _setting(runs: list[Record]) -> str:
     further += "".join(f", {name} {value}" for name, value in own.items() if value is not None)
     further += "".join(f", {words}" for words in _options(spec))
     seeds = "1 seed" if len(runs) == 1 else f"{len(runs)} seeds"
-    return f"{spec.profile} profile, {height} × {width} px, {spec.split} split{further}, {seeds}"
+    return as_text(f"{spec.profile} profile, {height} × {width} px, {spec.split} split{further}, {seeds}")
 
 
 def _options(spec: Spec) -> list[str]:

@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from denseseg.course.results_page import render_results
 from denseseg.course.routes import read_routes, render_core, render_routes
 from denseseg.course.vendor import vendor
 from denseseg.errors import DataError, exit_status
+from denseseg.evaluation.tables import as_text
 
 BANNERS = {
     "smoke": """:::{warning}
@@ -70,6 +72,7 @@ def stage(root: Path, profile: str, partial: bool = False, folder: Path | None =
     documents = toc_files(toc)
     names = [Path(document).name for document in documents if document.startswith("notebooks/")]
     statuses = [read_status(executed, name) or Status(name, profile, "", "not run") for name in names]
+    statuses = [status if is_of_source(root, executed, status) else replace(status, status="not run") for status in statuses]
     missing = [f"notebooks/{status.notebook}" for status in statuses if status.status != "passed"]
     missing += [page for page in documents if not page.startswith("notebooks/") and not (root / f"{page}.md").is_file()]
     for name in (status.notebook for status in statuses if status.status == "passed"):
@@ -77,7 +80,9 @@ def stage(root: Path, profile: str, partial: bool = False, folder: Path | None =
         nbformat.write(notebook, target / "notebooks" / f"{name}.ipynb")
     if missing and not partial:
         run = f"python -m denseseg.course.notebooks --profile {profile}"
-        raise StagingError(f"not there, or not run in profile {profile}: {', '.join(missing)}; notebooks are run by: {run}")
+        raise StagingError(
+            f"not there, or not run in profile {profile} since it was changed: {', '.join(missing)}; notebooks are run by: {run}"
+        )
     fill(target / "book" / "status.md", "<!-- status -->", status_table(statuses))
     fill(
         target / "book" / "results.md",
@@ -95,6 +100,19 @@ def stage(root: Path, profile: str, partial: bool = False, folder: Path | None =
     config["sphinx"]["config"] |= vendor(root / "build" / "vendor", target / "book" / "_static" / "vendor")
     write_yaml(target / "_config.yml", config)
     return target
+
+
+def is_of_source(root: Path, executed: Path, status: Status) -> bool:
+    """Whether the executed copy is whole and was made from the notebook as it is now."""
+    copy, source = executed / f"{status.notebook}.ipynb", root / "notebooks" / f"{status.notebook}.ipynb"
+    if status.status != "passed" or not copy.is_file() or not source.is_file():
+        return False
+    try:
+        made, now = (nbformat.read(path, as_version=4).cells for path in (copy, source))
+    except Exception:  # nbformat raises its own, json's and the operating system's
+        return False
+    made = [cell for cell in made if "injected-parameters" not in cell.metadata.get("tags", [])]
+    return [(cell.cell_type, cell.source) for cell in made] == [(cell.cell_type, cell.source) for cell in now]
 
 
 def recorded_on(pages: Iterable[Path], results: Path) -> dict[str, Any]:
@@ -151,7 +169,7 @@ def status_table(statuses: Iterable[Status]) -> str:
     for s in statuses:
         link = f"{{doc}}`/notebooks/{s.notebook}`" if s.status == "passed" else s.notebook
         versions = ", ".join(f"{package} {version}" for package, version in s.versions.items())
-        letter = machines.setdefault(f"{s.device}; {versions}", chr(ord("A") + len(machines))) if s.device else "–"
+        letter = machines.setdefault(as_text(f"{s.device}; {versions}"), chr(ord("A") + len(machines))) if s.device else "–"
         memory, seed = ("–" if value is None else f"{value:.0f}" for value in (s.memory_mib, s.seed))
         rows.append(f"| {link} | {s.profile} | {s.seconds:.0f} | {memory} | {seed} | {letter} | {s.status} |")
     return "\n".join([*rows, "", *(f"- **{letter}**: {machine}" for machine, letter in machines.items())])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
+
+MARKUP = re.compile(r"(?<!\w)_|_(?!\w)|[^\w\s.,:;()/+×±%°@'’–-]")  # an underscore within a word is none
 
 
 def format_mean_sd(mean: float, sd: float | None, digits: int = 1) -> str:
@@ -26,8 +29,13 @@ def pipe_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return table.map(_escaped).to_markdown(index=False, disable_numparse=True)
 
 
+def as_text(text: object) -> str:
+    """Text of a file for markdown, on one line: whatever could be markup is written as a character reference, which never is."""
+    return MARKUP.sub(lambda found: f"&#{ord(found[0])};", " ".join(str(text).split()))
+
+
 def _escaped(cell: str) -> str:
-    return cell.replace("|", "\\|")
+    return " ".join(cell.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 def to_latex(table: pd.DataFrame) -> str:

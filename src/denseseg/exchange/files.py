@@ -15,7 +15,7 @@ from denseseg.anatomy import Anatomy
 from denseseg.errors import DataError, explained
 from denseseg.exchange import coco, cvat, labelme, slicer
 from denseseg.exchange.annotation import Annotation, Marked, image_id, landmarks_of, marks_of
-from denseseg.files import atomic_folder
+from denseseg.files import atomic_folder, read_text
 
 Tool = Literal["labelme", "coco", "cvat", "slicer"]
 ENDINGS = (".json", ".xml")
@@ -79,8 +79,8 @@ def _files(path: Path) -> Iterator[Path]:
 
 def _recognised(path: Path) -> tuple[ModuleType, Any]:
     """The module of the tool that wrote this file, and the file's content."""
-    with explained(f"{path} cannot be read", "export it again", (OSError, UnicodeDecodeError, json.JSONDecodeError, ParseError)):
-        text = path.read_text(encoding="utf-8-sig")
+    with explained(f"{path} cannot be read", "export it again", (ValueError, RecursionError, ParseError)):
+        text = read_text(path)
         if "<!DOCTYPE" in text:  # entities could blow up
             raise DataError(f"{path} has a document type, which no annotation tool writes; export it again")
         content = fromstring(text) if path.suffix.lower() == ".xml" else json.loads(text)

@@ -65,9 +65,9 @@ def read(content: Any, path: Path, anatomy: Anatomy) -> list[Marked]:
 
 
 def _mark(markup: _Markup, stem: str, path: Path) -> Mark:
-    unit = markup.coordinateUnits if isinstance(markup.coordinateUnits, str) else markup.coordinateUnits[0]
-    if unit != "mm":
-        raise DataError(f"{path}: coordinateUnits is {unit!r}; save the markups in millimetres")
+    units = markup.coordinateUnits
+    if set([units] if isinstance(units, str) else units) != {"mm"}:
+        raise DataError(f"{path}: coordinateUnits is {units!r}; save the markups in millimetres")
     sign = -1.0 if markup.coordinateSystem == "RAS" else 1.0
     placed = [p.position[:2] if p.position and p.positionStatus == "defined" else (np.nan, np.nan) for p in markup.controlPoints]
     names = tuple(point.label for point in markup.controlPoints)

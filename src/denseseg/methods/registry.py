@@ -103,8 +103,11 @@ def load_method(path: str | Path, device: str | torch.device = "cpu") -> Method:
         method.set_state(tensors)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
-    except (KeyError, RuntimeError) as error:
-        raise DataError(f"{path} lacks {str(error).splitlines()[0]}: another version wrote it; train the method again") from None
+    except KeyError as error:
+        raise DataError(f"{path} lacks {error}: another version wrote it; train the method again") from None
+    except (RuntimeError, ValueError) as error:
+        first = " ".join(str(error).split())[:200]
+        raise DataError(f"{path} holds other weights than its recipe says ({first}); train the method again") from None
     if (network := getattr(method, "network", None)) is not None:
         network.to(device)
     return method
@@ -116,6 +119,8 @@ def load_method(path: str | Path, device: str | torch.device = "cpu") -> Method:
 def _from_version_1(content: dict[str, Any]) -> dict[str, Any]:
     """Version 1 knew an anatomy by its name alone, such as "wrist" or "wrist 25 %", and a recipe without its training."""
     base, _, percent = str(content.get("anatomy")).removesuffix(" %").partition(" ")
+    if percent and not percent.isdigit():
+        raise DataError(f"the anatomy {content.get('anatomy')!r} is not written out, as version 1 did not; train the method again")
     anatomy = get_anatomy(base).reduced(int(percent)) if percent else get_anatomy(base)
     old = dict(content.get("recipe", {}))
     names = {

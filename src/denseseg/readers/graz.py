@@ -391,8 +391,8 @@ def read_table(path: Path) -> dict[str, dict[str, Any]]:
     for column, right, expected in known:
         if not right.all():
             row = int(np.argmin(right))
-            value = text[column][row] if pd.isna(table[column][row]) else table[column][row]
+            value = (text if pd.isna(table[column].iloc[row]) else table)[column].iloc[row]
             shown = "(empty)" if pd.isna(value) else repr(value) if isinstance(value, str) else f"{value:g}"
-            line = f"line {row + 2} ({text['filestem'][row]})"
+            line = f"line {table.index[row] + 2} ({text['filestem'].iloc[row]})"
             raise DataError(f"{path}: {line} has {column} {shown}; it must be {expected}: mend that line")
     return {row["filestem"]: row for row in table.to_dict("records")}

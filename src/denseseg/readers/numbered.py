@@ -26,7 +26,7 @@ def read_landmarks(path: Path, count: int) -> dict[str, np.ndarray]:
     Raises DataError for a wrong number of columns, gaps, and a number that is there twice.
     """
     with explained(f"{path} cannot be read as a table", "give the published file"):
-        table = pd.read_csv(path, header=None, dtype={0: str}, index_col=0)
+        table = pd.read_csv(path, header=None, dtype=str, keep_default_na=False, index_col=0)
     if table.shape[1] != 2 * count:
         raise DataError(f"{path} has {table.shape[1]} columns after the number instead of {2 * count}; give the published file")
     if table.index.has_duplicates:

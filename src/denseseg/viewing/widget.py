@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from html import escape
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -17,6 +18,8 @@ import anywidget
 import numpy as np
 import traitlets
 from matplotlib import colormaps
+
+from denseseg.files import atomic_file
 
 FOLDER = Path(__file__).parent
 IMPORT = re.compile(r'^import [^;]* from "\./widget\.js";\n', re.MULTILINE)
@@ -46,7 +49,7 @@ class Widget(anywidget.AnyWidget):
     def html(self) -> str:
         """The widget as a piece of HTML that needs no kernel and no network. Each call gives it a new element id."""
         name = f"dsw-{uuid4().hex}"
-        data, state = (json.dumps(part, separators=(",", ":")).replace("</", "<\\/") for part in (self.data, self.state()))
+        data, state = (json.dumps(part, separators=(",", ":")).replace("<", "\\u003c") for part in (self.data, self.state()))
         return (
             f'<style>\n{self._css}</style>\n<div id="{name}">This figure is interactive: it needs JavaScript.</div>\n'
             f'<script type="module">\n{self._esm}\nmount(document.getElementById("{name}"), {data}, alone({state}));\n</script>'
@@ -57,8 +60,9 @@ class Widget(anywidget.AnyWidget):
         path = Path(path)
         head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         look = "<style>html { color-scheme: light dark; } body { margin: 1rem; }</style>"
-        start = f'<!doctype html>\n<html lang="en"><head>{head}<title>{title or self.title}</title>{look}</head>'
-        path.write_text(f"{start}<body>\n{self.html()}\n</body></html>\n", "utf-8")
+        start = f'<!doctype html>\n<html lang="en"><head>{head}<title>{escape(title or self.title)}</title>{look}</head>'
+        with atomic_file(path) as temporary:
+            temporary.write_text(f"{start}<body>\n{self.html()}\n</body></html>\n", "utf-8")
         return path
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:

@@ -18,8 +18,12 @@ def test_overlay_writes_a_png_and_says_what_is_wrong(toy, tmp_path):
     path = plots.overlay(toy.case.image, toy.prediction, tmp_path / "overlay.png")
     assert imread(path).ndim == 3
     assert not plt.get_fignums()
-    with pytest.raises(DataError, match="choose a folder"):
-        plots.overlay(toy.case.image, toy.prediction, tmp_path / "none" / "overlay.png")
+    assert imread(plots.overlay(toy.case.image, toy.prediction, tmp_path / "new" / "overlay")).ndim == 3  # a PNG
+    with pytest.raises(DataError, match=r"overlay\.xyz cannot be written .*; choose a folder that is writable, and an ending such"):
+        plots.overlay(toy.case.image, toy.prediction, tmp_path / "overlay.xyz")
+    with pytest.raises(DataError, match=r"cannot be written .*; choose a folder"):
+        plots.overlay(toy.case.image, toy.prediction, path / "overlay.png")
+    assert not plt.get_fignums()
 
 
 def test_prediction_names_what_was_not_found(toy):

@@ -17,7 +17,6 @@ from matplotlib.patches import Ellipse
 
 from denseseg.anatomy import Anatomy
 from denseseg.cases.case import Case
-from denseseg.errors import DataError
 from denseseg.evaluation.metrics import metric
 from denseseg.evaluation.summary import per_case
 from denseseg.prediction import Prediction
@@ -30,6 +29,7 @@ from denseseg.viewing.plots.style import (
     structure_colours,
     structure_legend,
     styled,
+    write_figure,
 )
 
 
@@ -114,13 +114,6 @@ def _draw_ellipses(ax: Axes, points: np.ndarray, covariance: np.ndarray, anatomy
 
 def overlay(image: Any, prediction: Prediction, path: str | Path, spacing: float | None = None) -> Path:
     """Write the picture of `show_prediction` to a PNG. Raises DataError where the file cannot be written."""
-    path = Path(path)
     figure = plt.figure(figsize=(5.4, 5.4), layout="constrained")
     show_prediction(image, prediction, spacing=spacing, ax=figure.add_subplot())
-    try:
-        figure.savefig(path, dpi=160, facecolor="white")
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror}; choose a folder that exists and is writable") from error
-    finally:
-        plt.close(figure)
-    return path
+    return write_figure(figure, Path(path), dpi=160, facecolor="white")

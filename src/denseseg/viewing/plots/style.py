@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib.pyplot as plt
@@ -18,7 +19,7 @@ from matplotlib.ticker import MultipleLocator
 from skimage.color import lab2rgb
 
 from denseseg.anatomy import Anatomy, Kind, Structure
-from denseseg.errors import DataError
+from denseseg.errors import DataError, explained
 
 STYLE: Any = {
     "figure.figsize": (6.4, 4.4), "figure.dpi": 110, "figure.facecolor": "white", "figure.constrained_layout.use": True,
@@ -192,3 +193,15 @@ def one_unit(table: pd.DataFrame) -> str:
     if len(units) != 1:
         raise DataError(f"one axis cannot show the units {', '.join(units) or '(no rows)'}; keep one metric and one unit")
     return units[0]
+
+
+def write_figure(figure: Figure, path: Path, **options: Any) -> Path:
+    """Write a figure to a file, as PNG where the name has no ending, close it, and return the path. Raises DataError."""
+    fix = "choose a folder that is writable, and an ending such as .png"
+    try:
+        with explained(f"{path} cannot be written", fix, (OSError, ValueError)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(path, format=path.suffix[1:] or "png", **options)
+    finally:
+        plt.close(figure)
+    return path

@@ -9,12 +9,15 @@ from scipy.optimize import linear_sum_assignment
 
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
-from denseseg.cases.masks import polygon_masks
-from denseseg.evaluation.metrics import dice
-from denseseg.health.finding import Finding
+from denseseg.cases.health.finding import Finding
 
 GAIN = 0.15  # in the mean Dice, beyond which a change is believed
 LEAST = 0.5  # Dice below which a mask and its outline are odd
+
+
+def dice(one: np.ndarray, other: np.ndarray) -> float:
+    """2 |A and B| / (|A| + |B|) of two masks, 0 where both are empty."""
+    return float(2 * (one & other).sum() / max(1, one.sum() + other.sum()))
 
 
 def mask_findings(cases: CaseSet) -> Iterator[Finding]:
@@ -22,6 +25,8 @@ def mask_findings(cases: CaseSet) -> Iterator[Finding]:
     for case in cases:
         if case.masks is None or np.isnan(case.landmarks).all():
             continue
+        from denseseg.cases.masks import polygon_masks  # loads torch, which sets without masks do without
+
         outlines = polygon_masks(case.landmarks, case)
         there = outlines.any((1, 2))
         if there.any():

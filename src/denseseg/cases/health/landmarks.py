@@ -14,8 +14,8 @@ import numpy as np
 from denseseg.anatomy import Anatomy, Kind
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
-from denseseg.health.finding import SURE, Finding
-from denseseg.health.norm import Deviation, Norm, aligned_to, distinct, misfit
+from denseseg.cases.health.finding import SURE, Finding
+from denseseg.cases.health.norm import Deviation, Norm, aligned_to, distinct, misfit
 
 SHAPE, STRUCTURE = 5.0, 15.0  # how odd a shape, and one structure of it, may be where no mistake explains it
 ODD, GAIN = 1.5, 0.62  # a mistake explains a case that is so odd, and falls to this share of it once the mistake is undone

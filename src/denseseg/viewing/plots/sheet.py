@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from textwrap import wrap
 
-import matplotlib.pyplot as plt
-
 from denseseg.cases.case_set import CaseSet
-from denseseg.errors import explained
-from denseseg.health.finding import Finding
-from denseseg.viewing.plots.style import contact_sheet, draw_landmarks, draw_masks, styled
+from denseseg.cases.health.finding import Finding
+from denseseg.viewing.plots.style import contact_sheet, draw_landmarks, draw_masks, styled, write_figure
 
 MOST = 12  # pictures
 COLUMNS = 3
@@ -24,7 +21,8 @@ def draw_sheet(cases: CaseSet, findings: Sequence[Finding], path: str | Path) ->
     A white dot is the first landmark of a structure.
     """
     known = {case.id: case for case in cases}
-    shown = [(known[finding.case], finding) for finding in findings if finding.case in known][:MOST]
+    pictured = [(known.get(finding.case) or known.get(finding.example), finding) for finding in findings]
+    shown = [(case, finding) for case, finding in pictured if case is not None][:MOST]
     if not shown:
         return None
     panels = [(case.image, case.spacing, _title(finding)) for case, finding in shown]
@@ -35,12 +33,10 @@ def draw_sheet(cases: CaseSet, findings: Sequence[Finding], path: str | Path) ->
         draw_landmarks(ax, case.landmarks, case.anatomy, size=2.0)
         first = case.landmarks[[own.start for own in case.anatomy.slices.values()]]
         ax.scatter(first[:, 0], first[:, 1], s=10, color="white", edgecolors="black", linewidths=0.5, zorder=4)
-    with explained(f"{path} cannot be written", "choose a folder that exists and is writable", OSError):
-        figure.savefig(path, dpi=150)
-    plt.close(figure)
-    return Path(path)
+    return write_figure(figure, Path(path), dpi=150)
 
 
 def _title(finding: Finding) -> str:
     """Three lines of what fits above a picture."""
-    return "\n".join(wrap(f"{finding.case}: {finding.what}", 32, max_lines=3, placeholder=" ..."))
+    text = "\n".join(wrap(f"{finding.case}: {finding.what}", 32, max_lines=3, placeholder=" ..."))
+    return text.replace("$", r"\$")  # no formula

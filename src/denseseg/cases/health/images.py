@@ -7,15 +7,14 @@ median over the cases is what this set looks like; an image that fits it far bet
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
-from denseseg.health.finding import SURE, Finding
-from denseseg.health.norm import Norm, aligned_to, distinct
+from denseseg.cases.health.alone import reduced
+from denseseg.cases.health.finding import SURE, Finding
+from denseseg.cases.health.norm import Norm, aligned_to, distinct
 
 GRID = 48  # points along each side
 FINE, COARSE = 0.7, 4.0  # grid steps between which grey must change, to count
@@ -43,17 +42,20 @@ def flat_findings(cases: CaseSet) -> Iterator[Finding]:
 
 def image_findings(cases: CaseSet, norm: Norm) -> Iterator[Finding]:
     """Images that are mirrored, turned or inverted against the others, or show something else; one for each case at most."""
-    shown = [_small(case) for case in cases if distinct(case.landmarks) >= 2 and case.image.std() >= FLAT]
-    grids = [grid(case.landmarks, norm.mean) for case in shown]
-    reduced = [freed(case.image, step) for case, (_, step) in zip(shown, grids, strict=True)]
-    patches = np.stack([patch(grey, places) for grey, (places, _) in zip(reduced, grids, strict=True)])
+    shown = [case for case in cases if distinct(case.landmarks) >= 2 and case.image.std() >= FLAT]
+    if not shown:
+        return
+    small = [reduced(case.image, case.landmarks, LONGEST) for case in shown]
+    grids = [grid(points, norm.mean) for _, points in small]
+    greys = [freed(image, step) for (image, _), (_, step) in zip(small, grids, strict=True)]
+    patches = np.stack([patch(grey, places) for grey, (places, _) in zip(greys, grids, strict=True)])
     usual = np.median(patches, axis=0)
     fits = np.array([_fit(one, usual) for one in patches])
-    for case, grey, (places, _), fit in zip(shown, reduced, grids, fits, strict=True):
+    for case, grey, (places, _), fit in zip(shown, greys, grids, fits, strict=True):
         gains = {
             told: _fit(patch(changed, places), usual) - fit
             for told, change in CHANGES.items()
-            if (changed := change(grey)).shape == case.size
+            if (changed := change(grey)).shape == grey.shape
         }
         (what, mend), gain = max(gains.items(), key=lambda item: item[1])
         if gain > GAIN:
@@ -85,12 +87,6 @@ def grid(landmarks: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, float]:
     upright = np.stack(np.meshgrid(*np.linspace(low, high, GRID).T), axis=-1)
     similarity = aligned_to(mean, landmarks)[1].inverse()
     return similarity.apply(upright), similarity.scale * float((high - low).max()) / GRID
-
-
-def _small(case: Case) -> Case:
-    """The case without masks, and with so few pixels that its grey can be filtered quickly."""
-    height, width = (-(-side * LONGEST // max(case.size)) for side in case.size)
-    return replace(case, masks=None) if max(case.size) <= LONGEST else replace(case, masks=None).fitted((height, width))[0]
 
 
 def _fit(one: np.ndarray, usual: np.ndarray) -> float:

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from denseseg.anatomy import Kind
 from denseseg.cases.case_set import CaseSet
-from denseseg.health.finding import Finding
+from denseseg.cases.health.finding import Finding
 
 WIDEST, NARROWEST = 3000.0, 5.0  # mm, of what a radiograph shows
+MOST = 0.9  # share of the cases that says what is usual
 
 
 def contents(cases: CaseSet) -> str:
@@ -47,7 +49,6 @@ def table_findings(cases: CaseSet) -> Iterator[Finding]:
     yield from _copies(cases)
     yield from _patients(cases)
     yield from _spacing(cases)
-    yield from _units(cases)
 
 
 def _copies(cases: CaseSet) -> Iterator[Finding]:
@@ -92,11 +93,28 @@ def _spacing(cases: CaseSet) -> Iterator[Finding]:
         yield Finding(5.0, f"all of {cases.name}", what, "spacing is millimetres per pixel: correct it, or leave it empty")
 
 
-def _units(cases: CaseSet) -> Iterator[Finding]:
-    """Coordinates that can hardly be pixels, all over the set."""
-    placed = [(case.landmarks[np.isfinite(case.landmarks).all(1)], case.size) for case in cases]
-    shares = [np.prod(np.ptp(points, axis=0) / (size[1], size[0])) for points, size in placed if len(points) > 2]
-    if shares and np.median(shares) < 0.02:
-        what = f"landmarks fill {100 * np.median(shares):.2g} % of the images"
-        mend = "are they shares of the image (0 to 1), per cent or millimetres? give pixels"
-        yield Finding(15.0, f"all of {cases.name}", what, mend)
+def missing_findings(cases: CaseSet) -> Iterator[Finding]:
+    """Landmarks that nearly all others have: a table that ends early, an outline with gaps, a structure that no case has."""
+    missing = np.isnan(cases.landmarks).any(-1)
+    without = missing.all(1)  # cases with masks only
+    known = ~without
+    ends = np.cumprod(missing[:, ::-1], axis=1).sum(1)  # missing ones at the end of each case
+    for name, own in cases.anatomy.slices.items():
+        gone = missing[:, own].all(1)
+        if known.sum() > 1 and gone[known].all():
+            yield Finding(10.0, f"all of {cases.name}", f"no case has a {name}", "is a part of landmarks.csv missing?")
+    for case, rows, end in zip(cases, missing, ends, strict=True):
+        if rows.all():
+            continue
+        others = known.sum() - 1
+        if end and (ends[known] == 0).sum() > MOST * others:
+            last = cases.anatomy.landmark_names[len(rows) - end - 1]
+            what = f"its landmarks end with {last[1]} of the {last[0]}, the others' do not"
+            yield Finding(20.0, case.id, what, "was landmarks.csv cut off? add its rows")
+            continue
+        for structure, own in zip(cases.anatomy.structures, cases.anatomy.slices.values(), strict=True):
+            gaps = missing[:, own].any(1) & ~missing[:, own].all(1)
+            if structure.kind != Kind.POINTS and rows[own].any() and not rows[own].all() and gaps.sum() - 1 <= (1 - MOST) * others:
+                what = f"its {structure.name} lacks {rows[own].sum()} of {structure.count} landmarks, the others' do not"
+                yield Finding(5.0, case.id, what, "add them, or leave all of them out")
+                break

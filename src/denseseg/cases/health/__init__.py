@@ -4,5 +4,5 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submod_attrs={"card": ["check_cases"], "finding": ["Finding"], "sheet": ["draw_sheet"], "tables": ["contents"]},
+    submod_attrs={"card": ["check_cases"], "finding": ["Finding"], "tables": ["contents"]},
 )

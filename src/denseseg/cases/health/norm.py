@@ -165,11 +165,26 @@ def position(case: str) -> int:
 def _sharpness(landmarks: np.ndarray, mean: np.ndarray, anatomy: Anatomy) -> np.ndarray:
     found = []
     for own in anatomy.slices.values():
-        shapes = [shape[own] for shape in landmarks if np.isfinite(shape[own]).all()]
-        further = [min(misfit(np.roll(shape, step, axis=0), mean[own]) for step in (-1, 1)) for shape in shapes]
-        ratios = [worse / max(misfit(shape, mean[own]), 1e-9) for worse, shape in zip(further, shapes, strict=True)]
-        found.append(float(np.median(ratios)) if ratios else 0.0)
+        shapes = _complex(landmarks[np.isfinite(landmarks[:, own]).all((1, 2))][:, own])
+        usual = _complex(mean[own])
+        if not len(shapes) or not np.isfinite(usual).all():
+            found.append(0.0)
+            continue
+        plain, *further = (_left(np.roll(shapes, step, axis=1), usual) for step in (0, -1, 1))
+        found.append(float(np.median(np.min(further, axis=0) / np.maximum(plain, 1e-9))))
     return np.array(found)
+
+
+def _complex(shapes: np.ndarray) -> np.ndarray:
+    """(..., n) complex numbers x + iy, centred, of (..., n, 2) points: a similarity then is one complex factor."""
+    numbers = shapes[..., 0] + 1j * shapes[..., 1]
+    return numbers - numbers.mean(-1, keepdims=True)
+
+
+def _left(shapes: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """(M,) root mean square of what a similarity leaves between (M, n) shapes and a mean, both centred."""
+    explained = np.abs(shapes.conj() @ mean) ** 2 / np.maximum((np.abs(shapes) ** 2).sum(-1), 1e-12)
+    return np.sqrt(np.maximum((np.abs(mean) ** 2).sum() - explained, 0) / (2 * len(mean)))
 
 
 def _size(shape: np.ndarray) -> np.ndarray:

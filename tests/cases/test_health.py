@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from toy_cases import make_set
 
 from denseseg.cases import Case, CaseSet
+from denseseg.cases.health import check_cases, contents
 from denseseg.cases.masks import true_masks
-from denseseg.health import check_cases, contents, draw_sheet
 from denseseg.phantom import PHANTOMS
+from denseseg.viewing.plots.sheet import draw_sheet
 
 SIZES = {"chest": (96, 96), "wrist": (120, 70), "hand": (128, 96)}
 SETS = {name: PHANTOMS[name](20, size, 1) for name, size in SIZES.items()}
@@ -79,7 +80,7 @@ LANDMARK_FAULTS = {
     "counted from 1": (moved(counted_from_one), "shifted by one"),
     "half the frame": (moved(lambda points, case: points * 0.5), "as no others do: 0."),
     "another frame": (moved(lambda points, case: points - np.nanmean(points, axis=0)), "from their place"),
-    "all in one place": (moved(lambda points, case: points * 0 + 5), "in one place"),
+    "nearly in one place": (moved(lambda points, case: points * 0.01 + 5), "as no others do: 0.0"),
 }
 
 
@@ -105,6 +106,56 @@ def test_millimetres_for_pixels_come_first(name):
     cases[ODD] = moved(lambda points, case: points * 0.4)(cases[ODD])
     (first,) = check_cases(CaseSet(name, SETS[name].anatomy, cases))
     assert (first.case, first.what) == (cases[ODD].id, "its landmarks are millimetres") and "divide x and y" in first.mend
+
+
+def ended_after(points: np.ndarray, count: int) -> np.ndarray:
+    return np.where(np.arange(len(points))[:, None] < count, points, np.nan)
+
+
+EVERYWHERE = {
+    "mirrored": (moved(mirrored), "mirrored left to right against its image"),
+    "upside down": (moved(upside_down), "upside down against its image"),
+    "half the frame": (moved(lambda points, case: points * 0.5), "upper left"),
+    "millimetres": (lambda case: replace(case, spacing=0.5, landmarks=case.landmarks * 0.5), "are millimetres"),
+    "shares of the image": (moved(lambda points, case: points / case.size[::-1]), "fill"),
+    "images upside down": (shown(lambda image: image[::-1]), "upside down against its image"),
+    "images mirrored": (shown(lambda image: image[:, ::-1]), "mirrored left to right"),
+    "images inverted": (shown(lambda image: 1 - image), "image is inverted"),
+    "images without contrast": (shown(lambda image: 0 * image + 0.5), "no contrast"),
+    "the end of each missing": (
+        moved(lambda points, case: np.where(np.arange(len(points))[:, None] < 31, points, np.nan)),
+        "no case",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ["chest", "wrist"])
+@pytest.mark.parametrize("fault", EVERYWHERE)
+def test_a_fault_that_all_cases_share_is_told_once_for_all_and_in_a_small_set_of_one(name, fault):
+    change, told = EVERYWHERE[fault]
+    cases = SETS[name]
+    findings = check_cases(CaseSet(name, cases.anatomy, map(change, cases[:12])))
+    assert any(finding.case == f"all of {name}" and told in finding.what for finding in findings)
+    if fault not in ("the end of each missing", "millimetres"):
+        few = CaseSet(name, cases.anatomy, [change(case) if i == 1 else case for i, case in enumerate(cases[:4])])
+        (found,) = check_cases(few)
+        assert found.case == cases.ids[1] and told in found.what
+
+
+@pytest.mark.parametrize("order", [np.arange(26)[::-1], np.random.default_rng(1).permutation(26)])
+def test_an_outline_in_another_order_is_named_in_a_small_set(order):
+    few = list(SETS["chest"][:4])
+    few[2] = in_structure("heart", lambda points: points[order])(few[2])
+    (found,) = check_cases(CaseSet("few", SETS["chest"].anatomy, few))
+    assert found.case == few[2].id and "the outline of its heart" in found.what
+
+
+def test_a_table_that_ends_early_and_an_outline_with_gaps_are_named():
+    gone = in_structure("heart", lambda points: np.where(np.arange(26)[:, None] < 9, points, np.nan))
+    (gaps,) = check_cases(spoilt("chest", gone))
+    assert gaps.what.startswith("its heart lacks 17 of 26 landmarks")
+    (end,) = check_cases(spoilt("chest", moved(lambda points, case: ended_after(points, 60))))
+    assert end.what.startswith("its landmarks end with 15 of the left lung") and "cut off" in end.mend
 
 
 def two_exchanged(points: np.ndarray) -> np.ndarray:
