@@ -24,6 +24,7 @@ from denseseg.methods import create, get_recipe, save_method
 from denseseg.methods.method import Method, Recipe
 from denseseg.methods.network_method import NetworkRecipe
 from denseseg.names import file_name
+from denseseg.training.loop import exclusive
 from denseseg.training.settings import Epochs, Run, Seconds, Steps
 
 WARM_UP, TIMED = 4, 20  # steps, before a budget of seconds is divided by what one takes
