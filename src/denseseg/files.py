@@ -75,7 +75,9 @@ def _lock(path: Path) -> int:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(file)
-            raise DataError(f"{path.parent} is being written by another program; wait for its end, or name another folder") from None
+            raise DataError(
+                f"{path.parent} is being written by another program; wait for its end, or name another folder"
+            ) from None
         except (ImportError, OSError):  # nor have some network drives
             return file
         with suppress(FileNotFoundError):

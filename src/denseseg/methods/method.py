@@ -26,8 +26,11 @@ from denseseg.errors import DataError, checked
 from denseseg.geometry.frame import Frame, Size
 from denseseg.geometry.shape_model import ShapeModel, fit_shape_model
 from denseseg.geometry.template import Template
+from denseseg.methods.outliers import Usual
 from denseseg.prediction import Prediction
 from denseseg.training.settings import Run
+
+MOST = 50  # training cases that are predicted to learn what is usual
 
 
 @checked
@@ -93,6 +96,7 @@ class Method(ABC):
         self.anatomy, self.size, self.recipe = anatomy, size, recipe
         self.template: Template | None = None
         self.shape_model: ShapeModel | None = None
+        self.usual: Usual | None = None  # None: no limit is known, and nothing is refused
 
     # ---- what a method must say ---------------------------------------------------------------------------------
 
@@ -113,16 +117,19 @@ class Method(ABC):
         """Predictions for (B, 1, H, W) images in [0, 1] of the method's `size`, on any device, in their pixels."""
 
     def state(self) -> dict[str, Tensor]:
-        """What was learned, as tensors: here template and shape model."""
+        """What was learned, as tensors: here template, shape model and, where it is known, what is usual."""
         template = torch.as_tensor(self.fitted_template.points)
         shape = {f"shape.{key}": torch.as_tensor(value) for key, value in vars(self.shape_model).items()}
-        return {"template": template, **shape}
+        usual = {} if self.usual is None else {f"usual.{key}": value for key, value in self.usual.state().items()}
+        return {"template": template, **shape, **usual}
 
     def set_state(self, state: dict[str, Tensor]) -> None:
         """The inverse of `state`."""
         self.template = Template(self.anatomy, state["template"].double().numpy(), self.size)
         mean, modes, variances, residual = (state[f"shape.{f.name}"].numpy() for f in fields(ShapeModel))
         self.shape_model = ShapeModel(mean, modes, variances, float(residual))
+        own = {key.removeprefix("usual."): value for key, value in state.items() if key.startswith("usual.")}
+        self.usual = Usual.from_state(own)  # older files have none
 
     # ---- what every method has ----------------------------------------------------------------------------------
 
@@ -131,6 +138,24 @@ class Method(ABC):
         self.require(train)
         self.template = Template.from_landmarks(train.landmarks, self.anatomy, self.size)
         self.shape_model = fit_shape_model(train.landmarks)
+        self.usual = None
+
+    def learn_usual(self, train: CaseSet, validation: CaseSet | None) -> None:
+        """Learn, after all else, what is usual: see `outliers`. Without validation cases no limit is known."""
+        if validation is None or not len(validation):
+            return
+        some = train[:: -(-len(train) // MOST)]
+        usual = [[(case.image, p) for case, p in zip(part, self.predict_cases(part), strict=True)] for part in (some, validation)]
+        self.usual = Usual.of(train.images, usual, self.fitted_shape_model, self.fitted_template)
+
+    def _judged(self, images: Tensor) -> list[Prediction]:
+        """`predict`, and where it is known what is usual, how far from that image and prediction are."""
+        predictions = self.predict(images)
+        if self.usual is None:
+            return predictions
+        shown = images[:, 0].cpu().numpy()
+        models = self.fitted_shape_model, self.fitted_template
+        return [self.usual.judged(image, one, *models) for image, one in zip(shown, predictions, strict=True)]
 
     @property
     def fitted_template(self) -> Template:
@@ -157,7 +182,7 @@ class Method(ABC):
         for start in tqdm(range(0, len(cases), batch_size), desc="predict", disable=not progress):
             fitted = [case.fitted(self.size) for case in cases[start : start + batch_size]]
             images = torch.from_numpy(np.stack([case.image for case, _ in fitted]))[:, None]
-            found += [p.restored(frame) for p, (_, frame) in zip(self.predict(images), fitted, strict=True)]
+            found += [p.restored(frame) for p, (_, frame) in zip(self._judged(images), fitted, strict=True)]
         return found
 
     def predict_image(self, image: np.ndarray) -> Prediction:
@@ -170,7 +195,7 @@ class Method(ABC):
             )
         frame = Frame.fit((image.shape[0], image.shape[1]), self.size)
         tensor = torch.from_numpy(np.clip(frame.maps_to_fitted(image), 0, 1))[None, None]
-        return self.predict(tensor)[0].restored(frame)
+        return self._judged(tensor)[0].restored(frame)
 
     def require(self, cases: CaseSet) -> None:
         """Raise DataError unless there are cases, all of the method's anatomy and size."""

@@ -117,6 +117,7 @@ class NetworkMethod(Method):
         validate = None if validation is None else lambda: validation_error(self, validation)
         history = train_network(self, Batch.of(train), self.recipe.training, run, repr(known), validate)
         self.calibrate(validation)
+        self.learn_usual(train, validation)
         return history
 
     def calibrate(self, validation: CaseSet | None) -> None:

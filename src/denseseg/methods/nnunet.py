@@ -120,6 +120,7 @@ class NNUNet(Method):
                     net, history = train_net(dataset, structures, self.recipe, run)
                 self.nets.append(net)
                 histories.append(history.assign(net=number))
+        self.learn_usual(train, validation)
         return pd.concat(histories, ignore_index=True)
 
     def predict(self, images: Tensor) -> list[Prediction]:
