@@ -85,7 +85,9 @@ def main() -> None:
         reasons = Counter(reason for one in found for reason in {*(one.ood_reasons or ()), ""} - {""})
         told = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common(2))
         hits = sum(one.doubtful for one in found)
-        print(f"{kind:25s} {hits:3d} of {len(found)}  median {np.median(scores):6.2f}  largest {max(scores):6.2f}  {told}", flush=True)
+        print(
+            f"{kind:25s} {hits:3d} of {len(found)}  median {np.median(scores):6.2f}  largest {max(scores):6.2f}  {told}", flush=True
+        )
 
 
 if __name__ == "__main__":

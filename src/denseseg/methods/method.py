@@ -19,7 +19,7 @@ from pydantic import NonNegativeFloat
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from denseseg.anatomy import Anatomy
+from denseseg.anatomy import Anatomy, Kind
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError, checked
@@ -31,6 +31,7 @@ from denseseg.prediction import Prediction
 from denseseg.training.settings import Run
 
 MOST = 50  # training cases that are predicted to learn what is usual
+FLAT = 0.25  # square pixels; a structure that encloses less has no width
 
 
 @checked
@@ -136,6 +137,7 @@ class Method(ABC):
     def prepare(self, train: CaseSet) -> None:
         """Learn what is no network weight: here the template and the shape model of the training landmarks."""
         self.require(train)
+        require_areas(train)
         self.template = Template.from_landmarks(train.landmarks, self.anatomy, self.size)
         self.shape_model = fit_shape_model(train.landmarks)
         self.usual = None
@@ -178,6 +180,8 @@ class Method(ABC):
 
     def predict_cases(self, cases: Sequence[Case], batch_size: int = 8, progress: bool = False) -> list[Prediction]:
         """Predictions for cases of any size, each in its own pixels."""
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise DataError(f"batch_size={batch_size!r}: give a whole number of cases, at least 1")
         found: list[Prediction] = []
         for start in tqdm(range(0, len(cases), batch_size), desc="predict", disable=not progress):
             fitted = [case.fitted(self.size) for case in cases[start : start + batch_size]]
@@ -206,3 +210,23 @@ class Method(ABC):
         wrong = next((case for case in cases if case.size != self.size), None)
         if wrong is not None:
             raise DataError(f"case {wrong.id} is {wrong.size}, {self.name} was made for {self.size}; call fitted({self.size})")
+        spoilt = next((case for case in cases if not np.isfinite(case.image).all() or np.isinf(case.landmarks).any()), None)
+        if spoilt is not None:
+            raise DataError(f"case {spoilt.id} was changed, and holds values that are not finite; read it again")
+
+
+def require_areas(cases: CaseSet) -> None:
+    """Raise DataError at an outline that encloses nothing in any case: a single landmark, or a straight line."""
+    for c, (structure, where) in enumerate(zip(cases.anatomy.structures, cases.anatomy.slices.values(), strict=True)):
+        masked = any(case.masks is not None and case.masks[c].any() for case in cases)
+        if structure.kind is Kind.OUTLINE and not masked and not any(_area(case.landmarks[where]) >= FLAT for case in cases):
+            fault = f"{structure.name} is an outline, but encloses no area in any case of {cases.name}: its landmarks lie on a line"
+            raise DataError(f'{fault}; correct them, or describe it with kind = "curve" or "points" in dataset.toml')
+
+
+def _area(outline: np.ndarray) -> float:
+    """Square pixels that a polygon of (n, 2) points encloses; infinite where that cannot be said, since some are missing."""
+    if not np.isfinite(outline).all():
+        return np.inf if np.isfinite(outline).all(1).sum() > 2 else 0.0
+    x, y = (outline - outline.mean(0)).T
+    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2

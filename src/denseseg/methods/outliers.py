@@ -55,12 +55,12 @@ class Usual:
     @classmethod
     def of(
         cls,
-        images: Sequence[np.ndarray],
+        images: np.ndarray,
         usual: Sequence[Sequence[tuple[np.ndarray, Prediction]]],
         shapes: ShapeModel,
         template: Template,
     ) -> Usual:
-        """images: of all training cases, (H, W) each. usual: groups of images with their predictions; the oddest group decides."""
+        """images: (M, H, W), of all training cases. usual: groups of images with their predictions; the oddest group decides."""
         looks = fit_shape_model(np.stack([_small(image) for image in images]).reshape(len(images), -1, 2))
         made = cls(looks, float(np.median([_detail(image) for image in images])), {})
         worst = [[_worst(made.evidence(*one, shapes, template)) for one in group] for group in usual if len(group)]
