@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from attacks import learning, names, results, tables, writing
+from attacks import learning, names, results, runner, tables, training, writing
 from attacks.common import CASES, QUICK, SIZE, make_sound, run_in, tiny_method
 from graz_files import NAMES as WRISTS
 from graz_files import GrazFiles
@@ -47,6 +47,8 @@ DOORS = {
     "writing phantoms": writing.PHANTOMS,
     "weights and checkpoints": learning.FILES,
     "settings": learning.SETTINGS,
+    "training": training.TRAINING,
+    "running notebooks": runner.REQUESTS,
     "records": results.RECORDS,
 }
 ATTACKS = {f"{door}: {name}": attack for door, attacks in DOORS.items() for name, attack in attacks.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -45,7 +46,8 @@ def locked(folder: Path) -> Iterator[None]:
     """Inside, no other program, and no other thread, that asks for the same can write into this folder, which is made.
 
     The system lifts the lock (flock) when its holder ends, however it ends. The thread that has it may take it again. Where the
-    system knows no such lock there is none. Raises DataError where another has it, or the folder cannot be written.
+    system knows no such lock, or the folder is for reading only, there is none. Raises DataError where another has it, or there
+    can be no such folder.
     """
     place, thread = folder.resolve(), threading.get_ident()
     if _holders.get(place) == thread:
@@ -56,6 +58,9 @@ def locked(folder: Path) -> Iterator[None]:
     with explained(f"{folder} cannot be written", "free space or choose another folder, then run again", OSError):
         folder.mkdir(parents=True, exist_ok=True)
         file = _lock(folder / LOCK)
+    if file is None:
+        yield
+        return
     _holders[place] = thread
     try:
         yield
@@ -65,10 +70,15 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(file)
 
 
-def _lock(path: Path) -> int:
-    """Open and lock a file. Raises DataError where another has locked it."""
+def _lock(path: Path) -> int | None:
+    """Open and lock a file; None where that may not be written. Raises DataError where another has locked it."""
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+                return None
+            raise
         try:
             import fcntl  # Windows has none
 

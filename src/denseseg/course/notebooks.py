@@ -92,19 +92,28 @@ def read_notebook(path: Path) -> Notebook:
     cell = next((c for c in content.cells if "parameters" in c.metadata.get("tags", [])), None)
     if cell is None:
         raise NotebookError(f"{path} has no cell tagged `parameters`; give it one that sets at least `profile`")
+    try:
+        parameters = ast.parse(cell.source)
+    except SyntaxError as error:
+        raise NotebookError(f"{path}: its cell of parameters is no Python ({error.msg}, line {error.lineno}); correct it") from None
+    needs = content.metadata.get("denseseg", {}).get("needs", [])
+    if not isinstance(needs, list) or not all(isinstance(need, str) for need in needs):
+        raise NotebookError(f"{path}: `needs` in its metadata must be a list of names; correct it")
     assigned: dict[str, Any] = {}
-    for node in ast.walk(ast.parse(cell.source)):
+    for node in ast.walk(parameters):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             assigned.setdefault(node.id, None)
         elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             assigned[node.targets[0].id] = node.value.value if isinstance(node.value, ast.Constant) else None
     source = json.dumps([(c.cell_type, c.source, c.metadata.get("tags", [])) for c in content.cells])
-    return Notebook(path, assigned, tuple(content.metadata.get("denseseg", {}).get("needs", [])), source)
+    return Notebook(path, assigned, tuple(needs), source)
 
 
 def find_notebooks(root: Path) -> dict[str, Notebook]:
     """All notebooks of the book by name. Raises NotebookError where one needs a notebook that does not exist."""
     notebooks = {path.stem: read_notebook(path) for path in sorted((root / "notebooks").glob("*.ipynb"))}
+    if not notebooks:
+        raise NotebookError(f"{root / 'notebooks'} holds no notebooks; run this in the book's repository")
     for notebook in notebooks.values():
         for need in notebook.needs:
             if need not in notebooks:

@@ -27,7 +27,7 @@ from denseseg.prediction import Prediction
 
 SIDE = 16  # pixels of the small images
 FLAT = 1e-3  # standard deviation of an image without contrast
-REACH = 2.5  # the limit lies so many times as far above the median as 95 % of the usual cases do
+REACH = 2.5  # the limit lies so many times as far above the median as the bound of 95 % of the usual cases does
 # name -> how far above the median the limit lies at least, and what is told of an image or a structure beyond it
 CHECKS = {
     "looks": (0.5, "the image does not look like the training images"),
@@ -67,10 +67,11 @@ class Usual:
         limits = {}
         for name in worst[0][0]:
             groups = [[one[name] for one in group if np.isfinite(one.get(name, np.nan))] for group in worst]
-            if full := [group for group in groups if group]:
-                centre = float(np.median(np.concatenate(full)))
-                high = max(float(np.quantile(group, 0.95)) for group in full)
-                limits[name] = (centre, centre + max(REACH * (high - centre), CHECKS[name][0]))
+            ranges = [(float(np.median(group)), float(np.quantile(group, 0.95))) for group in groups if group]
+            beyond = [(low + max(REACH * (high - low), CHECKS[name][0]), low) for low, high in ranges]
+            if beyond:
+                limit, centre = max(beyond)
+                limits[name] = (centre, limit)
         known = cls.from_state(replace(made, limits=limits).state())  # as a weights file holds it, so that scores stay the same
         assert known is not None
         return known

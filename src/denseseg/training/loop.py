@@ -88,9 +88,9 @@ def _check(trainable: Trainable, data: Batch) -> None:
     """Raise DataError where nothing can be learned, before it is told as a loss that is not finite."""
     if not any(weight > 0 for weight in trainable.loss_weights.values()):
         raise DataError("no term of the loss has a weight; give loss_weights at least one above 0")
-    for what, values in (("image", data.images), ("landmarks", data.landmarks.nan_to_num(0.0))):
+    for what, values in (("the image", data.images), ("a landmark", data.landmarks.nan_to_num(0.0, torch.inf, -torch.inf))):
         if len(bad := (~values.isfinite()).flatten(1).any(1).nonzero()):
-            raise DataError(f"the {what} of training case number {int(bad[0]) + 1} are not finite; read that case again")
+            raise DataError(f"{what} of training case number {int(bad[0]) + 1} is not finite; read that case again")
 
 
 def torchrun_rank() -> int | None:
