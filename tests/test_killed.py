@@ -6,11 +6,11 @@ Three moments each; `benchmarks/killed.py` takes as many as one likes.
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from pathlib import Path
 
 import pandas as pd
-import psutil
 import pytest
 from attacks.training import LEFT_BEHIND
 from helpers import write_notebook
@@ -19,8 +19,19 @@ from killed import PREPARE, RUNNER, TRAIN, contents, finish, kill_at_random_mome
 from denseseg.course import notebooks
 from denseseg.course.notebooks import read_status, run_notebooks
 from denseseg.files import locked, read_tensors
+from denseseg.training.loop import make_fabric, torchrun_rank
+from denseseg.training.settings import Run
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="signals and flock")
+HOLD = """
+import sys, time
+from pathlib import Path
+from denseseg.files import locked
+
+with locked(Path(sys.argv[1])):
+    print("begun", flush=True)
+    time.sleep(60)
+"""
 TIMES = int(os.environ.get("KILLS", 3))
 
 
@@ -53,16 +64,24 @@ def toy_book(root: Path, marks: Path) -> Path:
         f'import os, pathlib, time; pathlib.Path({str(marks)!r}, str(os.getpid())).touch(); time.sleep(0.2); print("done", answer)'
     )
     for name, needs in (("01_a", ()), ("02_b", ()), ("03_c", ("01_a",))):
-        write_notebook(root, name, work, needs=needs)
+        write_notebook(root, name, tell, "time.sleep(0.2); print('done', answer)", needs=needs)
     return root
 
 
 def living(marks: Path) -> list[int]:
-    return [
-        int(path.name)
-        for path in marks.iterdir()
-        if psutil.pid_exists(int(path.name)) and psutil.Process(int(path.name)).status() != "zombie"
-    ]
+    """The kernels that told their number and have not ended."""
+    return [int(path.name) for path in marks.iterdir() if lives(int(path.name))]
+
+
+def lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except ProcessLookupError:
+        return False
+    except FileNotFoundError:
+        return not Path("/proc/self").exists()  # another system than Linux: it was there a moment ago
+    return state != "Z"
 
 
 def ended(marks: Path, seconds: float = 30) -> bool:
@@ -143,8 +162,7 @@ def test_a_full_disk_is_a_notebook_that_failed(tmp_path, monkeypatch):
 
 
 def test_a_lock_ends_with_its_holder_and_two_threads_do_not_share_it(tmp_path):
-    hold = "import sys, time; from pathlib import Path; from denseseg.files import locked\nwith locked(Path(sys.argv[1])): print('begun', flush=True); time.sleep(60)"
-    process = start(hold, tmp_path / "runs")
+    process = start(HOLD, tmp_path / "runs")
     with pytest.raises(ValueError, match="runs is being written by another program; wait"), locked(tmp_path / "runs"):
         pass
     process.kill()
@@ -157,9 +175,6 @@ def test_a_lock_ends_with_its_holder_and_two_threads_do_not_share_it(tmp_path):
 
 @pytest.mark.parametrize("name", LEFT_BEHIND)
 def test_a_clusters_variables_do_not_stop_a_training(name, monkeypatch):
-    from denseseg.training.loop import make_fabric, torchrun_rank
-    from denseseg.training.settings import Run
-
     for key, value in LEFT_BEHIND[name].items():
         monkeypatch.setenv(key, value)
     fabric = make_fabric(Run(device="cpu", precision="32-true"))
@@ -195,8 +210,6 @@ def test_a_text_stays_a_text(tmp_path, text, value):
 
 
 def test_make_full_takes_a_folder_with_blanks(tmp_path):
-    import subprocess
-
     (tmp_path / "my 'data' {1}").mkdir()
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     python = tmp_path / ".venv" / "bin" / "python"
@@ -209,6 +222,6 @@ def test_make_full_takes_a_folder_with_blanks(tmp_path):
     makefile = Path(__file__).parents[1] / "Makefile"
     command = ["make", "-s", "-f", str(makefile), "full", "DATA=my 'data' {1}"]
     said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert f"[{tmp_path / "my 'data' {1}"}]" in said.stdout.splitlines(), said
+    assert "[" + str(tmp_path / "my 'data' {1}") + "]" in said.stdout.splitlines(), said
     said = subprocess.run([*command[:-1], "DATA=nowhere"], cwd=tmp_path, capture_output=True, text=True)
     assert said.returncode == 2 and "say where the data set lies" in said.stdout
