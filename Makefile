@@ -68,8 +68,8 @@ bench: setup  ## speed and memory, side by side
 
 NOTEBOOK ?= 11
 full: setup  ## reproduce: NOTEBOOK (10, 11, or 13 for wrists; 11 by default) in the full profile on the data-set folder DATA; records go to results/
-	@test -n "$(DATA)" || { echo 'say where the data set lies: make full DATA=data/jsrt'; exit 2; }
-	$(BIN)/python -m denseseg.course.notebooks --profile full --only $(NOTEBOOK) -p data "$(abspath $(DATA))" -p results results --jobs 1
+	@test -d "$$DATA" || { echo 'say where the data set lies: make full DATA=data/jsrt'; exit 2; }
+	data="$$(cd "$$DATA" && pwd)" && $(BIN)/python -m denseseg.course.notebooks --profile full --only $(NOTEBOOK) -p data "$$data" -p results results --jobs 1
 
 strip: setup  ## remove outputs from the notebooks, as they are committed
 	$(BIN)/nbstripout --extra-keys "metadata.language_info metadata.widgets" notebooks/*.ipynb

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from attacks import landmarks as numbers
-from attacks import learning, names, results, tables, writing
+from attacks import learning, names, results, runner, tables, training, writing
 from attacks.common import CASES, QUICK, SIZE, make_sound, run_in, tiny_method
 from graz_files import NAMES as WRISTS
 from graz_files import GrazFiles
@@ -50,6 +50,8 @@ DOORS = {
     "writing phantoms": writing.PHANTOMS,
     "weights and checkpoints": learning.FILES,
     "settings": learning.SETTINGS,
+    "training": training.TRAINING,
+    "running notebooks": runner.REQUESTS,
     "records": results.RECORDS,
 }
 ATTACKS = {f"{door}: {name}": attack for door, attacks in DOORS.items() for name, attack in attacks.items()}

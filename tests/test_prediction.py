@@ -21,7 +21,7 @@ def test_a_prediction_is_a_table(tmp_path):
     found[CHEST.slices["heart"].start] = np.nan
     prediction = Prediction(CHEST, found)
     table = pd.read_csv(prediction.to_csv(tmp_path / "landmarks.csv"))
-    assert list(table.columns) == ["structure", "index", "x", "y"]
+    assert list(table.columns) == ["structure", "index", "x", "y", "absent", "refusal", "ood_score"]
     assert table.iloc[45].tolist() == ["left lung", 1, 90, 91]
     assert table[["x", "y"]].isna().any(axis=1).sum() == 1
     path = prediction.to_csv(tmp_path / "new" / "folder" / "landmarks")

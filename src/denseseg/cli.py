@@ -120,7 +120,8 @@ def predict(
 ) -> None:
     """Find landmarks in images, and write them into a new folder: OUT/landmarks.csv, pixels of each image.
 
-    An image that cannot be read is left out and listed at the end; the exit status is then 1.
+    An image that cannot be read is left out and listed at the end; the exit status is then 1. Images that are unlike the training
+    images, or in which a structure is not to be believed, are listed, too; the column `refusal` says why.
 
     Parameters
     ----------
@@ -144,7 +145,7 @@ def predict(
     from tqdm import tqdm
 
     from denseseg.errors import DataError
-    from denseseg.exchange import annotation_of, masks_of, new_folder, picture, placed, write_annotations, write_picture
+    from denseseg.exchange import annotation_of, masks_of, new_folder, picture, placed, refused, write_annotations, write_picture
     from denseseg.methods import load_method
     from denseseg.readers.image import read_image
     from denseseg.readers.image_files import image_files
@@ -152,7 +153,7 @@ def predict(
 
     method, files = load_method(weights, device), image_files(images)
     folders = {kind: new_folder(out / kind) for kind, wanted in (("", True), ("masks", masks), ("overlays", overlays)) if wanted}
-    tables, found, broken = [], [], []
+    tables, found, broken, doubted = [], [], [], []
     for name, path in tqdm(files.items(), desc="predict", unit="image", disable=None):
         try:
             read = read_image(path)
@@ -160,6 +161,9 @@ def predict(
         except (DataError, OSError) as error:
             broken.append(str(error))
             continue
+        if reasons := list(dict.fromkeys(reason for reason in prediction.refusals if reason)):
+            score = "" if prediction.ood_score is None else f" (score {prediction.ood_score:.1f})"
+            doubted.append(f"{name}{score}: {'; '.join(reasons)}")
         if prediction.landmarks is not None:
             tables.append(prediction.table().assign(case=name))
         if masks:
@@ -169,7 +173,7 @@ def predict(
         if annotations:
             image = picture(name, annotations)
             write_picture(out / annotations / image, read.image, read.spacing)
-            found.append(annotation_of(image, read.image.shape, placed(prediction), read.spacing))
+            found.append(annotation_of(image, read.image.shape, placed(prediction), read.spacing, refused(prediction)))
 
     if tables:
         table = pd.concat(tables).set_index("case")
@@ -177,6 +181,10 @@ def predict(
     if annotations:
         write_annotations(out / annotations, found, method.anatomy, annotations)
     print(f"predicted: {len(files) - len(broken)} of {len(files)} images, written to {out}")
+    if doubted:
+        print(f"not to be believed, {len(doubted)} of them, beyond the limit of 1 or not found:", *doubted, sep="\n")
+    if method.usual is None:
+        print("nothing was refused for being unlike the training images: these weights know no limit; train again to have one")
     if broken:
         raise DataError("\n".join([f"{len(broken)} of {len(files)} images were left out:", *broken]))
 

@@ -9,7 +9,8 @@ from dataclasses import fields
 from functools import wraps
 from typing import Any, TypeVar, dataclass_transform
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic._internal._model_construction import ModelMetaclass  # type(BaseModel), which type checkers do not take
 from pydantic.dataclasses import dataclass
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)  # of every model: an unknown field is an error, and so is NaN
@@ -56,6 +57,20 @@ def checked(cls: type[T]) -> type[T]:
 
     made.__init__ = init
     return made
+
+
+class _Refusing(ModelMetaclass):
+    """Lets the wrong fields of a model that is made by its name be a DataError, as those of one that is read from a file."""
+
+    def __call__(cls, *args: Any, **named: Any) -> Any:
+        try:
+            return super().__call__(*args, **named)
+        except ValidationError as error:
+            raise DataError(f"{cls.__name__}: {told(error)}") from None
+
+
+class Checked(BaseModel, metaclass=_Refusing):
+    """A model for people to make; a wrong field is a DataError in one line: class, field, what was expected."""
 
 
 def told(error: ValidationError) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import hashlib
 import json
 import math
@@ -10,6 +11,7 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import BytesIO, StringIO
@@ -31,8 +33,69 @@ ZEROS = "0" * 64  # stand for the checksum while it is computed
 UNFINISHED, FINISHED = ".unfinished", ".finished"  # what is being written; what is whole, and on its way to its place
 MARK = "checksums.txt"  # our own mark, in the form of sha256sum: which files of a folder we wrote, and how they were
 UNWANTED = "unwanted.txt"  # files of an earlier set that the new one does not have
+LOCK = ".lock"
 NUMBERS = re.compile(r'\[\n[^][{}"]*\]')  # a list without texts, lists or mappings: it is written on one line
 DECIMAL = re.compile(r"\s*([+-]?\d*,?\d*(e[+-]?\d+)?|na|nan|n/a|null|none)\s*", re.IGNORECASE)  # a decimal comma, or nothing
+
+
+# ---- one writer at a time ---------------------------------------------------------------------------------------
+
+_holders: dict[Path, int] = {}  # folders that this program has locked -> by which of its threads
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Inside, no other program, and no other thread, that asks for the same can write into this folder, which is made.
+
+    The system lifts the lock (flock) when its holder ends, however it ends. The thread that has it may take it again. Where the
+    system knows no such lock, or the folder is for reading only, there is none. Raises DataError where another has it, or there
+    can be no such folder.
+    """
+    place, thread = folder.resolve(), threading.get_ident()
+    if _holders.get(place) == thread:
+        yield
+        return
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder} cannot be written: it is a file; move it away, or name another folder")
+    with explained(f"{folder} cannot be written", "free space or choose another folder, then run again", OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = _lock(folder / LOCK)
+    if file is None:
+        yield
+        return
+    _holders[place] = thread
+    try:
+        yield
+    finally:
+        del _holders[place]
+        (folder / LOCK).unlink(missing_ok=True)
+        os.close(file)
+
+
+def _lock(path: Path) -> int | None:
+    """Open and lock a file; None where that may not be written. Raises DataError where another has locked it."""
+    while True:
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+                return None
+            raise
+        try:
+            import fcntl  # Windows has none
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            raise DataError(
+                f"{path.parent} is being written by another program; wait for its end, or name another folder"
+            ) from None
+        except (ImportError, OSError):  # nor have some network drives
+            return file
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file), path.stat()):
+                return file
+        os.close(file)  # its holder has just ended and removed it
 
 
 # ---- a folder of files in one step ------------------------------------------------------------------------------
@@ -47,23 +110,24 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     earlier (see `changed`) and that are not written again go. Raises DataError where it cannot be written.
     """
     staging = folder / UNFINISHED
-    try:
-        with explained(f"{folder} cannot be written", "free space or choose another folder, then run again", OSError):
-            settle(folder)
-            shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed
-            staging.mkdir(parents=True)
-            yield staging
-            written = {path.relative_to(staging).as_posix(): sha256(path) for path in _files(staging)}
-            for path in (folder / name for name in [*written, MARK]):
-                if path.is_dir() or path.parent.is_file():
-                    raise DataError(f"{path if path.is_dir() else path.parent} is in the way; move it away, then run again")
-            earlier = [name for name, digest in _marked(folder).items() if name not in written and _is(folder / name, digest)]
-            (staging / UNWANTED).write_text("\n".join(earlier), encoding="utf-8")
-            (staging / MARK).write_text("".join(f"{digest}  {name}\n" for name, digest in written.items()), encoding="utf-8")
-            staging.replace(folder / FINISHED)  # from here on it is the new set
-            settle(folder)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    with locked(folder):
+        try:
+            with explained(f"{folder} cannot be written", "free space or choose another folder, then run again", OSError):
+                settle(folder)
+                shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed
+                staging.mkdir(parents=True)
+                yield staging
+                written = {path.relative_to(staging).as_posix(): sha256(path) for path in _files(staging)}
+                for path in (folder / name for name in [*written, MARK]):
+                    if path.is_dir() or path.parent.is_file():
+                        raise DataError(f"{path if path.is_dir() else path.parent} is in the way; move it away, then run again")
+                earlier = [name for name, digest in _marked(folder).items() if name not in written and _is(folder / name, digest)]
+                (staging / UNWANTED).write_text("\n".join(earlier), encoding="utf-8")
+                (staging / MARK).write_text("".join(f"{digest}  {name}\n" for name, digest in written.items()), encoding="utf-8")
+                staging.replace(folder / FINISHED)  # from here on it is the new set
+                settle(folder)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def settle(folder: Path) -> None:

@@ -24,6 +24,10 @@ class Prediction:
     probabilities: (C, H, W) in [0, 1]. uv: (C, 2, H, W), meaningful inside the masks.
     presence: (C,) in [0, 1]. A structure below 0.5 is absent from the image, and that is knowledge, not failure.
     covariance: (N, 2, 2) pixels squared, of the landmarks as they are given here.
+    peaks: (N,) height of each landmark's heatmap, 1 where it is surely there.
+    ood_score: out-of-distribution score, how unlike the training cases image and prediction are: 0 is usual, above 1 is beyond the
+        limit that validation cases set. None where no limit is known.
+    ood_reasons: (C,) texts, of what is beyond the limit, for each structure; "" where nothing is.
 
     Raises DataError where both landmarks and masks are None.
     """
@@ -35,6 +39,9 @@ class Prediction:
     uv: np.ndarray | None = None
     presence: np.ndarray | None = None
     covariance: np.ndarray | None = None
+    peaks: np.ndarray | None = None
+    ood_score: float | None = None
+    ood_reasons: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.landmarks is None and self.masks is None:
@@ -56,8 +63,23 @@ class Prediction:
             lost = np.array([not mask.any() for mask in self.masks])
         return tuple(name for name, one in zip(self.anatomy.names, lost & ~self.absent, strict=True) if one)
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether this is beyond the limit of the out-of-distribution score; never where no limit is known."""
+        return self.ood_score is not None and self.ood_score > 1
+
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """(C,) why a structure is not to be believed, "" where it is: what is beyond a limit, or that it was not found."""
+        reasons = self.ood_reasons or ("",) * len(self.anatomy)
+        lost = self.failed
+        return tuple(
+            reason or ("not found" if name in lost else "") for name, reason in zip(self.anatomy.names, reasons, strict=True)
+        )
+
     def table(self) -> pd.DataFrame:
-        """One row a landmark: structure, index, label where the anatomy has some, x, y in pixels.
+        """One row a landmark: structure, index, label where the anatomy has some, x, y in pixels; of its structure whether it is
+        absent and the refusal; of the image the ood_score, NaN where no limit is known.
 
         Raises DataError where there are no landmarks.
         """
@@ -65,6 +87,9 @@ class Prediction:
             raise DataError("this method predicts masks alone; there are no landmarks to list")
         table = pd.DataFrame(self.anatomy.landmark_names, columns=["structure", "index", "label"])
         table[["x", "y"]] = self.landmarks
+        member = self.anatomy.membership
+        table["absent"], table["refusal"] = self.absent[member], np.array(self.refusals, dtype=object)[member]
+        table["ood_score"] = np.nan if self.ood_score is None else round(self.ood_score, 2)
         return table if any(s.labels for s in self.anatomy.structures) else table.drop(columns="label")
 
     def to_csv(self, path: str | Path) -> Path:

@@ -59,11 +59,6 @@ def test_parameter_values_are_read_as_python(text: str, value: Any) -> None:
     assert notebooks.parse_value(text) == value
 
 
-def test_a_parameter_that_is_text_keeps_its_text() -> None:
-    given = [notebooks.as_default(text, default) for text, default in (("2020", "phantom"), ("007", "a"), ("3", 1), ("3", None))]
-    assert given == ["2020", "007", 3, 3]
-
-
 def test_a_notebook_is_not_fresh_where_its_data_changed(root: Path) -> None:
     path = write_notebook(root, "01_a", "")
     (root / "notebooks" / "mine").mkdir()

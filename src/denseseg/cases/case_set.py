@@ -118,8 +118,9 @@ class CaseSet(Sequence[Case]):
             "folds" tests fold number `fold` of a cross-validation, from 0, and trains on the others: each case is tested in the
             fold that the `fold` column names. Where there is no such column, `folds` folds are drawn, strata alike and patients
             kept together.
-        validation: share of the training part that is set aside to choose between models; stratified likewise. Whatever the
-            scheme, no patient is in both. A case that names no patient counts as a patient of its own.
+        validation: share of the training part that is set aside to choose between models, one case at least unless it is 0;
+            stratified likewise. Whatever the scheme, no patient is in both. A case that names no patient counts as a patient of its
+            own.
         train_size: how many cases there are to learn from, those of the validation part included; None takes all. Which ones is
             said by the column `subset_<train_size>_<draw>` (see `_few`), or where there is none drawn with `draw` as seed: of the
             same draw, the smaller set is then part of the larger one.
@@ -133,6 +134,8 @@ class CaseSet(Sequence[Case]):
         if train_size is not None:
             learning = self._few(learning, train_size, draw, fold or 0)
         held_out, kept = self._divide(learning, validation, rng, together=True)
+        if validation and not held_out and len(learning) > 1:  # of few cases a share is less than half a case: then one
+            held_out, kept = self._divide(learning, 1 / len(learning), rng, together=True)
         parts = {"training": kept, "test": test} | ({"validation": held_out} if validation else {})
         for part, indices in parts.items():
             if not indices:

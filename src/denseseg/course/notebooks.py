@@ -5,6 +5,8 @@
 Executed copies go to build/executed/<profile>/NAME.ipynb, each with a NAME.json that tells how it went. A notebook whose copy
 was made from the same source, package and parameters is not run again, so an interrupted run goes on where it stopped.
 A notebook that uses what another one wrote says so in its metadata: `"denseseg": {"needs": ["10_training"]}`.
+
+Each notebook runs in a process of its own, which ends, with its kernel, when the runner ends in whatever way; see `Job`.
 """
 
 from __future__ import annotations
@@ -15,14 +17,17 @@ import hashlib
 import json
 import os
 import re
+import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +35,16 @@ import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError
 
+from denseseg.cases.folder import TABLES
 from denseseg.course.folders import find_root
+from denseseg.errors import DataError
 from denseseg.experiments.profiles import PROFILES
 from denseseg.experiments.provenance import describe_device, installed_versions, peak_memory_of_programs
+from denseseg.files import locked, sha256, write_json
 from denseseg.training.settings import Run
+
+LIMITS = {"smoke": 900, "course": 3600}  # seconds for a notebook, after which something hangs; for the others a day
+DAY = 24 * 3600
 
 
 class NotebookError(ValueError):
@@ -69,6 +80,7 @@ class Status:
     memory_mib: float | None = None  # the most that its kernel held
     device: str = ""
     versions: dict[str, str] = field(default_factory=dict)
+    sha256: str = ""  # of the executed copy
 
 
 def read_notebook(path: Path) -> Notebook:
@@ -80,19 +92,28 @@ def read_notebook(path: Path) -> Notebook:
     cell = next((c for c in content.cells if "parameters" in c.metadata.get("tags", [])), None)
     if cell is None:
         raise NotebookError(f"{path} has no cell tagged `parameters`; give it one that sets at least `profile`")
+    try:
+        parameters = ast.parse(cell.source)
+    except SyntaxError as error:
+        raise NotebookError(f"{path}: its cell of parameters is no Python ({error.msg}, line {error.lineno}); correct it") from None
+    needs = content.metadata.get("denseseg", {}).get("needs", [])
+    if not isinstance(needs, list) or not all(isinstance(need, str) for need in needs):
+        raise NotebookError(f"{path}: `needs` in its metadata must be a list of names; correct it")
     assigned: dict[str, Any] = {}
-    for node in ast.walk(ast.parse(cell.source)):
+    for node in ast.walk(parameters):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             assigned.setdefault(node.id, None)
         elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             assigned[node.targets[0].id] = node.value.value if isinstance(node.value, ast.Constant) else None
     source = json.dumps([(c.cell_type, c.source, c.metadata.get("tags", [])) for c in content.cells])
-    return Notebook(path, assigned, tuple(content.metadata.get("denseseg", {}).get("needs", [])), source)
+    return Notebook(path, assigned, tuple(needs), source)
 
 
 def find_notebooks(root: Path) -> dict[str, Notebook]:
     """All notebooks of the book by name. Raises NotebookError where one needs a notebook that does not exist."""
     notebooks = {path.stem: read_notebook(path) for path in sorted((root / "notebooks").glob("*.ipynb"))}
+    if not notebooks:
+        raise NotebookError(f"{root / 'notebooks'} holds no notebooks; run this in the book's repository")
     for notebook in notebooks.values():
         for need in notebook.needs:
             if need not in notebooks:
@@ -137,28 +158,35 @@ def package_hash(root: Path) -> str:
     return digest.hexdigest()
 
 
-def folder_state(folder: Path) -> list[tuple[str, int, int]]:
-    """Name, size and time of each file of a data-set folder that a notebook is given; nothing where it is none."""
-    if not (folder / "dataset.toml").is_file():
-        return []
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-
-
 def fingerprints(notebooks: dict[str, Notebook], parameters: dict[str, dict[str, Any]], root: Path) -> dict[str, str]:
-    """Name -> hash of everything its result depends on: source, package, parameters, and the same of what it needs."""
+    """Name -> hash of everything its result depends on: source, package, parameters, data, and the same of what it needs."""
     package, prints = package_hash(root), dict[str, str]()
     for name in TopologicalSorter({n: notebook.needs for n, notebook in notebooks.items()}).static_order():
-        data = folder_state(root / "notebooks" / str(parameters[name].get("data", "")))
-        parts = [notebooks[name].source, package, parameters[name], data, [prints[need] for need in notebooks[name].needs]]
+        parts = [notebooks[name].source, package, parameters[name], [prints[need] for need in notebooks[name].needs]]
+        if data := data_hashes({**notebooks[name].parameters, **parameters[name]}, notebooks[name].path.parent):
+            parts.append(data)
         prints[name] = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
     return prints
 
 
+def data_hashes(parameters: dict[str, Any], folder: Path) -> list[str]:
+    """A hash of each data-set folder that is named by a parameter, as seen from `folder`: of its files' names and contents."""
+    named = [folder / value for value in parameters.values() if isinstance(value, str) and value and "\0" not in value]
+    hashes = []
+    for place in (place for place in named if (place / TABLES[0]).is_file()):
+        digest = hashlib.sha256()
+        for path in sorted(path for path in place.rglob("*") if path.is_file() and path.name[0] != "."):
+            digest.update(f"{path.relative_to(place).as_posix()} {sha256(path)}\n".encode())
+        hashes.append(digest.hexdigest())
+    return hashes
+
+
 def read_status(folder: Path, name: str) -> Status | None:
-    """The status kept in `folder` for a notebook, or None where it never ended there."""
+    """The status kept in `folder` for a notebook, or None where it never ended there, or its executed copy is not as it was."""
     try:
-        return Status(**json.loads((folder / f"{name}.json").read_text(encoding="utf-8")))
+        status = Status(**json.loads((folder / f"{name}.json").read_text(encoding="utf-8")))
+        whole = not status.sha256 or sha256(folder / f"{name}.ipynb") == status.sha256
+        return status if whole else None
     except (OSError, ValueError, TypeError):
         return None
 
@@ -167,14 +195,16 @@ def execute(notebook: Notebook, folder: Path, profile: str, parameters: dict[str
     """Execute one notebook, in the folder it lies in, and keep its copy and its status in `folder`."""
     print(f"  start  {notebook.name}", flush=True)
     copy, record = folder / f"{notebook.name}.ipynb", folder / f"{notebook.name}.json"
-    record.unlink(missing_ok=True)  # no status is left where the run is interrupted
     start, status, error = time.perf_counter(), "passed", ""
-    kernel = {"kernel_name": "python3", "language": "python", "cwd": notebook.path.parent}
+    source, target, place = (str(p).replace("{", "{{").replace("}", "}}") for p in (notebook.path, copy, notebook.path.parent))
     try:
-        papermill.execute_notebook(notebook.path, copy, parameters, progress_bar=False, **kernel)
+        record.unlink(missing_ok=True)  # no status is left where the run is interrupted
+        papermill.execute_notebook(
+            source, target, parameters, progress_bar=False, kernel_name="python3", language="python", cwd=place
+        )
     except PapermillExecutionError as failure:
         status, error = "failed", f"In [{failure.exec_count}]: {last_lines(failure.traceback) or failure.evalue}"
-    except Exception as failure:  # the kernel died, or the notebook is malformed
+    except Exception as failure:  # the kernel died, the notebook is malformed, or the disk is full
         status, error = "failed", f"{type(failure).__name__}: {failure}"
     result = Status(
         notebook.name,
@@ -187,15 +217,67 @@ def execute(notebook: Notebook, folder: Path, profile: str, parameters: dict[str
         memory_mib=peak_memory_of_programs(),
         device=describe_device(Run().resolved_device),
         versions=installed_versions(),
+        sha256=sha256(copy) if status == "passed" else "",
     )
-    record.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
+    try:
+        write_json(record, asdict(result))
+    except DataError as failure:
+        return replace(result, status="failed", error=str(failure))
     return result
 
 
-def execute_alone(*arguments: Any) -> Status:
-    """`execute` in a process of its own, whose only large program is the notebook's kernel: so its memory can be told."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return process.submit(execute, *arguments).result()
+def _work(answer: Connection, *arguments: Any) -> None:
+    """What the process of a notebook does: `execute`, and end at once where the runner ends. Its kernel sees that, and ends too."""
+
+    def follow() -> None:
+        runner = parent_process()
+        assert runner is not None
+        runner.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+    with suppress(KeyboardInterrupt):  # the runner was told, too
+        answer.send(execute(*arguments))
+
+
+class Job:
+    """The run of one notebook in a process of its own, whose only large program is its kernel: so its memory can be told.
+
+    It may be killed, by a system without memory or by `end`: kernels look once a second whether their parent is there.
+    """
+
+    def __init__(self, seconds: float, notebook: Notebook, *more: Any):
+        self.notebook, self.seconds, self.began = notebook, seconds, time.perf_counter()
+        spawn = get_context("spawn")
+        self.answer, sent = spawn.Pipe(duplex=False)
+        self.process = spawn.Process(target=_work, args=(sent, notebook, *more))
+        self.process.start()
+        sent.close()  # the answer then ends where the process does
+
+    @property
+    def left(self) -> float:
+        """Seconds until its time is over."""
+        return max(0.0, self.began + self.seconds - time.perf_counter())
+
+    def end(self) -> None:
+        """Kill it, and so its kernel."""
+        self.process.kill()
+        self.process.join()
+
+    def status(self, profile: str, fingerprint: str) -> Status:
+        """How it ended; where its time is over, it is killed first."""
+        took = round(time.perf_counter() - self.began, 1)
+        if self.answer.poll():
+            with suppress(EOFError):
+                found: Status = self.answer.recv()
+                self.process.join()
+                return found
+            self.end()
+            error = f"its process was ended (exit status {self.process.exitcode}), maybe for want of memory; run it again"
+        else:
+            self.end()
+            error = f"it took longer than {self.seconds:g} s; give it more with --limit"
+        return Status(self.notebook.name, profile, fingerprint, "failed", took, error)
 
 
 def last_lines(traceback: Sequence[str], count: int = 12) -> str:
@@ -216,7 +298,13 @@ def set_environment(kernels: Path, jobs: int) -> None:
 
 
 def run_all(
-    notebooks: dict[str, Notebook], folder: Path, profile: str, parameters: dict[str, dict[str, Any]], jobs: int, root: Path
+    notebooks: dict[str, Notebook],
+    folder: Path,
+    profile: str,
+    parameters: dict[str, dict[str, Any]],
+    jobs: int,
+    root: Path,
+    limit: float,
 ) -> list[Status]:
     """Run what is not fresh, `jobs` at once, each after what it needs; a notebook whose need failed is not run.
 
@@ -225,8 +313,8 @@ def run_all(
     prints = fingerprints(notebooks, parameters, root)
     sorter = TopologicalSorter({name: notebook.needs for name, notebook in notebooks.items()})
     sorter.prepare()
-    waiting: list[str] = []  # ready, but not yet handed to a worker: what is handed over cannot be called back
-    running: set[Future[Status]] = set()
+    waiting: list[str] = []  # ready, but not yet begun
+    running: dict[Any, Job] = {}  # by what its answer comes through
     ended: dict[str, Status] = {}
 
     def end(status: Status, how: str) -> None:
@@ -234,24 +322,36 @@ def run_all(
         sorter.done(status.notebook)
         print(f"  {how}  {status.notebook}  {status.seconds:.0f} s  [{len(ended)}/{len(notebooks)}]", flush=True)
 
-    with tempfile.TemporaryDirectory() as kernels, ThreadPoolExecutor(jobs) as pool:
+    with tempfile.TemporaryDirectory() as kernels:
         set_environment(Path(kernels), jobs)
-        while sorter.is_active():
-            waiting += sorter.get_ready()
-            while waiting and len(running) < jobs:
-                name = waiting.pop(0)
-                kept = read_status(folder, name)
-                broken = [need for need in notebooks[name].needs if ended[need].status != "passed"]
-                if broken:
-                    end(Status(name, profile, prints[name], "not run", error=f"needs {', '.join(broken)}"), "not run")
-                elif kept and (kept.status, kept.fingerprint) == ("passed", prints[name]) and (folder / f"{name}.ipynb").is_file():
-                    end(kept, "kept ")
-                else:
-                    running.add(pool.submit(execute_alone, notebooks[name], folder, profile, parameters[name], prints[name]))
-            if running:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for job in done:
-                    end(job.result(), job.result().status)
+        try:
+            while sorter.is_active():
+                waiting += sorter.get_ready()
+                while waiting and len(running) < jobs:
+                    name = waiting.pop(0)
+                    kept = read_status(folder, name)
+                    broken = [need for need in notebooks[name].needs if ended[need].status != "passed"]
+                    if broken:
+                        end(Status(name, profile, prints[name], "not run", error=f"needs {', '.join(broken)}"), "not run")
+                    elif (
+                        kept
+                        and (kept.status, kept.fingerprint) == ("passed", prints[name])
+                        and (folder / f"{name}.ipynb").is_file()
+                    ):
+                        end(kept, "kept ")
+                    else:
+                        job = Job(limit, notebooks[name], folder, profile, parameters[name], prints[name])
+                        running[job.answer] = job
+                if running:
+                    ready = wait(list(running), min(job.left for job in running.values()))
+                    for answer, job in list(running.items()):
+                        if answer in ready or not job.left:
+                            status = job.status(profile, prints[job.notebook.name])
+                            del running[answer]
+                            end(status, status.status)
+        finally:
+            for job in running.values():
+                job.end()
     return [ended[name] for name in notebooks]
 
 
@@ -262,14 +362,22 @@ def run_notebooks(
     jobs: int = 2,
     root: Path | None = None,
     build: Path | None = None,
+    limit: float | None = None,
 ) -> list[Status]:
     """Run the book's notebooks in one profile and return how each ended, those that were still fresh included.
 
     only: numbers, names or files of notebooks; what they need is run too. Empty: all.
     parameters: passed to the chosen notebooks, which must all have them, and to the needed ones that have them.
-    build: the folder that gets `executed/<profile>`; by default `build` in the repository.
-    Raises NotebookError for an unknown profile, notebook or parameter, before anything runs.
+    build: the folder that gets `executed/<profile>`; by default `build` in the repository. limit: seconds for each notebook; by
+        default `LIMITS`.
+    Raises NotebookError for an unknown profile, notebook or parameter, before anything runs, and where the folder cannot be
+    written or another runner writes into it.
     """
+    if jobs < 1:
+        raise NotebookError(f"--jobs {jobs}: give the number of notebooks that run at once, at least 1")
+    limit = LIMITS.get(profile, DAY) if limit is None else limit
+    if not limit > 0:
+        raise NotebookError(f"--limit {limit:g}: give the seconds that a notebook may take, more than 0")
     if profile not in PROFILES:
         raise NotebookError(f"there is no profile {profile!r}; there are: {', '.join(PROFILES)}")
     root = find_root() if root is None else root
@@ -280,13 +388,12 @@ def run_notebooks(
     validate((notebooks[name] for name in chosen), parameters)
     validate(notebooks.values(), ["profile"])
     folder = (build or root / "build") / "executed" / profile
-    folder.mkdir(parents=True, exist_ok=True)
-    given = {
-        name: {k: as_default(v, book.parameters[k]) for k, v in parameters.items() if k in book.parameters}
-        for name, book in notebooks.items()
-    }
+    given = {name: {k: v for k, v in parameters.items() if k in book.parameters} for name, book in notebooks.items()}
     try:
-        return run_all(notebooks, folder, profile, given, jobs, root)
+        with locked(folder):
+            return run_all(notebooks, folder, profile, given, jobs, root, limit)
+    except DataError as error:
+        raise NotebookError(f"{error} (--build names another folder)") from None
     except CycleError as error:
         raise NotebookError(f"notebooks need one another in a circle: {' -> '.join(error.args[1])}") from error
 
@@ -299,9 +406,10 @@ def parse_value(text: str) -> Any:
         return text
 
 
-def as_default(value: Any, default: Any) -> Any:
-    """A text as `parse_value` reads it, but as it stands where the notebook's own is text: a folder may be called 2020."""
-    return parse_value(value) if isinstance(value, str) and not isinstance(default, str) else value
+def given_parameters(texts: Iterable[Sequence[str]], notebooks: dict[str, Notebook]) -> dict[str, Any]:
+    """The parameters as given on the command line; one that is a text by default stays a text: -p data 2020."""
+    texts_by_default = {name for book in notebooks.values() for name, value in book.parameters.items() if isinstance(value, str)}
+    return {name: text if name in texts_by_default else parse_value(text) for name, text in texts}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -310,11 +418,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", action="extend", default=[], metavar="NOTEBOOK", help="by number, name or file")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="set a parameter")
     parser.add_argument("--jobs", type=int, default=2, help="notebooks at once")
+    parser.add_argument(
+        "--limit", type=float, help="seconds for each notebook; by default 900 in smoke, 3600 in course, else a day"
+    )
+    parser.add_argument("--build", type=Path, help="the folder for executed copies; by default build in the repository")
     options = parser.parse_args(arguments)
-    parameters = dict(options.p)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as by Ctrl-C, and leaves no kernel that computes on
     start = time.perf_counter()
     try:
-        statuses = run_notebooks(options.profile, options.only, parameters, options.jobs)
+        parameters = given_parameters(options.p, find_notebooks(find_root()))
+        more = {"build": options.build, "limit": options.limit}
+        statuses = run_notebooks(options.profile, options.only, parameters, options.jobs, **more)
     except (NotebookError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

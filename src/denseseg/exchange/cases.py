@@ -19,10 +19,21 @@ from denseseg.prediction import Prediction, stacked_landmarks
 from denseseg.readers.image import read_image
 
 
-def annotation_of(image: str, size: Size, landmarks: np.ndarray, spacing: float | None = None) -> Annotation:
-    """(N, 2) landmarks, true or predicted, of an image that the tool finds under this name; those beyond its border are hidden."""
-    hidden = np.isfinite(landmarks).all(1) & ~inside_image(landmarks, size)
+def annotation_of(
+    image: str, size: Size, landmarks: np.ndarray, spacing: float | None = None, refused: np.ndarray | None = None
+) -> Annotation:
+    """(N, 2) landmarks, true or predicted, of an image that the tool finds under this name.
+
+    Those beyond its border are hidden, and so are those that are `refused`, (N,) bool: placed, but not to be believed.
+    """
+    doubted = np.zeros(len(landmarks), bool) if refused is None else refused
+    hidden = np.isfinite(landmarks).all(1) & (doubted | ~inside_image(landmarks, size))
     return Annotation(image, size, landmarks, hidden, spacing)
+
+
+def refused(prediction: Prediction) -> np.ndarray:
+    """(N,) bool: landmarks of structures that are refused."""
+    return np.array([bool(reason) for reason in prediction.refusals])[prediction.anatomy.membership]
 
 
 def placed(prediction: Prediction) -> np.ndarray:

@@ -24,6 +24,7 @@ from denseseg.methods import create, get_recipe, save_method
 from denseseg.methods.method import Method, Recipe
 from denseseg.methods.network_method import NetworkRecipe
 from denseseg.names import file_name
+from denseseg.training.loop import exclusive
 from denseseg.training.settings import Epochs, Run, Seconds, Steps
 
 WARM_UP, TIMED = 4, 20  # steps, before a budget of seconds is divided by what one takes
@@ -89,20 +90,21 @@ def run_experiment(
     split, recipe, data = split_of(cases, spec), recipe_of(spec), cases.fingerprint()
     own = None if folder is None else Path(folder) / run_name(data, spec)
     run = Run(seed=spec.seed, folder=own, precision=precision, progress=progress)
-    method, costs = create(spec.method, cases.anatomy, cases[0].size, recipe), {}
-    if isinstance(spec.budget, Seconds) and isinstance(recipe, NetworkRecipe):
-        pace = pace_of(method, split.train, run, spec.budget)
-        costs["seconds_per_step"] = pace.seconds_per_step
-        recipe = retrained(recipe, length=Steps(pace.steps))
-        method = create(spec.method, cases.anatomy, cases[0].size, recipe)
-    forget_peak_memory()
-    began, worked = time.perf_counter(), processor_seconds()
-    history = method.fit(split.train, split.validation, run)
-    # a resumed run has its earlier epochs in the history, not on this clock
-    seconds = float(history["seconds"].sum()) if len(history) else time.perf_counter() - began
-    if not len(history):
-        costs["processor_seconds"] = processor_seconds() - worked
-    weights = None if own is None else save_method(method, own / "weights.safetensors")
+    with exclusive(run):
+        method, costs = create(spec.method, cases.anatomy, cases[0].size, recipe), {}
+        if isinstance(spec.budget, Seconds) and isinstance(recipe, NetworkRecipe):
+            pace = pace_of(method, split.train, run, spec.budget)
+            costs["seconds_per_step"] = pace.seconds_per_step
+            recipe = retrained(recipe, length=Steps(pace.steps))
+            method = create(spec.method, cases.anatomy, cases[0].size, recipe)
+        forget_peak_memory()
+        began, worked = time.perf_counter(), processor_seconds()
+        history = method.fit(split.train, split.validation, run)
+        # a resumed run has its earlier epochs in the history, not on this clock
+        seconds = float(history["seconds"].sum()) if len(history) else time.perf_counter() - began
+        if not len(history):
+            costs["processor_seconds"] = processor_seconds() - worked
+        weights = None if own is None else save_method(method, own / "weights.safetensors")
     table, seconds_per_case = evaluate_method(method, split.test)
     precision = run.resolved_precision if len(history) else "nothing trained"
     record = make_record(

@@ -18,11 +18,11 @@ from typing import Annotated, Any, Literal
 
 import pandas as pd
 import torch
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, StringConstraints, model_validator
 
 from denseseg.augment import Augmentation
 from denseseg.cases.case_set import CaseSet, Split
-from denseseg.errors import STRICT, validated
+from denseseg.errors import STRICT, Checked, validated
 from denseseg.evaluation.summary import summarise
 from denseseg.experiments.provenance import current_commit, describe_device, installed_versions
 from denseseg.experiments.values import Values, rounded
@@ -35,7 +35,7 @@ TOY_PROFILES = ("smoke", "course")
 Hash = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 
 
-class Spec(BaseModel):
+class Spec(Checked):
     """What names a run.
 
     dataset: its name. size: (H, W) in pixels that the cases are fitted to, or None for the size they come in, the profile's own.
@@ -92,7 +92,7 @@ class Spec(BaseModel):
         return Path(folder) / (f"{name}_" if name.lower() in (STUDIES, BENCHMARKS) else name) / f"{self.name}.json"
 
 
-class Numbers(BaseModel):
+class Numbers(Checked):
     """One metric of one group, as `summarise` gives it."""
 
     model_config = STRICT
@@ -114,7 +114,7 @@ class Numbers(BaseModel):
         return self
 
 
-class Origin(BaseModel):
+class Origin(Checked):
     """Where numbers come from: which files in words, whether they are synthetic, and with what they were computed.
 
     migrated: what changed when an older file was brought to this version.

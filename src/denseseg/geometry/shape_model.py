@@ -34,6 +34,20 @@ class ShapeModel:
         if not all(np.isfinite(part).all() for part in vars(self).values()) or min([self.residual, *self.variances]) < 0:
             raise DataError("a shape model holds a number that is not finite, or a negative variance; fit it anew")
 
+    def distance(self, points: np.ndarray) -> float:
+        """Mahalanobis distance of (N, 2) points from the mean: root mean square a coordinate, in standard deviations of a residual.
+
+        Points that are not finite take no part; NaN where none is finite.
+        """
+        observed = np.isfinite(points).ravel()
+        if not observed.any():
+            return float("nan")
+        deviation, modes = points.ravel()[observed] - self.mean[observed], self.modes[observed]
+        excess = np.maximum(self.variances - self.residual, 1e-9)
+        along, residual = modes.T @ deviation, max(self.residual, 1e-9)
+        explained = along @ np.linalg.solve(np.diag(residual / excess) + modes.T @ modes, along)  # Woodbury, as in `posterior`
+        return float(np.sqrt(max(0.0, deviation @ deviation - explained) / residual / len(deviation)))
+
     def posterior(self, points: np.ndarray, noise: float, unseen: np.ndarray | None = None) -> Posterior:
         """Most probable shape given (N, 2) points that each carry independent Gaussian noise of this standard deviation, pixels.
 

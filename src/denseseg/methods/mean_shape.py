@@ -23,6 +23,7 @@ class MeanShape(Method):
 
     def fit(self, train: CaseSet, validation: CaseSet | None = None, run: Run = Run()) -> pd.DataFrame:
         self.prepare(train)
+        self.learn_usual(train, validation)
         return pd.DataFrame()
 
     def predict(self, images: Tensor) -> list[Prediction]:

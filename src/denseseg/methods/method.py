@@ -19,15 +19,19 @@ from pydantic import NonNegativeFloat
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from denseseg.anatomy import Anatomy
+from denseseg.anatomy import Anatomy, Kind
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError, checked
 from denseseg.geometry.frame import Frame, Size
 from denseseg.geometry.shape_model import ShapeModel, fit_shape_model
 from denseseg.geometry.template import Template
+from denseseg.methods.outliers import Usual
 from denseseg.prediction import Prediction
 from denseseg.training.settings import Run
+
+MOST = 50  # training cases that are predicted to learn what is usual
+FLAT = 0.25  # square pixels; a structure that encloses less has no width
 
 
 @checked
@@ -93,6 +97,7 @@ class Method(ABC):
         self.anatomy, self.size, self.recipe = anatomy, size, recipe
         self.template: Template | None = None
         self.shape_model: ShapeModel | None = None
+        self.usual: Usual | None = None  # None: no limit is known, and nothing is refused
 
     # ---- what a method must say ---------------------------------------------------------------------------------
 
@@ -113,24 +118,46 @@ class Method(ABC):
         """Predictions for (B, 1, H, W) images in [0, 1] of the method's `size`, on any device, in their pixels."""
 
     def state(self) -> dict[str, Tensor]:
-        """What was learned, as tensors: here template and shape model."""
+        """What was learned, as tensors: here template, shape model and, where it is known, what is usual."""
         template = torch.as_tensor(self.fitted_template.points)
         shape = {f"shape.{key}": torch.as_tensor(value) for key, value in vars(self.shape_model).items()}
-        return {"template": template, **shape}
+        usual = {} if self.usual is None else {f"usual.{key}": value for key, value in self.usual.state().items()}
+        return {"template": template, **shape, **usual}
 
     def set_state(self, state: dict[str, Tensor]) -> None:
         """The inverse of `state`."""
         self.template = Template(self.anatomy, state["template"].double().numpy(), self.size)
         mean, modes, variances, residual = (state[f"shape.{f.name}"].numpy() for f in fields(ShapeModel))
         self.shape_model = ShapeModel(mean, modes, variances, float(residual))
+        own = {key.removeprefix("usual."): value for key, value in state.items() if key.startswith("usual.")}
+        self.usual = Usual.from_state(own)  # older files have none
 
     # ---- what every method has ----------------------------------------------------------------------------------
 
     def prepare(self, train: CaseSet) -> None:
         """Learn what is no network weight: here the template and the shape model of the training landmarks."""
         self.require(train)
+        require_areas(train)
         self.template = Template.from_landmarks(train.landmarks, self.anatomy, self.size)
         self.shape_model = fit_shape_model(train.landmarks)
+        self.usual = None
+
+    def learn_usual(self, train: CaseSet, validation: CaseSet | None) -> None:
+        """Learn, after all else, what is usual: see `outliers`. Without validation cases no limit is known."""
+        if validation is None or not len(validation):
+            return
+        some = train[:: -(-len(train) // MOST)]
+        usual = [[(case.image, p) for case, p in zip(part, self.predict_cases(part), strict=True)] for part in (some, validation)]
+        self.usual = Usual.of(train.images, usual, self.fitted_shape_model, self.fitted_template)
+
+    def _judged(self, images: Tensor) -> list[Prediction]:
+        """`predict`, and where it is known what is usual, how far from that image and prediction are."""
+        predictions = self.predict(images)
+        if self.usual is None:
+            return predictions
+        shown = images[:, 0].cpu().numpy()
+        models = self.fitted_shape_model, self.fitted_template
+        return [self.usual.judged(image, one, *models) for image, one in zip(shown, predictions, strict=True)]
 
     @property
     def fitted_template(self) -> Template:
@@ -153,11 +180,13 @@ class Method(ABC):
 
     def predict_cases(self, cases: Sequence[Case], batch_size: int = 8, progress: bool = False) -> list[Prediction]:
         """Predictions for cases of any size, each in its own pixels."""
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise DataError(f"batch_size={batch_size!r}: give a whole number of cases, at least 1")
         found: list[Prediction] = []
         for start in tqdm(range(0, len(cases), batch_size), desc="predict", disable=not progress):
             fitted = [case.fitted(self.size) for case in cases[start : start + batch_size]]
             images = torch.from_numpy(np.stack([case.image for case, _ in fitted]))[:, None]
-            found += [p.restored(frame) for p, (_, frame) in zip(self.predict(images), fitted, strict=True)]
+            found += [p.restored(frame) for p, (_, frame) in zip(self._judged(images), fitted, strict=True)]
         return found
 
     def predict_image(self, image: np.ndarray) -> Prediction:
@@ -170,7 +199,7 @@ class Method(ABC):
             )
         frame = Frame.fit((image.shape[0], image.shape[1]), self.size)
         tensor = torch.from_numpy(np.clip(frame.maps_to_fitted(image), 0, 1))[None, None]
-        return self.predict(tensor)[0].restored(frame)
+        return self._judged(tensor)[0].restored(frame)
 
     def require(self, cases: CaseSet) -> None:
         """Raise DataError unless there are cases, all of the method's anatomy and size."""
@@ -181,3 +210,23 @@ class Method(ABC):
         wrong = next((case for case in cases if case.size != self.size), None)
         if wrong is not None:
             raise DataError(f"case {wrong.id} is {wrong.size}, {self.name} was made for {self.size}; call fitted({self.size})")
+        spoilt = next((case for case in cases if not np.isfinite(case.image).all() or np.isinf(case.landmarks).any()), None)
+        if spoilt is not None:
+            raise DataError(f"case {spoilt.id} was changed, and holds values that are not finite; read it again")
+
+
+def require_areas(cases: CaseSet) -> None:
+    """Raise DataError at an outline that encloses nothing in any case: a single landmark, or a straight line."""
+    for c, (structure, where) in enumerate(zip(cases.anatomy.structures, cases.anatomy.slices.values(), strict=True)):
+        masked = any(case.masks is not None and case.masks[c].any() for case in cases)
+        if structure.kind is Kind.OUTLINE and not masked and not any(_area(case.landmarks[where]) >= FLAT for case in cases):
+            fault = f"{structure.name} is an outline, but encloses no area in any case of {cases.name}: its landmarks lie on a line"
+            raise DataError(f'{fault}; correct them, or describe it with kind = "curve" or "points" in dataset.toml')
+
+
+def _area(outline: np.ndarray) -> float:
+    """Square pixels that a polygon of (n, 2) points encloses; infinite where that cannot be said, since some are missing."""
+    if not np.isfinite(outline).all():
+        return np.inf if np.isfinite(outline).all(1).sum() > 2 else 0.0
+    x, y = (outline - outline.mean(0)).T
+    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2

@@ -17,7 +17,7 @@ from denseseg.augment import STRONG
 from denseseg.batch import Batch
 from denseseg.cases.case_set import CaseSet, require_disjoint
 from denseseg.cases.masks import true_masks
-from denseseg.errors import checked
+from denseseg.errors import DataError, checked
 from denseseg.evaluation.metrics import dice, failure_distance
 from denseseg.geometry.frame import Size, inside_image
 from denseseg.methods.method import Method, Recipe
@@ -63,6 +63,9 @@ class NetworkMethod(Method):
     def __init__(self, anatomy: Anatomy, size: Size, recipe: NetworkRecipe):
         super().__init__(anatomy, size, recipe)
         self.recipe = recipe
+        known = {term for own in self.recipes.values() if isinstance(own, NetworkRecipe) for term in own.loss_weights}
+        if known and (strange := sorted({*recipe.loss_weights, *recipe.monitor} - known)):
+            raise DataError(f"{self.name} has no loss term {strange[0]!r}; it has: {', '.join(sorted(known))}")
         self.network = self.build().eval()
 
     @abstractmethod
@@ -117,6 +120,7 @@ class NetworkMethod(Method):
         validate = None if validation is None else lambda: validation_error(self, validation)
         history = train_network(self, Batch.of(train), self.recipe.training, run, repr(known), validate)
         self.calibrate(validation)
+        self.learn_usual(train, validation)
         return history
 
     def calibrate(self, validation: CaseSet | None) -> None:

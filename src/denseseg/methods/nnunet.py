@@ -31,6 +31,7 @@ from denseseg.files import write_json, write_png
 from denseseg.geometry.frame import Size
 from denseseg.methods.method import Method, Recipe
 from denseseg.prediction import Prediction
+from denseseg.training.loop import exclusive
 from denseseg.training.settings import Run
 
 ENDING, CONFIGURATION, FOLD = ".png", "2d", "all"
@@ -113,13 +114,14 @@ class NNUNet(Method):
         self.optional = torch.as_tensor(self.anatomy.absent(train.landmarks).any(0))
         groups = nets_of(overlap_shares(train) > self.recipe.overlap)
         histories, self.nets = [], []
-        with tempfile.TemporaryDirectory() if run.folder is None else nullcontext(run.folder) as folder:
+        with exclusive(run), tempfile.TemporaryDirectory() if run.folder is None else nullcontext(run.folder) as folder:
             for number, structures in enumerate(groups, start=1):
                 dataset = export(Path(folder) / RAW, train, structures, number)
                 with environment(**{name: str(Path(folder) / name) for name in (RAW, PREPROCESSED, RESULTS)}):
                     net, history = train_net(dataset, structures, self.recipe, run)
                 self.nets.append(net)
                 histories.append(history.assign(net=number))
+        self.learn_usual(train, validation)
         return pd.concat(histories, ignore_index=True)
 
     def predict(self, images: Tensor) -> list[Prediction]:

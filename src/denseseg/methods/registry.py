@@ -14,6 +14,7 @@ from denseseg.errors import DataError, validated
 from denseseg.files import read_tensors, write_tensors
 from denseseg.geometry.frame import Size
 from denseseg.methods.method import Method, Recipe
+from denseseg.training.settings import usable_device
 
 METHODS: dict[str, type[Method]] = {}
 VERSION = 2  # of the weights files that `save_method` writes
@@ -82,8 +83,10 @@ def save_method(method: Method, path: str | Path) -> Path:
 def load_method(path: str | Path, device: str | torch.device = "cpu") -> Method:
     """A method from its weights file.
 
-    Raises DataError where the file is missing, damaged, of another program, or holds what is not finite.
+    Raises DataError where the file is missing, damaged, of another program, or holds what is not finite, and where this machine has
+    no such device.
     """
+    device = usable_device(device)
     tensors, content = read_tensors(Path(path))
     if "method" not in content:
         raise DataError(f"{path} holds no method; give a file that save_method wrote, not the checkpoint of a training")

@@ -12,7 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,18 +20,20 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.plugins.environments import LightningEnvironment
 from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from denseseg.augment import apply, draw
 from denseseg.batch import Batch
-from denseseg.errors import DataError, validated
-from denseseg.files import DamagedError, atomic_file, exists, plain, read_tensors, write_tensors
-from denseseg.training.settings import Epochs, Run, TrainingSettings
+from denseseg.errors import DataError, explained, validated
+from denseseg.files import DamagedError, atomic_file, exists, locked, plain, read_tensors, write_tensors
+from denseseg.training.settings import Epochs, Run, TrainingSettings, usable_device
 
 CHECKPOINT = "checkpoint.safetensors"
 SHARE = 0.05  # of the time that may go into checkpoints
+TORCHRUN = ("TORCHELASTIC_RUN_ID", "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 Validate = Callable[[], float]
 
 
@@ -61,10 +63,13 @@ def train(
         one.
     Returns the history, a row an epoch: epoch, learning_rate, loss, each term, validation_error (NaN where not measured), steps
     done, processor_seconds that they took (all threads of this process; without validation), and seconds of the whole epoch.
-    Raises DataError where the loss is not finite or a file cannot be written.
+    Raises DataError where the loss is not finite, a file cannot be written, or another program trains in the same folder.
     """
+    _check(trainable, data)
+    usable_device(run.resolved_device)
     devices = range(torch.cuda.device_count()) if run.resolved_device == "cuda" else []
-    with torch.random.fork_rng(devices):  # the caller's random numbers go on as if nothing had been drawn
+    # the caller's random numbers go on as if nothing had been drawn
+    with exclusive(run), torch.random.fork_rng(devices):
         loop = _Loop(trainable, data, settings, run, identity, validate)
         while not loop.finished:
             loop.epoch()
@@ -79,15 +84,39 @@ def _line(row: dict[str, float], epochs: int) -> str:
     return f"epoch {int(row['epoch']) + 1:3d}/{epochs}  loss {row['loss']:.4f}  {row['seconds']:.1f} s{error}"
 
 
+def _check(trainable: Trainable, data: Batch) -> None:
+    """Raise DataError where nothing can be learned, before it is told as a loss that is not finite."""
+    if not any(weight > 0 for weight in trainable.loss_weights.values()):
+        raise DataError("no term of the loss has a weight; give loss_weights at least one above 0")
+    for what, values in (("the image", data.images), ("a landmark", data.landmarks.nan_to_num(0.0, torch.inf, -torch.inf))):
+        if len(bad := (~values.isfinite()).flatten(1).any(1).nonzero()):
+            raise DataError(f"{what} of training case number {int(bad[0]) + 1} is not finite; read that case again")
+
+
+def torchrun_rank() -> int | None:
+    """The number of this process among those that torchrun has started, from 0; None where it has started none.
+
+    Variables of a cluster that are left in the environment, all of torchrun's or some, do not make other processes.
+    """
+    return int(os.environ["RANK"]) if all(os.environ.get(name) for name in TORCHRUN) else None
+
+
+def exclusive(run: Run) -> AbstractContextManager[None]:
+    """Inside, no other program trains in the run's folder; see `files.locked`. Processes of one torchrun are one program."""
+    return nullcontext() if run.folder is None or torchrun_rank() else locked(run.folder)
+
+
 def make_fabric(run: Run) -> Fabric:
-    """Lightning Fabric for a run: one process, or those that torchrun has started."""
-    # torchrun says how many processes share this machine; without it there is one, also inside a notebook
-    devices = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    nodes = int(os.environ.get("WORLD_SIZE", 1)) // devices
+    """Lightning Fabric for a run: one process, or those that torchrun has started. Raises DataError where it cannot be made."""
     precision: Any = run.resolved_precision
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)  # else each page tells the precision
-    fabric = Fabric(accelerator=run.resolved_device, devices=devices, num_nodes=nodes, precision=precision)
-    fabric.launch()
+    shape: dict[str, Any] = {"devices": 1, "plugins": LightningEnvironment()}  # whatever a cluster's variables say
+    if torchrun_rank() is not None:  # it says how many processes share this machine
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        shape = {"devices": devices, "num_nodes": int(os.environ["WORLD_SIZE"]) // devices}
+    with explained(f"no training with device={run.device!r} and precision={precision!r}", "take 'auto' for both"):
+        fabric = Fabric(accelerator=run.resolved_device, precision=precision, **shape)
+        fabric.launch()
     return fabric
 
 
@@ -205,8 +234,9 @@ class _Loop:
         everywhere: Any = self.fabric.all_reduce(values, reduce_op="mean")  # a rank sees its own cases only
         means = dict(zip(names, everywhere.tolist(), strict=True))
         if not np.isfinite(means["loss"]):
-            rate = self.settings.optimiser.learning_rate
-            raise DataError(f"the loss is {means['loss']}: lower the learning rate ({rate:g})")
+            rate, lost = self.settings.optimiser.learning_rate, [name for name in names[1:] if not np.isfinite(means[name])]
+            where = f" in epoch {self.next + 1} (from {', '.join(lost)})" if lost else ""
+            raise DataError(f"the loss is {means['loss']}{where}: lower the learning rate ({rate:g})")
         return means
 
     # ---- validation ---------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 from torch import nn
 
 from denseseg.augment import Augmentation
-from denseseg.errors import checked
+from denseseg.errors import checked, explained
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]
@@ -147,7 +147,7 @@ class Run:
     weights that the method has, instead of new ones.
     """
 
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     folder: Path | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: str = "auto"
@@ -172,3 +172,11 @@ class Run:
             return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
         features = torch.cpu.get_capabilities()
         return "bf16-mixed" if features.get("avx512_bf16") or features.get("amx_bf16") else "32-true"
+
+
+def usable_device(name: str | torch.device) -> torch.device:
+    """A device by its name. Raises DataError where torch does not know it, or this machine has none."""
+    with explained(f"device {str(name)!r} cannot be used here", "take cpu, or a device that this machine has"):
+        device = torch.device(name)
+        torch.zeros(1, device=device).cpu()
+    return device

@@ -1,0 +1,94 @@
+"""Does a method notice what it cannot know? False alarms on sound test cases, and hits on each kind of unusual image.
+
+    python benchmarks/unusual_images.py [--method denseseg] [--cases 160] [--size 64] [--length 0.25] [--each 20]
+
+Trains a small method on chest phantoms, unless its weights are there already, and prints for each kind of image the share that is
+beyond the limit of the out-of-distribution score, its median, and the reasons.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, zoom
+
+from denseseg.methods import create, get_recipe, load_method, save_method
+from denseseg.phantom import PHANTOMS
+from denseseg.training.settings import Run
+
+Change = Callable[[np.ndarray], np.ndarray]
+
+
+def noisy(amount: float) -> Change:
+    return lambda image: np.clip(image + np.random.default_rng(0).normal(0, amount, image.shape), 0, 1)
+
+
+def tiny(side: int) -> Change:
+    return lambda image: np.clip(zoom(image, side / image.shape[0], order=1, grid_mode=True, mode="nearest"), 0, 1)
+
+
+KINDS: dict[str, Change] = {
+    "sound": lambda image: image,
+    "ten times darker": lambda image: image / 10,
+    "black": np.zeros_like,
+    "white": np.ones_like,
+    "noise alone": lambda image: np.random.default_rng(0).random(image.shape),
+    "noisy, SD 0.1": noisy(0.1),
+    "noisy, SD 0.3": noisy(0.3),
+    "blurred": lambda image: gaussian_filter(image, 2),
+    "upside down": lambda image: image[::-1],
+    "mirrored": lambda image: image[:, ::-1],
+    "turned by 180 degrees": lambda image: image[::-1, ::-1],
+    "turned by 90 degrees": np.rot90,
+    "transposed": np.transpose,
+    "inverted": lambda image: 1 - image,
+    "1 x 1 pixel": tiny(1),
+    "4 x 4 pixels": tiny(4),
+    "8 x 8 pixels": tiny(8),
+    "16 x 16 pixels": tiny(16),
+    "lower half alone": lambda image: np.where(np.arange(len(image))[:, None] < len(image) // 2, 0, image),
+    "a quarter of it": lambda image: image[: len(image) // 2, : len(image) // 2],
+    "padded to twice its size": lambda image: np.pad(image, len(image) // 2),
+    "shifted by a third": lambda image: np.roll(image, len(image) // 3, axis=1),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--method", default="denseseg")
+    parser.add_argument("--cases", type=int, default=160)
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--length", type=float, default=0.25, help="share of the recipe's training")
+    parser.add_argument("--each", type=int, default=20, help="test cases that are made unusual in each way; sound ones are all")
+    parser.add_argument("--weights", type=Path)
+    options = parser.parse_args()
+    size = (options.size, options.size)
+    split = PHANTOMS["chest"](options.cases, size, 0).split("stratified")
+    if options.weights and options.weights.exists():
+        method = load_method(options.weights)
+    else:
+        recipe = get_recipe(options.method, "default").scaled(options.length, 0.25, 4)
+        method = create(options.method, split.train.anatomy, size, recipe)
+        method.fit(split.train, split.validation, Run(device="cpu"))
+        if options.weights:
+            save_method(method, options.weights)
+    wrists = [case.image for case in PHANTOMS["wrist"](options.each, (96, 56), 0)]
+    several = {kind: split.test if kind == "sound" else split.test[: options.each] for kind in KINDS}
+    sets = {kind: [np.ascontiguousarray(KINDS[kind](case.image)) for case in cases] for kind, cases in several.items()}
+    for kind, images in (sets | {"wrists": wrists}).items():
+        found = [method.predict_image(image) for image in images]
+        scores = [one.ood_score or 0.0 for one in found]
+        reasons = Counter(reason for one in found for reason in {*(one.ood_reasons or ()), ""} - {""})
+        told = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common(2))
+        hits = sum(one.doubtful for one in found)
+        print(
+            f"{kind:25s} {hits:3d} of {len(found)}  median {np.median(scores):6.2f}  largest {max(scores):6.2f}  {told}", flush=True
+        )
+
+
+if __name__ == "__main__":
+    main()

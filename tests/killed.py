@@ -1,0 +1,84 @@
+"""Programs that are killed with signal 9 at random moments, and then run again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+TRAIN = """
+import sys
+from pathlib import Path
+from attacks.common import CASES, QUICK, run_in, tiny_method
+from denseseg.methods import save_method
+from denseseg.training.settings import Epochs
+
+print("begun", flush=True)
+folder = Path(sys.argv[1])
+method = tiny_method(QUICK.changed(length=Epochs(12)))
+method.fit(CASES[:2], CASES[2:], run_in(folder))
+save_method(method, folder / "weights.safetensors")
+"""
+PREPARE = """
+import sys
+from make_phantom import main
+
+print("begun", flush=True)
+sys.exit(main([sys.argv[1], "--n", "30", "--size", "64", "--overwrite"]))
+"""
+RUNNER = """
+import sys
+from denseseg.course.notebooks import main
+
+print("begun", flush=True)
+sys.exit(main(["--profile", "smoke", "--jobs", "2"]))
+"""
+
+
+def environment() -> dict[str, str]:
+    """That of the tests, with their modules and the scripts."""
+    tests = Path(__file__).parent
+    paths = [str(path) for path in (tests.parent / "src", tests, tests.parent / "data_scripts")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+
+
+def start(program: str, folder: Path, **more) -> subprocess.Popen:
+    """Start it, and return when its own work begins."""
+    command = [sys.executable, "-c", program, str(folder)]
+    process = subprocess.Popen(command, stdout=-1, stderr=-2, text=True, env=environment(), **more)
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line == "begun\n", line + process.stdout.read()
+    return process
+
+
+def finish(program: str, folder: Path, **more) -> float:
+    """Run it to its end, and return the seconds that it took."""
+    process = start(program, folder, **more)
+    began = time.perf_counter()
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    return time.perf_counter() - began
+
+
+def kill_at_random_moments(program: str, folder: Path, times: int, seconds: float, seed: int = 0, **more) -> int:
+    """Start it so often and kill it within `seconds`, each time from where it stands; returns how often it was killed at work."""
+    moments, killed = random.Random(seed), 0
+    for _ in range(times):
+        process = start(program, folder, **more)
+        time.sleep(moments.uniform(0, seconds))
+        process.kill()
+        process.communicate()
+        killed += process.returncode == -9
+    return killed
+
+
+def contents(folder: Path, *left_out: str) -> dict[str, str]:
+    """Path -> checksum of all files but hidden ones and those of these names."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in left_out]
+    files = [path for path in files if not any(part[0] == "." for part in path.relative_to(folder).parts)]
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
