@@ -15,7 +15,8 @@ from denseseg.exchange.annotation import Annotation
 from denseseg.exchange.cases import annotated_cases, annotation_of, corrected_cases
 from denseseg.exchange.files import Tool, read_annotations, write_annotations
 from denseseg.exchange.slicer import write_image
-from denseseg.files import read_csv, write_png
+from denseseg.files import read_csv
+from denseseg.pictures import write_png
 from denseseg.readers.image import read_image
 from denseseg.readers.image_files import image_files
 

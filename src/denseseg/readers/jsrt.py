@@ -30,8 +30,8 @@ from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
 from denseseg.cases.masks import true_masks
 from denseseg.errors import DataError, explained
-from denseseg.files import read_png
 from denseseg.geometry.frame import Size, scale_points
+from denseseg.pictures import read_picture
 from denseseg.readers.files import Report, cached_image, few, one_file_each, verify_checksums
 
 IMG_SIZE: Size = (2048, 2048)
@@ -125,7 +125,7 @@ def _image(path: Path, size: int | None, converted: Path | None) -> np.ndarray:
     """The square image at the wanted size, from the folder of converted images where it is there already. Raises DataError."""
 
     def convert() -> np.ndarray:
-        image = read_img_file(path) if path.suffix.lower() == ".img" else read_png(path)
+        image = read_img_file(path) if path.suffix.lower() == ".img" else read_picture(path)
         height, width = image.shape
         if height != width:
             raise DataError(f"{path} has {width} x {height} pixels; JSRT is square: convert it again without cropping it")
