@@ -147,7 +147,7 @@ def _grey(picture: Image.Image, content: bytes, path: Path) -> np.ndarray:
     if deep and not picture.mode.startswith("RGB"):
         raise DataError(f"{path} has {len(bits)} channels of 16 bit; convert it to one grey channel")
     picture.load()  # which turns a TIFF, and drops its tag
-    if picture.has_transparency_data and picture.convert("RGBA").getchannel("A").getextrema()[0] < 255:
+    if picture.has_transparency_data and np.asarray(picture.convert("RGBA"))[..., 3].min() < 255:
         raise DataError(f"{path} is transparent in parts; save it without transparency, in one grey channel")
     orientation = (tags if deep else picture.getexif()).get(ORIENTATION, 1)
     if deep:
@@ -184,7 +184,7 @@ def _deep_colour(picture: Image.Image, content: bytes, path: Path) -> np.ndarray
 
 def _pixel(picture: Image.Image) -> tuple[float, float]:
     """Width and height of a pixel, in no known unit, by whatever says that it is not square; else (1, 1)."""
-    said = [picture.info.get(key) for key in ("aspect", "jfif_density", "dpi")]
+    said: list[Any] = [picture.info.get(key) for key in ("aspect", "jfif_density", "dpi")]
     said.append(tuple(picture.getexif().get(tag) for tag in RESOLUTION))
     for x, y in [(float(pair[0] or 0), float(pair[1] or 0)) for pair in said if pair]:  # pixels per unit
         if x > 0 and y > 0 and abs(x - y) > 0.01 * y:

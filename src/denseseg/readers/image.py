@@ -256,7 +256,7 @@ def _read_itk(path: Path) -> tuple[np.ndarray, float | None]:
         lengths = [reader.GetSize()[axis] for axis in axes]
         if len(axes) < 2:
             raise DataError(f"{path} has {' x '.join(map(str, reader.GetSize()))} pixels; give a radiograph")
-        require_size(*lengths[:2], path, int(np.prod(lengths[2:])))
+        require_size(lengths[0], lengths[1], path, int(np.prod(lengths[2:])))
         if nifti:
             _require_whole_nifti(path, reader)
         values = sitk.GetArrayFromImage(reader.Execute()).squeeze()
