@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from attacks import learning, names, results, tables, writing
+from attacks import images, learning, names, results, tables, writing
 from attacks.common import CASES, QUICK, SIZE, make_sound, run_in, tiny_method
 from graz_files import NAMES as WRISTS
 from graz_files import GrazFiles
@@ -43,6 +43,7 @@ DOORS = {
     "ids of cases, written": names.WRITING,
     "ids of cases, made": names.MAKING,
     "files of a data set": tables.TABLES,
+    "image files": images.IMAGES,
     "writing a data set": writing.WRITING,
     "writing phantoms": writing.PHANTOMS,
     "weights and checkpoints": learning.FILES,

@@ -123,7 +123,7 @@ def read_picture(path: Path) -> np.ndarray:
     """
     content = read_bytes(path, "add the image or remove its line from cases.csv")
     if not content:
-        raise DataError(f"{path} cannot be read, it is empty; copy it again")
+        raise DataError(f"{path} cannot be read (it is empty); copy it again")
     with explained(f"{path} cannot be read", "copy it again"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of damaged tags
         warnings.simplefilter("error", Image.DecompressionBombWarning)

@@ -10,6 +10,8 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from image_files import RAMP, look_up_table, write_dicom, write_itk, write_nifti
 from jsrt_files import radiograph, save_png, write_img
 
@@ -247,3 +249,77 @@ def test_a_missing_library_says_how_to_install_it(tmp_path, monkeypatch, name, l
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(DataError, match=rf"reading .*{name} needs {library}: pip install denseseg\[medical\]"):
         read_image(tmp_path / name)
+
+
+# ---- whatever a header says -----------------------------------------------------------------------------------------
+
+WRITERS = {"a.dcm": write_dicom, "a.nii": write_nifti, "a.mha": write_itk, "a.mhd": write_itk, "a.nrrd": write_itk}
+WORDS = st.sampled_from(
+    ["-1", "0", "99999999", "nan", "1e309", "", "32 24 3", "True", "MET_FLOAT", "LOCAL", "a", "1 1", "LIST", "%d"]
+)
+
+
+def read_or_told(path: Path) -> None:
+    try:
+        found = read_image(path)
+    except DataError as error:
+        assert path.name.split(".")[0] in str(error) and "; " in str(error) and "\n" not in str(error).strip()
+    else:
+        assert found.image.ndim == 2 and found.image.min() >= 0 and found.image.max() <= 1
+        assert found.spacing is None or found.spacing > 0
+
+
+FEW = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", WRITERS)
+@FEW
+@given(st.lists(st.tuples(st.integers(0, 700), st.integers(0, 255)), min_size=1, max_size=4), st.floats(0, 1.5))
+def test_any_bytes_of_a_header_are_an_image_or_one_clear_error(tmp_path, name, changes, kept):
+    path = WRITERS[name](tmp_path / name)
+    content = bytearray(path.read_bytes())
+    for place, value in changes:
+        content[place % len(content)] = value
+    path.write_bytes(content[: round(kept * len(content))])
+    read_or_told(path)
+
+
+@pytest.mark.parametrize("name", ["a.mha", "a.mhd", "a.nrrd"])
+@FEW
+@given(st.data())
+def test_any_value_of_a_field_is_an_image_or_one_clear_error(tmp_path, name, data):
+    path = write_itk(tmp_path / name)
+    header, mark, pixels = path.read_bytes().partition(b"\n\n" if name == "a.nrrd" else b"ElementDataFile = ")
+    lines, sign = header.decode().split("\n"), ": " if name == "a.nrrd" else " = "
+    chosen = data.draw(st.sampled_from([n for n, line in enumerate(lines) if sign in line]))
+    lines[chosen] = lines[chosen].split(sign)[0] + sign + data.draw(WORDS)
+    if data.draw(st.booleans()):
+        lines.pop(data.draw(st.integers(0, len(lines) - 1)))
+    path.write_bytes("\n".join(lines).encode() + mark + pixels)
+    read_or_told(path)
+
+
+TAGS = {
+    "PixelSpacing": st.lists(st.floats(-1, 1).map(lambda x: round(x, 3)), max_size=3),
+    "PixelPaddingValue": st.integers(0, 65535),
+    "PixelPaddingRangeLimit": st.integers(0, 65535),
+    "EstimatedRadiographicMagnificationFactor": st.floats(-2, 2).map(lambda x: round(x, 3)),
+    "PixelAspectRatio": st.lists(st.integers(-3, 3), max_size=3),
+    "ImageOrientationPatient": st.lists(st.integers(-1, 1), max_size=7),
+    "PhotometricInterpretation": st.sampled_from(["MONOCHROME1", "MONOCHROME2", "RGB", "YBR_FULL", ""]),
+    "PresentationLUTShape": st.sampled_from(["IDENTITY", "INVERSE", "", "OTHER"]),
+    "RescaleSlope": st.integers(-2, 2),
+    "NumberOfFrames": st.integers(-1, 3),
+    "SamplesPerPixel": st.integers(0, 4),
+    "BitsStored": st.integers(0, 20),
+    "Rows": st.integers(0, 65535),
+    "VOILUTSequence": st.lists(st.integers(0, 9), max_size=3).map(lambda values: look_up_table(*values)),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@FEW
+@given(st.fixed_dictionaries({}, optional=TAGS))
+def test_any_dicom_tags_are_an_image_or_one_clear_error(tmp_path, tags):
+    read_or_told(write_dicom(tmp_path / "a.dcm", **tags))

@@ -39,6 +39,7 @@ PLAIN = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 ITK = {".mha": "MetaImageIO", ".mhd": "MetaImageIO", ".nrrd": "NrrdImageIO", ".nii": "NiftiImageIO", ".nii.gz": "NiftiImageIO"}
 HEADER = 1 << 16  # bytes in which a text header ends
 SPACINGS = ("elementspacing", "elementsize", "spacings", "space directions")  # fields of such headers
+COUNTS = ("ndims", "elementnumberofchannels")
 DATA_FILES = ("elementdatafile", "data file", "datafile")
 
 
@@ -60,7 +61,7 @@ def read_image(path: str | Path) -> Radiograph:
     path = Path(path)
     require_file(path)
     if not path.stat().st_size:
-        raise DataError(f"{path} cannot be read, it is empty; copy it again")
+        raise DataError(f"{path} cannot be read (it is empty); copy it again")
     name = path.name.lower()
     with explained(f"{path} cannot be read", "copy or export it again"):
         if name.endswith(PLAIN):
@@ -288,7 +289,7 @@ def _turn(reader: Any, axes: Sequence[int], says_place: bool, path: Path) -> Tur
 def _says_spacing(path: Path) -> bool:
     """Whether a MetaImage or NRRD header gives a spacing: without one, it is read as 1 mm.
 
-    Raises DataError where it keeps its pixels in something else than a file beside it.
+    Raises DataError where it keeps its pixels in something else than a file beside it, or counts what would end the program.
     """
     with path.open("rb") as file:
         lines = file.read(HEADER).decode("latin-1").splitlines()
@@ -298,6 +299,8 @@ def _says_spacing(path: Path) -> bool:
             break
         key, *value = re.split(r"\s*[:=]\s*", line.strip(), maxsplit=1)
         fields[key.lower()] = "".join(value)
+    if found := [key for key in COUNTS if fields.get(key, "1") not in ("1", "2", "3", "4")]:  # the library would crash
+        raise DataError(f"{path} is damaged ({found[0]} = {fields[found[0]]:.20}); copy or export it again")
     for key in DATA_FILES:
         if (name := fields.get(key, "LOCAL")) != "LOCAL":
             if Path(name).name != name:
