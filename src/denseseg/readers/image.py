@@ -45,11 +45,15 @@ DATA_FILES = ("elementdatafile", "data file", "datafile")
 
 @dataclass(frozen=True)
 class Radiograph:
-    """image: (H, W) float32 in [0, 1], bone bright. spacing: millimetres per pixel, or None where unknown."""
+    """image: (H, W) float32 in [0, 1], bone bright. spacing: millimetres per pixel, or None where unknown.
+
+    placed: the file gives it an origin or a direction in the patient, so that a position there is not a pixel times the spacing.
+    """
 
     image: np.ndarray
     spacing: float | None
     path: Path
+    placed: bool = False
 
 
 def read_image(path: str | Path) -> Radiograph:
@@ -62,16 +66,16 @@ def read_image(path: str | Path) -> Radiograph:
     require_file(path)
     if not path.stat().st_size:
         raise DataError(f"{path} cannot be read (it is empty); copy it again")
-    name = path.name.lower()
+    name, placed = path.name.lower(), False
     with explained(f"{path} cannot be read", "copy or export it again"):
         if name.endswith(PLAIN):
             image, spacing = read_picture(path), None  # the same steps as for a case of a data set
         elif name.endswith(tuple(ITK)):
-            image, spacing = _read_itk(path)
+            image, spacing, placed = _read_itk(path)
         elif name.endswith(".img"):
             image, spacing = read_img_file(path), FIELD_OF_VIEW / 2048
         elif name.endswith((".dcm", ".dicom")) or _is_dicom(path):
-            image, spacing = _read_dicom(path)
+            image, spacing, placed = _read_dicom(path)
         else:
             raise DataError(f"{path}: this kind of file is not known; convert it to PNG, TIFF, DICOM or MHA")
     if min(image.shape) < SMALLEST:
@@ -80,7 +84,7 @@ def read_image(path: str | Path) -> Radiograph:
     if high - low < LEAST_CONTRAST:
         fault = f"{path}: no contrast, the grey values span {high - low:.2g} of their range"
         raise DataError(f"{fault}; export the radiograph again, in one channel over its whole range")
-    return Radiograph(image, spacing, path)
+    return Radiograph(image, spacing, path, placed)
 
 
 # ---- grey values ------------------------------------------------------------------------------------------------
@@ -139,7 +143,7 @@ def _is_dicom(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
-def _read_dicom(path: Path) -> tuple[np.ndarray, float | None]:
+def _read_dicom(path: Path) -> tuple[np.ndarray, float | None, bool]:
     pydicom = require_library("pydicom", path)
     header = pydicom.dcmread(path, stop_before_pixels=True)
     require_size(header.get("Columns") or 0, header.get("Rows") or 0, path, int(header.get("NumberOfFrames", 1) or 1))
@@ -152,7 +156,8 @@ def _read_dicom(path: Path) -> tuple[np.ndarray, float | None]:
     values = pydicom.pixels.apply_modality_lut(stored, data)
     inverted = _is_inverted(pydicom, data, values, path)
     _require_upright(data, path)
-    return _shown(values, path, _dicom_padding(data, stored), inverted, AS_STORED), _dicom_spacing(data, path)
+    image = _shown(values, path, _dicom_padding(data, stored), inverted, AS_STORED)
+    return image, _dicom_spacing(data, path), any(data.get("ImagePositionPatient") or ())
 
 
 def _pixels(pydicom: Any, data: Any, path: Path) -> np.ndarray:
@@ -244,7 +249,7 @@ def turn_of(columns: np.ndarray, rows: np.ndarray) -> Turn:
     return Turn(transposed, bool(columns[across] < 0), bool(downwards < 0))
 
 
-def _read_itk(path: Path) -> tuple[np.ndarray, float | None]:
+def _read_itk(path: Path) -> tuple[np.ndarray, float | None, bool]:
     sitk = require_library("SimpleITK", path)
     nifti = path.name.lower().endswith((".nii", ".nii.gz"))
     says_spacing = True if nifti else _says_spacing(path)
@@ -270,7 +275,9 @@ def _read_itk(path: Path) -> tuple[np.ndarray, float | None]:
     require_square((spacing[0], spacing[1]), path, " mm")
     if nifti and spacing == [1, 1]:
         says_spacing = says_place and int(reader.GetMetaData("xyzt_units")) & 7 != 0
-    return _shown(values, path, None, False, _turn(reader, axes, says_place, path)), spacing[0] if says_spacing else None
+    turn, identity = _turn(reader, axes, says_place, path), np.eye(reader.GetDimension()).ravel()
+    placed = turn != AS_STORED or any(reader.GetOrigin()) or list(reader.GetDirection()) != list(identity)
+    return _shown(values, path, None, False, turn), spacing[0] if says_spacing else None, placed
 
 
 def _turn(reader: Any, axes: Sequence[int], says_place: bool, path: Path) -> Turn:
