@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from attacks import images, learning, names, results, runner, tables, training, writing
 from attacks import landmarks as numbers
-from attacks import learning, names, results, runner, tables, training, writing
 from attacks.common import CASES, QUICK, SIZE, make_sound, run_in, tiny_method
 from graz_files import NAMES as WRISTS
 from graz_files import GrazFiles
@@ -46,6 +46,7 @@ DOORS = {
     "files of a data set": tables.TABLES,
     "numbers that are no pixels": numbers.REFUSED,
     "what is odd in a set": numbers.ODD,
+    "image files": images.IMAGES,
     "writing a data set": writing.WRITING,
     "writing phantoms": writing.PHANTOMS,
     "weights and checkpoints": learning.FILES,

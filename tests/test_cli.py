@@ -19,7 +19,7 @@ from denseseg.anatomy import Anatomy, Kind, Structure
 from denseseg.cases import Case, CaseSet, read_cases, write_cases
 from denseseg.errors import DataError
 from denseseg.exchange import TOOLS, read_annotations, write_annotations
-from denseseg.files import write_png
+from denseseg.pictures import write_png
 
 LABELS = tuple(f"point {i + 1}" for i in range(19))
 HEADS = Anatomy("head", (Structure("landmarks", 19, "landmarks", Kind.POINTS, LABELS, "hull"),))

@@ -1,4 +1,4 @@
-"""Files that must not lose data, and images in PNG files."""
+"""Files that must not lose data."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
 from helpers import full_disk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 from safetensors.torch import save_file
-from skimage.io import imsave
 
 from denseseg.errors import DataError
 from denseseg.files import (
@@ -28,12 +25,10 @@ from denseseg.files import (
     changed,
     read_csv,
     read_json,
-    read_png,
     read_tensors,
     settle,
     sha256,
     write_json,
-    write_png,
     write_tensors,
 )  # fmt: skip
 
@@ -184,40 +179,11 @@ def test_the_index_says_which_line_a_row_is(tmp_path):
 def test_any_bytes_are_a_table_a_record_or_one_clear_error(tmp_path, content):
     path = tmp_path / "a"
     path.write_bytes(content)
-    for read in (read_csv, read_json, read_png, read_tensors):
+    for read in (read_csv, read_json, read_tensors):
         try:
             read(path)
         except DataError as error:
             assert str(path) in str(error) and "; " in str(error) and "\n" not in str(error).strip()
-
-
-# ---- PNG --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("bits", "kind"), [(8, np.uint8), (16, np.uint16)])
-def test_png_levels_are_exact(tmp_path, bits, kind):
-    top = np.iinfo(kind).max
-    levels = np.linspace(0, top, 64).astype(kind).reshape(8, 8)
-    imsave(tmp_path / "a.png", levels, check_contrast=False)
-    image = read_png(tmp_path / "a.png")
-    np.testing.assert_array_equal(np.round(image * float(top)), levels)
-    write_png(tmp_path / "b.png", image, bits)
-    np.testing.assert_array_equal(read_png(tmp_path / "b.png"), image)
-
-
-def test_grey_saved_as_colour_is_read_and_colour_refused(tmp_path):
-    grey = np.arange(64, dtype=np.uint8).reshape(8, 8)
-    imsave(tmp_path / "grey.png", np.dstack([grey] * 3), check_contrast=False)
-    np.testing.assert_allclose(read_png(tmp_path / "grey.png") * 255, grey, atol=1e-4)
-    imsave(tmp_path / "colour.png", np.dstack([grey, grey, grey.T]), check_contrast=False)
-    with pytest.raises(DataError, match=r"colour.png has shape .* one grey channel"):
-        read_png(tmp_path / "colour.png")
-
-
-def test_pixels_that_are_neither_8_nor_16_bit_are_refused(tmp_path):
-    Image.fromarray(np.arange(64).reshape(8, 8) > 20).save(tmp_path / "bits.png")
-    with pytest.raises(DataError, match=r"bits.png has pixels of type bool; save it with 8 or 16 bit"):
-        read_png(tmp_path / "bits.png")
 
 
 # ---- one file in one step -------------------------------------------------------------------------------------------

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
+import tracemalloc
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -74,6 +78,21 @@ def test_everything_comes_back_into_the_original_pixels():
     assert whole.uv.shape == (5, 2, 40, 96)
     assert whole.masks[0].sum() == pytest.approx(mask[0].sum() * 9, rel=0.05)
     np.testing.assert_allclose(whole.covariance, 9 * square)
+
+
+def test_maps_of_a_large_original_take_memory_only_when_they_are_asked_for():
+    maps = np.random.default_rng(1).random((5, 32, 32), dtype=np.float32)
+    seen, frame = Prediction(CHEST, points(), maps > 0.5, maps, np.stack([maps, maps], 1)), Frame.fit((1200, 1000), (32, 32))
+    tracemalloc.start()
+    whole = seen.restored(frame)
+    assert whole.landmarks is not None and whole.failed == () and not whole.absent.any()
+    assert tracemalloc.get_traced_memory()[1] < 1200 * 1000  # not even one mask of that size
+    masks = whole.masks
+    assert tracemalloc.get_traced_memory()[1] < 4 * 5 * 1200 * 1000  # not all of them as numbers
+    tracemalloc.stop()
+    np.testing.assert_array_equal(masks, [frame.maps_to_original(m) >= 0.5 for m in (maps > 0.5).astype(float)])
+    np.testing.assert_array_equal(whole.uv[:, 1], whole.probabilities)
+    assert pickle.loads(pickle.dumps(whole)).masks.shape == replace(whole, landmarks=None).masks.shape == (5, 1200, 1000)
 
 
 def test_a_frame_that_changes_nothing_changes_nothing():

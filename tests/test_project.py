@@ -31,6 +31,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = (
     {"errors", "names", "networks"},
     {"anatomy", "files"},
+    {"pictures"},
     {"geometry"},
     {"cases", "prediction", "heatmaps", "losses"},
     {"readers", "phantom", "evaluation", "batch"},
@@ -42,7 +43,7 @@ FLOORS = (
     {"course"},
 )
 # these load no torch
-QUICK = ("errors", "names", "files", "anatomy", "geometry.frame", "cases.case", "cases.case_set", "cases.folder")
+QUICK = ("errors", "names", "files", "pictures", "anatomy", "geometry.frame", "cases.case", "cases.case_set", "cases.folder")
 
 
 def requirements(*extras: str) -> list[Requirement]:

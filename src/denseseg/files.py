@@ -14,14 +14,12 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from io import BytesIO, StringIO
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from imageio.v3 import imwrite
-from skimage.io import imread
 
 from denseseg.errors import DataError, explained
 
@@ -195,17 +193,30 @@ def held(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*") if path.name[0] != ".")
 
 
-def read_bytes(path: Path, missing: str = "correct the path") -> bytes:
-    """What a file holds. Raises DataError that tells a file that is not there, or may not be read, from one that is damaged."""
+def require_file(path: Path, missing: str = "correct the path") -> None:
+    """Raise DataError for what is no file, such as a folder or a pipe, which would be waited for; and where it may not be read."""
     if not exists(path):
         raise DataError(f"{path} is missing; {missing}")
     if not path.is_file():
         raise DataError(f"{path} is no file; move it away, and put the file there")
+    with _readable(path), path.open("rb"):
+        pass
+
+
+def read_bytes(path: Path, missing: str = "correct the path") -> bytes:
+    """What a file holds. Raises DataError that tells a file that is not there, or may not be read, from one that is damaged."""
+    require_file(path, missing)
+    with _readable(path):
+        return path.read_bytes()
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
     with (
         explained(f"{path} could not be read from its disk", "check the disk, then try again", OSError),
         explained(f"{path} may not be read", "nothing is wrong with it: give yourself the right to read it", PermissionError),
     ):
-        return path.read_bytes()
+        yield
 
 
 def read_text(path: Path, missing: str = "correct the path") -> str:
@@ -269,27 +280,7 @@ def _with_points(cells: pd.Series) -> pd.Series:
     return cells.str.replace(",", ".") if texts and cells.str.fullmatch(DECIMAL).all() else cells
 
 
-# ---- images -----------------------------------------------------------------------------------------------------
-
-
-def write_png(path: Path, image: np.ndarray, bits: int = 16) -> None:
-    """Write (H, W) in [0, 1] as a PNG of 8 or 16 bit; `read_png` reads it back."""
-    kind, top = (np.uint8, 255) if bits == 8 else (np.uint16, 65535)
-    path.write_bytes(imwrite("<bytes>", np.round(image * top).astype(kind), extension=".png"))
-
-
-def read_png(path: Path) -> np.ndarray:
-    """An 8- or 16-bit one-channel PNG as (H, W) float32 in [0, 1]. Raises DataError that names the file."""
-    content = read_bytes(path, "add the image or remove its line from cases.csv")
-    with explained(f"{path} cannot be read", "copy it again"):
-        image = imread(BytesIO(content))
-    if image.dtype not in (np.uint8, np.uint16):
-        raise DataError(f"{path} has pixels of type {image.dtype}; save it with 8 or 16 bit")
-    if image.ndim == 3 and image.shape[2] in (3, 4) and (np.ptp(image[..., :3], axis=2) == 0).all():
-        image = image[..., 0]  # grey saved as colour
-    if image.ndim != 2:
-        raise DataError(f"{path} has shape {image.shape}; convert it to one grey channel")
-    return image.astype(np.float32) / np.iinfo(image.dtype).max
+# ---- writing ----------------------------------------------------------------------------------------------------
 
 
 def plain(value: Any) -> Any:

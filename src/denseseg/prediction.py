@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,23 @@ from denseseg.anatomy import Anatomy
 from denseseg.errors import DataError
 from denseseg.files import write_csv
 from denseseg.geometry.frame import Frame
+
+
+class _Maps:
+    """A field of maps, whole or as a function that gives them: those of a large original are made when they are asked for.
+
+    They are not kept: 17 structures in 4280 x 2518 pixels, with uv and probabilities, would take 2.4 GB.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = f"_{name}"
+
+    def __get__(self, prediction: Prediction | None, owner: type | None = None) -> np.ndarray | None:
+        maps = None if prediction is None else vars(prediction)[self.name]  # None: the default of the field
+        return maps() if callable(maps) else maps
+
+    def __set__(self, prediction: Prediction, maps: np.ndarray | Callable[[], np.ndarray] | None) -> None:
+        vars(prediction)[self.name] = maps
 
 
 @dataclass
@@ -29,14 +47,17 @@ class Prediction:
         limit that validation cases set. None where no limit is known.
     ood_reasons: (C,) texts, of what is beyond the limit, for each structure; "" where nothing is.
 
+    In an image that was scaled for the method, masks, probabilities and uv are computed each time that they are asked for, since
+    they may be large: ask once.
+
     Raises DataError where both landmarks and masks are None.
     """
 
     anatomy: Anatomy
     landmarks: np.ndarray | None
-    masks: np.ndarray | None = None
-    probabilities: np.ndarray | None = None
-    uv: np.ndarray | None = None
+    masks: _Maps = _Maps()
+    probabilities: _Maps = _Maps()
+    uv: _Maps = _Maps()
     presence: np.ndarray | None = None
     covariance: np.ndarray | None = None
     peaks: np.ndarray | None = None
@@ -44,7 +65,7 @@ class Prediction:
     ood_reasons: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.landmarks is None and self.masks is None:
+        if self.landmarks is None and vars(self)["_masks"] is None:
             raise DataError("a prediction needs landmarks or masks; mark landmarks that were not found with NaN")
 
     @property
@@ -59,8 +80,9 @@ class Prediction:
             gone = np.isnan(self.landmarks).any(1)
             lost = np.array([gone[where].any() for where in self.anatomy.slices.values()])
         else:
-            assert self.masks is not None
-            lost = np.array([not mask.any() for mask in self.masks])
+            masks = self.masks
+            assert masks is not None
+            lost = np.array([not mask.any() for mask in masks])
         return tuple(name for name, one in zip(self.anatomy.names, lost & ~self.absent, strict=True) if one)
 
     @property
@@ -101,14 +123,14 @@ class Prediction:
         if frame.original == frame.fitted:
             return self
 
-        def back(maps: np.ndarray | None) -> np.ndarray | None:
-            return None if maps is None else frame.maps_to_original(np.asarray(maps, np.float32))
+        def back(maps: np.ndarray | None) -> Callable[[], np.ndarray] | None:
+            return None if maps is None else partial(frame.maps_to_original, maps)
 
-        masks = back(self.masks)
+        masks = self.masks
         return replace(
             self,
             landmarks=None if self.landmarks is None else frame.to_original(self.landmarks),
-            masks=None if masks is None else masks >= 0.5,
+            masks=back(None if masks is None else np.asarray(masks, bool)),
             probabilities=back(self.probabilities),
             uv=back(self.uv),
             covariance=None if self.covariance is None else self.covariance / frame.scale**2,

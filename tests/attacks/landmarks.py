@@ -13,7 +13,7 @@ from attacks.tables import HEADER, IMAGE, MASKS, cell, packed, read
 
 from denseseg.cases.masks import polygon_masks
 from denseseg.errors import DataError, OddDataWarning
-from denseseg.files import read_png, write_png
+from denseseg.pictures import read_picture, write_png
 
 LANDMARKS, TABLE, TOML = "data/landmarks.csv", "data/cases.csv", "data/dataset.toml"
 TRUE = polygon_masks(CASES[0].landmarks, CASES[0])
@@ -79,7 +79,7 @@ def further(name: str, cells: Callable[[int], str]) -> Callable[[list[list[str]]
 
 def image(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], None]:
     def spoil(folder: Path) -> None:
-        write_png(folder / IMAGE, np.ascontiguousarray(change(read_png(folder / IMAGE))))
+        write_png(folder / IMAGE, np.ascontiguousarray(change(read_picture(folder / IMAGE))))
 
     return without_masks(spoil)
 

@@ -10,9 +10,9 @@ from helpers import readme_python
 from skimage.io import imread
 
 from denseseg.anatomy import CHEST
-from denseseg.files import write_png
 from denseseg.methods import create, save_method
 from denseseg.phantom.chest.phantom import chest_phantom
+from denseseg.pictures import write_png
 
 
 def test_the_lines_for_users_run_as_they_stand(tmp_path: Path, monkeypatch):

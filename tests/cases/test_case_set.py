@@ -37,6 +37,13 @@ def test_a_set_refuses_two_anatomies_one_id_twice_and_stacking_different_sizes()
         _ = CaseSet("toy", HAND, [make_case(0), make_case(1, size=(32, 32))]).images
 
 
+def test_images_of_several_aspect_ratios_are_not_squeezed_in_silence():
+    mixed = CaseSet("toy", HAND, [make_case(0, spacing=None), make_case(1, size=(32, 48), spacing=None)])
+    with pytest.raises(DataError, match=r"aspect ratios from 0\.67 to .*; use fitted"):
+        mixed.resized((20, 20))
+    assert mixed.fitted((20, 20)).images.shape == (2, 20, 20)
+
+
 CHANGES = {
     "id": {"id": "other"},
     "a landmark": {"landmarks": with_value(LANDMARKS, 1.0)},

@@ -24,7 +24,7 @@ from denseseg.cases.case_set import CaseSet
 from denseseg.cases.folder import read_cases, write_cases
 from denseseg.cases.masks import true_masks
 from denseseg.errors import DataError
-from denseseg.files import write_png
+from denseseg.pictures import write_png
 
 
 @pytest.fixture

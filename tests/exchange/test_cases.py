@@ -12,7 +12,7 @@ from denseseg.anatomy import HAND
 from denseseg.errors import DataError
 from denseseg.exchange import Annotation, annotated_cases, annotation_of, corrected_cases
 from denseseg.exchange.data_set import touched
-from denseseg.files import write_png
+from denseseg.pictures import write_png
 
 CASES = make_set(3)
 

@@ -10,13 +10,15 @@ import contextlib
 import io
 
 import numpy as np
+import pytest
 import SimpleITK as sitk
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from denseseg import chest_phantom
 from denseseg.cases.masks import polygon_masks
-from denseseg.exchange import annotation_of, read_annotations, write_annotations
+from denseseg.errors import DataError
+from denseseg.exchange import annotation_of, imported, read_annotations, write_annotations
 from denseseg.exchange.slicer import write_image
 from denseseg.readers.image import read_image
 
@@ -72,4 +74,20 @@ def test_itk_has_each_landmark_where_the_markup_says(tmp_path):
     for point, position in zip(case.landmarks[:20], in_millimetres[:20], strict=True):
         np.testing.assert_allclose(image.TransformContinuousIndexToPhysicalPoint(point.tolist()), position, atol=1e-5)
     read = read_image(tmp_path / "a.mha")
+    write_image(tmp_path / "b.mha", case.image, None)
+    assert read_image(tmp_path / "b.mha").spacing is None and sitk.ReadImage(str(tmp_path / "b.mha")).GetSpacing() == (1, 1)
     assert read.spacing == 0.5 and np.corrcoef(read.image.ravel(), case.image.ravel())[0, 1] > 0.999
+
+
+def test_millimetres_of_an_image_with_a_place_of_its_own_are_refused(tmp_path):
+    """Slicer counts them from the image's origin along its directions, so they are not its pixels times the spacing."""
+    case, path = CASES[0], tmp_path / "images" / f"{CASES[0].id}.mha"
+    path.parent.mkdir()
+    write_image(path, case.image, 0.5)
+    folder = write_annotations(tmp_path / "slicer", SENT[:1], CASES.anatomy, "slicer")
+    np.testing.assert_allclose(imported(folder, path.parent, "chest")[0].landmarks, case.landmarks, atol=1e-5)
+    image = sitk.ReadImage(str(path))
+    image.SetOrigin((10, 0))
+    sitk.WriteImage(image, str(path))
+    with pytest.raises(DataError, match=r"mha has an origin or a direction of its own, .*; annotate an MHA without them"):
+        imported(folder, path.parent, "chest")

@@ -10,7 +10,7 @@ from helpers import full_disk
 from toy_cases import make_case
 
 from denseseg.errors import DataError
-from denseseg.files import read_png, write_png
+from denseseg.pictures import read_picture, write_png
 from denseseg.readers.files import Report, cached_image, few, shrunk, verify_checksums, write_manifest
 
 IMAGE = (np.arange(80).reshape(8, 10) / 79).astype(np.float32)
@@ -44,7 +44,7 @@ def test_a_damaged_image_or_one_of_another_size_is_converted_again(tmp_path, spo
     path = tmp_path / "a.png"
     spoil(path)
     cached_image(path, (8, 10), lambda: IMAGE)
-    np.testing.assert_allclose(read_png(path), IMAGE, atol=1e-5)
+    np.testing.assert_allclose(read_picture(path), IMAGE, atol=1e-5)
 
 
 def test_a_full_disk_leaves_no_half_image(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,14 @@ def test_two_of_one_name_and_none_at_all_are_told(tmp_path, names, told):
         image_files([made(tmp_path, *names)])
     with pytest.raises(DataError, match="is neither a file nor a folder"):
         image_files([tmp_path / "missing"])
+
+
+def test_a_pipe_and_a_link_to_nowhere_are_no_secret(tmp_path):
+    """They are listed, so that whoever reads them is told; a folder is looked into, whatever its name is."""
+    made(tmp_path, "a.png", "folder.png/b.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "link.png").symlink_to(tmp_path / "nowhere")
+    assert list(image_files([tmp_path])) == ["a", "b", "link", "pipe"]
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from pydantic.dataclasses import dataclass
 
 from denseseg.cases.folder import write_cases
 from denseseg.errors import STRICT
-from denseseg.files import write_png
 from denseseg.methods import Method, Recipe, register
+from denseseg.pictures import write_png
 from denseseg.prediction import Prediction
 from denseseg.training.settings import Run
 

@@ -77,7 +77,11 @@ class CaseSet(Sequence[Case]):
         return np.stack([case.landmarks for case in self.cases])
 
     def resized(self, size: Size) -> CaseSet:
-        """Every case stretched to (H, W)."""
+        """Every case stretched to (H, W). Raises DataError where they have several aspect ratios, or where `Case.resized` does."""
+        aspects = [case.size[0] / case.size[1] for case in self.cases]
+        if aspects and max(aspects) > 1.02 * min(aspects):
+            fault = f"{self.name}: images have aspect ratios from {min(aspects):.2f} to {max(aspects):.2f}"
+            raise DataError(f"{fault}, of which all but one would be squeezed; use fitted((H, W)), which pads instead")
         return CaseSet(self.name, self.anatomy, (case.resized(size) for case in self.cases), self.info)
 
     def fitted(self, size: Size) -> CaseSet:

@@ -46,8 +46,9 @@ from denseseg.anatomy import ANATOMIES, Anatomy, Structure, get_anatomy
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet, distinct
 from denseseg.errors import DataError, OddDataWarning, explained, validated
-from denseseg.files import MARK, atomic_folder, changed, exists, held, read_bytes, read_csv, read_png, read_text, settle, write_png
+from denseseg.files import MARK, atomic_folder, changed, exists, held, read_bytes, read_csv, read_text, settle
 from denseseg.names import MISSING, Name, name_fault, one_line
+from denseseg.pictures import read_picture, write_png
 
 TABLES = ("dataset.toml", "cases.csv", "landmarks.csv")
 LANDMARK, NUMBERS = ["case", "structure", "index"], ["index", "x", "y"]  # columns of landmarks.csv
@@ -297,7 +298,7 @@ def _read_case(folder: Path, row: dict[str, Any], points: dict[str, np.ndarray],
     try:
         with explained(f"spacing {spacing!r} in cases.csv is not a number of mm", "leave it empty if unknown"):
             spacing = None if spacing.strip().lower() in MISSING else float(spacing)
-        image, masks = read_png(folder / "images" / f"{name}.png"), _read_masks(folder / "masks" / f"{name}.npz")
+        image, masks = read_picture(folder / "images" / f"{name}.png"), _read_masks(folder / "masks" / f"{name}.npz")
         return Case(name, image, points[name], anatomy, masks, spacing, row)
     except DataError as error:
         raise DataError(f"{folder}: {error}") from None

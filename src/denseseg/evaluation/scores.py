@@ -139,7 +139,8 @@ def _answer(prediction: Any, case: Case) -> tuple[np.ndarray | None, np.ndarray,
     if landmarks is not None:
         points = np.asarray(landmarks, float)
         landmarks = np.where(np.isfinite(points).all(-1, keepdims=True), points, np.nan)
-    masks = polygon_masks(landmarks, case) if prediction.masks is None else np.asarray(prediction.masks, bool)
+    masks = prediction.masks
+    masks = polygon_masks(landmarks, case) if masks is None else np.asarray(masks, bool)
     if presence is None:
         return landmarks, masks, np.all(~masks, (1, 2)) if landmarks is None else case.anatomy.absent(landmarks)
     absent = np.asarray(presence) < 0.5
@@ -150,6 +151,7 @@ def _answer(prediction: Any, case: Case) -> tuple[np.ndarray | None, np.ndarray,
 
 def _case_rows(prediction: Any, case: Case, lacking: bool, radii: Sequence[float]) -> Iterator[tuple]:
     landmarks, masks, called_absent = _answer(prediction, case)
+    has_masks = prediction.masks is not None and case.masks is not None
     absent, shown = case.anatomy.absent(case.landmarks), inside_image(case.landmarks, case.size)
     regions, outlines = true_masks(case), true_outlines(case)
     for c, structure in enumerate(case.anatomy.structures):
@@ -166,7 +168,7 @@ def _case_rows(prediction: Any, case: Case, lacking: bool, radii: Sequence[float
             scores.append(Score("presence", 100.0 * (called_absent[c] == absent[c]), 1, False))
         if structure.outlined or (points is None and case.masks is not None):
             scores += outline_scores(points, outline, outlines[c], regions[c], case)
-        if structure.outlined or (prediction.masks is not None and case.masks is not None):
+        if structure.outlined or has_masks:
             scores += mask_scores(masks[c], outline, regions[c], case)
         for metric, value, n, failed, index in scores:
             unit = "%" if metrics.metric(metric).unit == "%" else _unit(case)

@@ -47,8 +47,8 @@ def placed(prediction: Prediction) -> np.ndarray:
 
 def masks_of(prediction: Prediction, size: Size) -> np.ndarray:
     """(C, H, W) bool: the predicted masks, or where a method has landmarks only, what these enclose in an image of `size`."""
-    if prediction.masks is not None:
-        return prediction.masks
+    if (masks := prediction.masks) is not None:
+        return masks
     return contour_masks(torch.as_tensor(prediction.landmarks)[None], prediction.anatomy, size)[0].numpy() > 0.5
 
 

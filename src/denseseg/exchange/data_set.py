@@ -15,7 +15,8 @@ from denseseg.exchange.annotation import Annotation
 from denseseg.exchange.cases import annotated_cases, annotation_of, corrected_cases
 from denseseg.exchange.files import Tool, read_annotations, write_annotations
 from denseseg.exchange.slicer import write_image
-from denseseg.files import read_csv, write_png
+from denseseg.files import read_csv
+from denseseg.pictures import write_png
 from denseseg.readers.image import read_image
 from denseseg.readers.image_files import image_files
 
@@ -64,9 +65,18 @@ def imported(
         raise DataError(f"{images} is no data-set folder, so it does not say what the landmarks are; name the anatomy as well")
     name, known, info = read_description(Path(anatomy)) if Path(anatomy).is_dir() else (anatomy, get_anatomy(anatomy), {})
     files = image_files([images])
-    found = read_annotations(annotations, known, spacing=lambda case: read_image(files[case]).spacing if case in files else None)
+    found = read_annotations(annotations, known, spacing=lambda case: _spacing(files[case]) if case in files else None)
     found = found if predicted is None else touched(found, predicted)
     return CaseSet(name, known, annotated_cases(found, files, known), info)
+
+
+def _spacing(path: Path) -> float | None:
+    """Millimetres per pixel of an image whose annotations are in millimetres. Raises DataError where they are not its pixels'."""
+    read = read_image(path)
+    if read.placed:
+        fault = f"{path} has an origin or a direction of its own, so its annotations in millimetres are not its pixels"
+        raise DataError(f"{fault}; annotate an MHA without them, as `denseseg export --to slicer` writes it")
+    return read.spacing
 
 
 def touched(annotations: dict[str, Annotation], predicted: str | Path) -> dict[str, Annotation]:

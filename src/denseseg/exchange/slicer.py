@@ -99,6 +99,8 @@ def write_image(path: Path, image: np.ndarray, spacing: float | None) -> None:
     content = sitk.GetImageFromArray(np.round(image * 65535).astype(np.uint16))
     content.SetSpacing([spacing or 1.0] * 2)
     sitk.WriteImage(content, str(path), useCompression=True)
+    if spacing is None:  # the library always writes one; without it Slicer takes a pixel for a millimetre, too
+        path.write_bytes(path.read_bytes().replace(b"ElementSpacing = 1 1\n", b"", 1))
 
 
 def _plain(name: str) -> str:

@@ -69,11 +69,19 @@ class Frame:
         return maps
 
     def maps_to_original(self, maps: np.ndarray) -> np.ndarray:
-        """Maps (..., H, W) of the fitted image as (..., H0, W0) float32 of the original, bilinear."""
-        for axis, length in ((-2, self.original[0]), (-1, self.original[1])):
-            at = (np.arange(length) + 0.5) * self.scale - 0.5 + self.offset[-1 - axis]
-            maps = _linear(np.asarray(maps, np.float32), at, axis)
-        return maps
+        """Maps (..., H, W) of the fitted image as (..., H0, W0) float32 of the original, bilinear; of bool ones those of >= 0.5.
+
+        One after the other, so that besides the result there is only one map of that size at a time.
+        """
+        maps = np.asarray(maps)
+        result = np.empty((*maps.shape[:-2], *self.original), bool if maps.dtype == bool else np.float32)
+        for index in np.ndindex(maps.shape[:-2]):
+            large = maps[index].astype(np.float32)
+            for axis, length in ((-2, self.original[0]), (-1, self.original[1])):
+                at = (np.arange(length) + 0.5) * self.scale - 0.5 + self.offset[-1 - axis]
+                large = _linear(large, at, axis)
+            result[index] = large >= 0.5 if maps.dtype == bool else large
+        return result
 
 
 def _linear(maps: np.ndarray, at: np.ndarray, axis: int) -> np.ndarray:

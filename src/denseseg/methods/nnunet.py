@@ -27,9 +27,10 @@ from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
 from denseseg.cases.masks import true_masks
 from denseseg.errors import DataError, checked
-from denseseg.files import write_json, write_png
+from denseseg.files import write_json
 from denseseg.geometry.frame import Size
 from denseseg.methods.method import Method, Recipe
+from denseseg.pictures import write_png
 from denseseg.prediction import Prediction
 from denseseg.training.loop import exclusive
 from denseseg.training.settings import Run

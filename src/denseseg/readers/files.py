@@ -13,8 +13,9 @@ import numpy as np
 from denseseg.cases.case import Case
 from denseseg.cases.folder import require_own
 from denseseg.errors import DataError, explained
-from denseseg.files import atomic_file, held, read_png, sha256, write_png
+from denseseg.files import atomic_file, held, sha256
 from denseseg.geometry.frame import Size
+from denseseg.pictures import read_picture, write_png
 
 
 @dataclass
@@ -104,7 +105,7 @@ def cached_image(path: Path | None, size: Size, convert: Callable[[], np.ndarray
     if path is None:
         return convert()
     with suppress(DataError):  # not there yet, or damaged
-        image = read_png(path)
+        image = read_picture(path)
         if image.shape == size:
             return image
     image = convert()

@@ -34,8 +34,9 @@ from denseseg.anatomy import WRIST
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError, explained
-from denseseg.files import read_csv, read_png
+from denseseg.files import read_csv
 from denseseg.geometry.frame import Size
+from denseseg.pictures import read_picture
 from denseseg.readers.files import Report, cached_image, few, one_file_each, verify_checksums
 
 NAME = "GRAZPEDWRI-DX"
@@ -252,7 +253,7 @@ def find_images(folder: Path) -> dict[str, Path]:
 
 def read_wrist(path: Path, mirror: bool) -> np.ndarray:
     """The image as (384, 224) float32; its own smallest and largest grey value become 0 and 1. Raises DataError."""
-    image = read_png(path)
+    image = read_picture(path)
     low, high = image.min(), image.max()
     if low == high:
         raise DataError(f"{path}: all pixels have the same value; copy it again")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path, PurePath
 
-from denseseg.errors import DataError
+from denseseg.errors import DataError, explained
 from denseseg.readers.image import ITK, PLAIN
 
 ENDINGS = (*PLAIN, *ITK, ".img", ".dcm", ".dicom")
@@ -22,7 +22,12 @@ def image_files(paths: Iterable[str | Path]) -> dict[str, Path]:
     for path in named:
         if not path.exists():
             raise DataError(f"{path} is neither a file nor a folder; check the path")
-        files = sorted(p for p in path.rglob("*") if p.is_file() and _is_image(p, path)) if path.is_dir() else [path]
+        if path.is_dir():
+            with explained(f"{path} may not be looked into", "give yourself the right to read it", OSError):
+                next(path.iterdir(), None)
+            files = sorted(p for p in path.rglob("*") if not p.is_dir() and _is_image(p, path))  # a pipe is told when it is read
+        else:
+            files = [path]
         for file in files:
             if found.setdefault(image_name(file), file) != file:
                 raise DataError(f"{found[image_name(file)]} and {file} have one name; rename one, or give them one after the other")

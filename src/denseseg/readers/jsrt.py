@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +31,9 @@ from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
 from denseseg.cases.masks import true_masks
 from denseseg.errors import DataError, explained
-from denseseg.files import read_png
+from denseseg.files import read_bytes, require_file
 from denseseg.geometry.frame import Size, scale_points
+from denseseg.pictures import read_picture
 from denseseg.readers.files import Report, cached_image, few, one_file_each, verify_checksums
 
 IMG_SIZE: Size = (2048, 2048)
@@ -109,11 +111,12 @@ def read_img_file(path: str | Path) -> np.ndarray:
     The file stores film density: dark film, such as the lungs, has large values. So grey = 1 - value / 4095.
     Raises DataError for a wrong number of bytes, or values beyond 12 bit.
     """
-    with explained(f"{path} cannot be read", "check the path and its permissions", OSError):
-        raw, found = np.fromfile(path, dtype=">u2"), Path(path).stat().st_size
-    expected = 2 * IMG_SIZE[0] * IMG_SIZE[1]
+    require_file(Path(path))
+    found, expected = Path(path).stat().st_size, 2 * IMG_SIZE[0] * IMG_SIZE[1]
     if found != expected:
         raise DataError(f"{path} has {found} bytes instead of {expected} (2048 x 2048 of 2 bytes); copy or unpack it again")
+    with explained(f"{path} cannot be read", "check its disk", OSError):
+        raw = np.fromfile(path, dtype=">u2")
     if raw.max() > IMG_TOP:
         swapped = raw.byteswap().max() <= IMG_TOP
         cause = "its bytes are in little-endian order; use the original file" if swapped else "it is not a JSRT original"
@@ -125,7 +128,7 @@ def _image(path: Path, size: int | None, converted: Path | None) -> np.ndarray:
     """The square image at the wanted size, from the folder of converted images where it is there already. Raises DataError."""
 
     def convert() -> np.ndarray:
-        image = read_img_file(path) if path.suffix.lower() == ".img" else read_png(path)
+        image = read_img_file(path) if path.suffix.lower() == ".img" else read_picture(path)
         height, width = image.shape
         if height != width:
             raise DataError(f"{path} has {width} x {height} pixels; JSRT is square: convert it again without cropping it")
@@ -205,8 +208,9 @@ def read_masks(folder: Path, name: str, size: int) -> np.ndarray | None:
 
 
 def _read_mask(path: Path, size: int) -> np.ndarray:
+    content = BytesIO(read_bytes(path))
     with explained(f"{path} cannot be read", "copy it again"):
-        mask = np.squeeze(imread(path))
+        mask = np.squeeze(imread(content))
     if mask.ndim == 3:  # a GIF with a palette comes as colour
         mask = mask[..., :3].max(axis=2)
     if mask.ndim != 2 or mask.shape[0] != mask.shape[1]:

@@ -51,8 +51,8 @@ def show_prediction(
     image, points, anatomy = np.asarray(image), prediction.landmarks, prediction.anatomy
     spacing = spacing or (case.spacing if case else None)
     ax = radiograph(ax, image, spacing, dim=0.9)
-    if prediction.masks is not None:
-        draw_masks(ax, prediction.masks, anatomy, alpha=0.25)
+    if (masks := prediction.masks) is not None:
+        draw_masks(ax, masks, anatomy, alpha=0.25)
     if case is not None:
         if points is not None:
             sticks = np.stack([case.landmarks, points], axis=1)
@@ -61,7 +61,7 @@ def show_prediction(
     if ellipses and points is not None and prediction.covariance is not None:
         _draw_ellipses(ax, points, prediction.covariance, anatomy)
     if points is not None:
-        draw_landmarks(ax, points, anatomy, size=10, line=prediction.masks is None)
+        draw_landmarks(ax, points, anatomy, size=10, line=masks is None)
     truth = Line2D([], [], color="white", marker="o", markersize=4, markeredgecolor="#666666", label="truth, error")
     structure_legend(ax, anatomy, [truth] if case else [])
     title = "prediction" if case is None else f"prediction and truth, case {case.id}"
