@@ -121,9 +121,11 @@ def padding_of(values: np.ndarray, stated: np.ndarray | None = None) -> np.ndarr
         if not rest.size:
             break
         value = extreme(rest)
-        others = rest[rest != value].astype(np.float64)
-        if 0 < others.size <= (1 - PADDED) * rest.size and np.ptp(others) < np.abs(others - float(value)).min():
-            padding = padding | (values == value)
+        others = rest[rest != value]
+        if 0 < others.size <= (1 - PADDED) * rest.size:
+            least, most = float(others.min()), float(others.max())
+            if most - least < max(least - float(value), float(value) - most):
+                padding = padding | (values == value)
     return padding if padding.any() else None
 
 
