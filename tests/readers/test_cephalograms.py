@@ -90,7 +90,7 @@ def test_another_size_another_truth_and_no_image_are_refused(files):
     images, setup = files
     with pytest.raises(DataError, match="truth='mean': give one of challenge, senior, junior"):
         read_cephalograms(images, setup, truth="mean")
-    Image.fromarray(np.zeros((240, 193), np.uint8)).save(images / "151.bmp")
+    Image.fromarray(np.eye(240, 193, dtype=np.uint8) * 200).save(images / "151.bmp")
     with pytest.raises(DataError, match=r"151.bmp has 193 x 240 pixels; give the original of 1935 x 2400"):
         read_cephalograms(images, setup)
     write_lists(setup, {name: ["777"] for name in LISTS})

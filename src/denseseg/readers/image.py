@@ -32,7 +32,8 @@ from denseseg.readers.jsrt import FIELD_OF_VIEW, read_img_file
 
 PERCENTILES = (0.5, 99.5)
 SMALLEST = 8  # pixels along a side, as of a case
-LEAST_CONTRAST = 0.02  # of the grey range, between the percentiles
+WIDER = (0.01, 99.99)  # where few pixels differ from all others: single dead ones are no picture
+LEAST_CONTRAST = 0.02  # of the grey range, between these
 PADDED = 0.005  # of the pixels, all of one value far from all others: more are no marker that the percentiles leave out
 ALIGNED = 0.95  # cosine of an axis with the patient's nearest
 PLAIN = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
@@ -80,7 +81,7 @@ def read_image(path: str | Path) -> Radiograph:
             raise DataError(f"{path}: this kind of file is not known; convert it to PNG, TIFF, DICOM or MHA")
     if min(image.shape) < SMALLEST:
         raise DataError(f"{path} has {image.shape[1]} x {image.shape[0]} pixels; give a radiograph of at least 8 x 8")
-    low, high = np.percentile(image, PERCENTILES)
+    low, high = np.percentile(image, WIDER, method="nearest")
     if high - low < LEAST_CONTRAST:
         fault = f"{path}: no contrast, the grey values span {high - low:.2g} of their range"
         raise DataError(f"{fault}; export the radiograph again, in one channel over its whole range")
@@ -101,6 +102,8 @@ def window(values: np.ndarray, padding: np.ndarray | None = None) -> np.ndarray:
     if not np.isfinite(said).all():
         raise DataError("the image holds NaN or infinite values; export it again")
     low, high = np.percentile(said, PERCENTILES) if said.size else (0.0, 0.0)
+    if low == high and said.size:
+        low, high = np.percentile(said, WIDER, method="nearest")
     if low == high:
         raise DataError(f"no contrast, (nearly) all pixels have the value {low:g}; export the radiograph again")
     return np.clip((np.nan_to_num(values) - low) / (high - low), 0, 1).astype(np.float32)
@@ -118,9 +121,11 @@ def padding_of(values: np.ndarray, stated: np.ndarray | None = None) -> np.ndarr
         if not rest.size:
             break
         value = extreme(rest)
-        others = rest[rest != value].astype(np.float64)
-        if 0 < others.size <= (1 - PADDED) * rest.size and np.ptp(others) < np.abs(others - float(value)).min():
-            padding = padding | (values == value)
+        others = rest[rest != value]
+        if 0 < others.size <= (1 - PADDED) * rest.size:
+            least, most = float(others.min()), float(others.max())
+            if most - least < max(least - float(value), float(value) - most):
+                padding = padding | (values == value)
     return padding if padding.any() else None
 
 
