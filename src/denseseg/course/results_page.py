@@ -344,7 +344,7 @@ def _harmless(results: Any) -> Any:
         return {_harmless(key): _harmless(value) for key, value in results.items()}
     if isinstance(results, list):
         return [_harmless(value) for value in results]
-    return re.sub(r"[<{`|\n]", " ", results) if isinstance(results, str) else results
+    return re.sub(r"[<{`|$\[\]\n]", " ", results) if isinstance(results, str) else results
 
 
 def _own_table(records: list[Record], keys: Collection[str], mark: str = "") -> str:

@@ -87,7 +87,7 @@ def upgraded(content: Content, source: str) -> Content:
     """The content of a record's file of any version as one of today's. Raises DataError that names `source`."""
     version = content.get("version", 1)
     while version != VERSION:
-        if version not in MIGRATIONS:
+        if not isinstance(version, int) or version not in MIGRATIONS:
             raise DataError(f"{source}: version is {version!r}; this program reads up to {VERSION}: install a newer one")
         try:
             content = MIGRATIONS[version](content)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -55,3 +57,11 @@ def test_best_median_and_worst_are_those_of_the_first_method_and_the_rows_tell_e
     assert titles[:3] == [f"{what}: TRE {s * cases[0].spacing:.1f} mm" for what, s in (("best", 1), ("median", 3), ("worst", 4))]
     assert titles[3:] == [f"{what}: TRE {s * cases[0].spacing:.1f} mm" for what, s in (("best", 2), ("median", 1), ("worst", 3))]
     assert [ax.get_ylabel() for ax in figure.axes[::3]] == ["ours", "theirs"]
+
+
+def test_a_dollar_sign_in_a_name_begins_no_formula(toy, tmp_path):
+    case = replace(toy.case, id="a$x^$b", metadata={})
+    axes = plots.show_prediction(case.image, toy.prediction, case)
+    axes.figure.savefig(tmp_path / "a.png")
+    plots.show_case(case).figure.savefig(tmp_path / "b.png")
+    plt.close("all")

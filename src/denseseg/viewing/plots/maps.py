@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from denseseg.anatomy import Anatomy
-from denseseg.viewing.plots.style import ISOLINES, contact_sheet, new_axes, radiograph, styled, uv_colours
+from denseseg.viewing.plots.style import ISOLINES, contact_sheet, literal, new_axes, radiograph, styled, uv_colours
 
 
 @styled
@@ -56,7 +56,7 @@ def show_uv(
         ax.imshow(colours, interpolation="nearest", zorder=1)
         _isolines(ax, uv[index], visible)
         free &= ~valid[index]
-    ax.set_title("uv map: " + (anatomy.names[chosen[0]] if len(chosen) == 1 else anatomy.name))
+    ax.set_title(literal("uv map: " + (anatomy.names[chosen[0]] if len(chosen) == 1 else anatomy.name)))
     return ax
 
 

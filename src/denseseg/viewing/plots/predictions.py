@@ -24,6 +24,7 @@ from denseseg.viewing.plots.style import (
     TRUTH,
     draw_landmarks,
     draw_masks,
+    literal,
     radiograph,
     scale_bar,
     structure_colours,
@@ -65,7 +66,7 @@ def show_prediction(
     truth = Line2D([], [], color="white", marker="o", markersize=4, markeredgecolor="#666666", label="truth, error")
     structure_legend(ax, anatomy, [truth] if case else [])
     title = "prediction" if case is None else f"prediction and truth, case {case.id}"
-    ax.set_title(title + (f"; not found: {', '.join(prediction.failed)}" if prediction.failed else ""))
+    ax.set_title(literal(title + (f"; not found: {', '.join(prediction.failed)}" if prediction.failed else "")))
     return ax
 
 

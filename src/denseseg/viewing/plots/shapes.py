@@ -22,6 +22,7 @@ from denseseg.viewing.plots.style import (
     draw_masks,
     image_axes,
     line_through,
+    literal,
     radiograph,
     structure_colours,
     structure_legend,
@@ -39,7 +40,7 @@ def show_case(case: Case, landmarks: bool = True, masks: bool = False, ax: Axes 
         draw_landmarks(ax, case.landmarks, case.anatomy, line=not masks, labels=labels)
     if landmarks or masks:
         structure_legend(ax, case.anatomy)
-    ax.set_title(f"case {case.id}")
+    ax.set_title(literal(f"case {case.id}"))
     return ax
 
 

@@ -38,5 +38,4 @@ def draw_sheet(cases: CaseSet, findings: Sequence[Finding], path: str | Path) ->
 
 def _title(finding: Finding) -> str:
     """Three lines of what fits above a picture."""
-    text = "\n".join(wrap(f"{finding.case}: {finding.what}", 32, max_lines=3, placeholder=" ..."))
-    return text.replace("$", r"\$")  # no formula
+    return "\n".join(wrap(f"{finding.case}: {finding.what}", 32, max_lines=3, placeholder=" ..."))

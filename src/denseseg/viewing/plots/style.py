@@ -56,6 +56,11 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
     return drawn
 
 
+def literal(text: str) -> str:
+    """Text that a file holds, for a figure: a dollar sign begins no formula."""
+    return text.replace("$", r"\$")
+
+
 def structure_colours(anatomy: Anatomy) -> dict[str, tuple[float, float, float]]:
     """Structure name -> RGB in [0, 1]. Up to seven structures are colour-blind safe; more alternate in lightness too."""
     if len(anatomy) <= len(BRIGHT):
@@ -143,7 +148,7 @@ def contact_sheet(
         ax.set_axis_off()
     for ax, (image, spacing, title) in zip(axes.flat, panels, strict=False):
         scale_bar(radiograph(ax, image, spacing), image.shape, spacing)
-        ax.set_title(title, fontsize=9)
+        ax.set_title(literal(title), fontsize=9)
     return figure, list(axes.flat[: len(panels)])
 
 
@@ -168,7 +173,7 @@ def draw_landmarks(
         ax.scatter(own[:, 0], own[:, 1], s=area, color=colour, linewidths=0, label=name, zorder=3)
         for text, point in zip(structure.labels if labels else (), own, strict=False):
             if np.isfinite(point).all():
-                ax.annotate(text, point, xytext=(3, 3), textcoords="offset points", fontsize=9, color=colour)
+                ax.annotate(literal(text), point, xytext=(3, 3), textcoords="offset points", fontsize=9, color=colour)
 
 
 def structure_legend(ax: Axes, anatomy: Anatomy, extra: Sequence[Line2D] = ()) -> None:
@@ -176,7 +181,7 @@ def structure_legend(ax: Axes, anatomy: Anatomy, extra: Sequence[Line2D] = ()) -
     if len(anatomy) > len(BRIGHT):
         return
     colours = structure_colours(anatomy).items()
-    handles = [Line2D([], [], color=c, marker="o", markersize=5, linewidth=1.2, label=name) for name, c in colours]
+    handles = [Line2D([], [], color=c, marker="o", markersize=5, linewidth=1.2, label=literal(name)) for name, c in colours]
     ax.legend(handles=[*handles, *extra], loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, columnspacing=1.2)
 
 
