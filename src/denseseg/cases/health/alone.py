@@ -140,8 +140,9 @@ def _moved(case: Case, rules: list[tuple[str, np.ndarray, str, np.ndarray, int]]
     }
     here = _contrast(case, [case.landmarks, *trials.values()])
     broken = _broken(case.landmarks, rules)
-    for (what, mend), there, points in zip(trials, here[1:], trials.values(), strict=True):
-        if there == here[1:].max() and there > GAIN * here[0]:
+    ranked = sorted(zip(here[1:], trials.items(), strict=True), key=lambda trial: -trial[0])
+    for there, ((what, mend), points) in ranked:
+        if there > GAIN * here[0]:
             return Finding(float(there / here[0]) * 8, case.id, what, mend)
         if broken and not _broken(points, rules) and not there < here[0] / GAIN:
             return Finding(10.0, case.id, what, mend)
