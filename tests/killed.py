@@ -19,7 +19,7 @@ from denseseg.training.settings import Epochs
 
 print("begun", flush=True)
 folder = Path(sys.argv[1])
-method = tiny_method(QUICK.changed(length=Epochs(12)))
+method = tiny_method(QUICK.changed(length=Epochs(6)))
 method.fit(CASES[:2], CASES[2:], run_in(folder))
 save_method(method, folder / "weights.safetensors")
 """

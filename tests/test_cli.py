@@ -19,6 +19,7 @@ from denseseg.anatomy import Anatomy, Kind, Structure
 from denseseg.cases import Case, CaseSet, read_cases, write_cases
 from denseseg.errors import DataError
 from denseseg.exchange import TOOLS, read_annotations, write_annotations
+from denseseg.methods import create, save_method
 from denseseg.pictures import write_png
 
 LABELS = tuple(f"point {i + 1}" for i in range(19))
@@ -139,9 +140,10 @@ def test_predict_goes_on_after_a_broken_image_and_lists_it(work, tmp_path, capsy
     words = ["predict", images, "--weights", weights(work), "--out", out, "--overlays", "--masks", "--annotations", "coco"]
     with pytest.raises(DataError, match=r"(?s)1 of 3 images were left out:\n.*b.png cannot be read"):
         run(work, *words)
-    assert "predicted: 2 of 3 images" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "predicted: 2 of 3 images" in told and "not to be believed" not in told
     table = pd.read_csv(out / "landmarks.csv")
-    assert table.columns.tolist() == ["case", "structure", "index", "label", "x", "y"]
+    assert table.columns.tolist() == ["case", "structure", "index", "label", "x", "y", "absent", "refusal", "ood_score"]
     assert table["case"].value_counts().to_dict() == {"a": 19, "c": 19}
     assert sorted(path.name for path in (out / "overlays").iterdir()) == ["a.png", "c.png"]
     with np.load(out / "masks" / "a.npz") as kept:  # of the hull, since a mean shape has landmarks only
@@ -150,6 +152,25 @@ def test_predict_goes_on_after_a_broken_image_and_lists_it(work, tmp_path, capsy
     assert [image["file_name"] for image in content["images"]] == ["a.png", "c.png"] and (out / "coco" / "c.png").exists()
     with pytest.raises(DataError, match="is not empty; name a new folder"):
         run(work, *words)
+
+
+def test_predict_lists_images_that_are_unlike_the_training_images(work, tmp_path, capsys):
+    (tmp_path / "images").mkdir()
+    write_png(tmp_path / "images" / "sound.png", drawn(3, seed=1)[0].image)
+    write_png(tmp_path / "images" / "noise.png", np.random.default_rng(0).random(SIZE))
+    out, method = tmp_path / "out", create("mean_shape", HEADS, SIZE)
+    method.fit(drawn(40, seed=2), drawn(12, seed=3))
+    known = save_method(method, tmp_path / "known.safetensors")
+    run(work, "predict", tmp_path / "images", "--weights", known, "--out", out, "--annotations", "coco")
+    told = capsys.readouterr().out
+    assert "not to be believed, 1 of them" in told and "noise (score" in told and "sound (score" not in told
+    table = pd.read_csv(out / "landmarks.csv").groupby("case").first()
+    assert table["ood_score"]["noise"] > 1 > table["ood_score"]["sound"] and pd.isna(table["refusal"]["sound"])
+    shown = {
+        one["image_id"]: set(one["keypoints"][2::3])
+        for one in json.loads((out / "coco" / "annotations.json").read_text())["annotations"]
+    }
+    assert sorted(map(sorted, shown.values())) == [[1], [2]]
 
 
 def test_an_image_that_was_left_out_shows_in_the_exit_status(monkeypatch, work, tmp_path, capsys):

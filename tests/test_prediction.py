@@ -26,7 +26,8 @@ def test_a_prediction_is_a_table(tmp_path):
     prediction = Prediction(CHEST, found)
     table = pd.read_csv(prediction.to_csv(tmp_path / "landmarks.csv"))
     assert list(table.columns) == ["structure", "index", "x", "y", "absent", "refusal", "ood_score"]
-    assert table.iloc[45].tolist() == ["left lung", 1, 90, 91]
+    assert table.iloc[45].tolist()[:5] == ["left lung", 1, 90, 91, False] and table["ood_score"].isna().all()
+    assert table.groupby("structure")["refusal"].first().dropna().to_dict() == {"heart": "not found"}
     assert table[["x", "y"]].isna().any(axis=1).sum() == 1
     path = prediction.to_csv(tmp_path / "new" / "folder" / "landmarks")
     assert pd.read_csv(path).equals(table)

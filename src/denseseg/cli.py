@@ -184,7 +184,8 @@ def predict(
     if doubted:
         print(f"not to be believed, {len(doubted)} of them, beyond the limit of 1 or not found:", *doubted, sep="\n")
     if method.usual is None:
-        print("nothing was refused for being unlike the training images: these weights know no limit; train again to have one")
+        print("nothing was refused for being unlike the training images: these weights know no limit;")
+        print("train again, with 4 validation cases or more, to have one")
     if broken:
         raise DataError("\n".join([f"{len(broken)} of {len(files)} images were left out:", *broken]))
 

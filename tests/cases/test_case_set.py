@@ -193,11 +193,17 @@ def test_bad_splits_are_refused():
         cases.split("stratified", validation=1)
     with pytest.raises(DataError, match=r"the test part .* is empty"):
         cases.split("stratified", train=1.0, validation=0.2)
-    with pytest.raises(DataError, match=r"the validation part .* is empty with 6 cases"):
-        cases.split("paper", validation=0.01)
     cases[2].metadata["split"] = "trian"
     with pytest.raises(DataError, match="holds trian"):
         cases.split("paper")
+
+
+@pytest.mark.parametrize("scheme", ["paper", "stratified"])
+def test_of_few_cases_one_is_for_validation(scheme):
+    for validation in (0.01, 0.1):
+        split = make_set(6).split(scheme, validation=validation)
+        assert len(split.validation) == 1 and len(split.train) >= 2
+    assert not make_set(6).split(scheme, validation=0).validation.cases
 
 
 # ---- folds ----------------------------------------------------------------------------------------------------------

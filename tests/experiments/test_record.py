@@ -58,7 +58,7 @@ def test_a_spec_does_not_change_and_knows_its_fields():
         spec.seed = 3
     halves = ({"draw": 0}, {"train_size": 10}, {"fold": 0}, {"folds": 3}, {"fold": -1, "split": "folds"})
     for wrong in ({"sede": 3}, {"method": " "}, {"size": (0, 4)}, {"seed": "three"}, {"budget": {"weeks": 1}}, *halves):
-        with pytest.raises(ValidationError):
+        with pytest.raises(DataError):
             Spec(**SPEC | wrong)
 
 

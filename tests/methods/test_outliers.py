@@ -79,9 +79,10 @@ def test_weights_of_before_know_no_limit_and_refuse_nothing(trained, tmp_path):
     assert old.ood_score is None and not old.doubtful and old.ood_reasons is None
 
 
-def test_without_validation_cases_no_limit_is_known():
+@pytest.mark.parametrize("validation", [None, SPLIT.validation[:0], SPLIT.validation[:3]])
+def test_with_too_few_validation_cases_no_limit_is_known(validation):
     method = create("mean_shape", CHEST, SIZE)
-    method.fit(SPLIT.train)
+    method.fit(SPLIT.train, validation)
     assert method.usual is None and method.predict_image(np.zeros(SIZE)).ood_score is None
 
 

@@ -112,8 +112,6 @@ def read_notebook(path: Path) -> Notebook:
 def find_notebooks(root: Path) -> dict[str, Notebook]:
     """All notebooks of the book by name. Raises NotebookError where one needs a notebook that does not exist."""
     notebooks = {path.stem: read_notebook(path) for path in sorted((root / "notebooks").glob("*.ipynb"))}
-    if not notebooks:
-        raise NotebookError(f"{root / 'notebooks'} holds no notebooks; run this in the book's repository")
     for notebook in notebooks.values():
         for need in notebook.needs:
             if need not in notebooks:
@@ -382,6 +380,8 @@ def run_notebooks(
         raise NotebookError(f"there is no profile {profile!r}; there are: {', '.join(PROFILES)}")
     root = find_root() if root is None else root
     notebooks = find_notebooks(root)
+    if not notebooks:
+        raise NotebookError(f"{root / 'notebooks'} holds no notebooks; run this in the book's repository")
     chosen = select(notebooks, only)
     parameters = {**(parameters or {}), "profile": profile}
     notebooks = with_needs(notebooks, chosen)

@@ -26,7 +26,7 @@ from denseseg.errors import DataError, checked
 from denseseg.geometry.frame import Frame, Size
 from denseseg.geometry.shape_model import ShapeModel, fit_shape_model
 from denseseg.geometry.template import Template
-from denseseg.methods.outliers import Usual
+from denseseg.methods.outliers import LEAST, Usual
 from denseseg.prediction import Prediction
 from denseseg.training.settings import Run
 
@@ -143,8 +143,8 @@ class Method(ABC):
         self.usual = None
 
     def learn_usual(self, train: CaseSet, validation: CaseSet | None) -> None:
-        """Learn, after all else, what is usual: see `outliers`. Without validation cases no limit is known."""
-        if validation is None or not len(validation):
+        """Learn, after all else, what is usual: see `outliers`. With too few validation cases no limit is known."""
+        if validation is None or len(validation) < LEAST:
             return
         some = train[:: -(-len(train) // MOST)]
         usual = [[(case.image, p) for case, p in zip(part, self.predict_cases(part), strict=True)] for part in (some, validation)]

@@ -27,7 +27,8 @@ from denseseg.prediction import Prediction
 
 SIDE = 16  # pixels of the small images
 FLAT = 1e-3  # standard deviation of an image without contrast
-REACH = 2.5  # the limit lies so many times as far above the median as the bound of 95 % of the usual cases does
+REACH = 2.0  # with many cases the limit lies so many times as far above the median as the bound of 95 % of the usual cases does
+LEAST = 4  # validation cases, to know a limit
 # name -> how far above the median the limit lies at least, and what is told of an image or a structure beyond it
 CHECKS = {
     "looks": (0.5, "the image does not look like the training images"),
@@ -67,8 +68,7 @@ class Usual:
         limits = {}
         for name in worst[0][0]:
             groups = [[one[name] for one in group if np.isfinite(one.get(name, np.nan))] for group in worst]
-            ranges = [(float(np.median(group)), float(np.quantile(group, 0.95))) for group in groups if group]
-            beyond = [(low + max(REACH * (high - low), CHECKS[name][0]), low) for low, high in ranges]
+            beyond = [_centre_and_limit(group, CHECKS[name][0])[::-1] for group in groups if group]
             if beyond:
                 limit, centre = max(beyond)
                 limits[name] = (centre, limit)
@@ -122,6 +122,12 @@ class Usual:
         return cls(
             ShapeModel(mean, modes, variances, float(residual)), float(state["detail"]), {k: (a, b) for k, (a, b) in limits.items()}
         )
+
+
+def _centre_and_limit(values: Sequence[float], least: float) -> tuple[float, float]:
+    """Median and limit of a few values: the fewer, the farther the limit."""
+    low, high = np.median(values), np.quantile(values, 0.95)
+    return float(low), float(low + max((1 + LEAST / len(values)) * REACH * (high - low), least))
 
 
 def _of_structures(prediction: Prediction, shapes: ShapeModel, template: Template) -> Evidence:
