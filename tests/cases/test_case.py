@@ -16,9 +16,9 @@ def test_resized_moves_image_landmarks_masks_and_spacing_together(side):
     y, x = np.mgrid[:128, :128]
     centre = np.array([70.0, 45.0])
     blob = np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / (2 * 12**2))
-    case = make_case(size=(128, 128), image=blob, landmarks=np.tile(centre, (37, 1)), masks=(blob > 0.5)[None]).resized(
-        (side, side)
-    )
+    case = make_case(
+        size=(128, 128), image=blob, landmarks=centre + np.linspace(0, 1, 37)[:, None], masks=(blob > 0.5)[None]
+    ).resized((side, side))
     rows, columns = np.mgrid[:side, :side]
     for weights in (case.image, case.masks[0]):
         found = [np.average(columns, weights=weights), np.average(rows, weights=weights)]
@@ -32,7 +32,7 @@ def test_fitted_moves_image_landmarks_masks_and_spacing_together(size, fitted):
     y, x = np.mgrid[: size[0], : size[1]]
     centre = np.array([size[1] * 0.4, size[0] * 0.55])
     blob = np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / (2 * (min(size) / 8) ** 2))
-    old = make_case(size=size, image=blob, landmarks=np.tile(centre, (37, 1)), masks=(blob > 0.3)[None])
+    old = make_case(size=size, image=blob, landmarks=centre + np.linspace(0, 1, 37)[:, None], masks=(blob > 0.3)[None])
     case, frame = old.fitted(fitted)
     assert case.size == case.masks.shape[1:] == fitted and case.image.dtype == np.float32 and case.masks.dtype == bool
     rows, columns = np.mgrid[: fitted[0], : fitted[1]]

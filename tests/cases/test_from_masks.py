@@ -106,7 +106,7 @@ def test_a_speck_and_a_hole_of_one_pixel_are_overlooked():
         ([boxes(), with_mask(0, slice(30, 38), slice(22, 29), True, id="b")], "case b: the mask of the box has several parts"),
         ([with_mask(0, slice(8, 16), slice(11, 17), False)], "case a: the mask of the box has several parts, or a hole"),
         ([with_mask(1, slice(None), slice(None), False)], "s: the mask of the bar is empty in every case"),
-        ([boxes(), boxes(id="b", landmarks=np.ones((20, 2)), masks=None)], "case b: has no masks"),
+        ([boxes(), boxes(id="b", landmarks=np.arange(40.0).reshape(20, 2), masks=None)], "case b: has no masks"),
     ],
 )
 def test_masks_that_tell_no_landmarks_are_refused(cases, message):
