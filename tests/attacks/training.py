@@ -123,7 +123,6 @@ TRAINING = {
     "an outline that is level": Attack(nothing, fitting(shaped(LINE)), FLAT),
     "an outline that is upright": Attack(nothing, fitting(shaped(LINE[:, ::-1])), FLAT),
     "an outline that is aslant": Attack(nothing, fitting(shaped(LINE[:, :1].repeat(2, 1))), FLAT),
-    "an outline in one point": Attack(nothing, fitting(shaped(LINE[[0] * 6])), FLAT),
     "an outline there and back": Attack(nothing, fitting(shaped(np.concatenate([LINE, LINE[::-1]]))), FLAT),
     "a flat outline for heatmaps": Attack(nothing, fitting(shaped(LINE), "heatmap_regression"), FLAT),
     "a structure that no case has": Attack(nothing, fitting(lost("heart"), "heatmap_regression"), "chest needs 166 finite points.*each landmark must be present in at least one training case"),

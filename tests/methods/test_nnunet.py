@@ -52,7 +52,7 @@ def test_an_overlap_is_a_share_of_the_smaller_structure():
     two = Anatomy("two", (Structure("large", 4, "g"), Structure("small", 4, "g")))
     masks = np.zeros((2, 20, 20), bool)
     masks[0, :10], masks[1, 8:12, :5] = True, True  # 200 and 20 pixels, 10 of them in both
-    case = Case("c", np.zeros((20, 20)), np.full((8, 2), 5.0), two, masks)
+    case = Case("c", np.zeros((20, 20)), np.arange(16.0).reshape(8, 2), two, masks)
     np.testing.assert_allclose(overlap_shares([case, case]), [[0, 0.5], [0.5, 0]])
 
 

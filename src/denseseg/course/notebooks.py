@@ -194,11 +194,11 @@ def execute(notebook: Notebook, folder: Path, profile: str, parameters: dict[str
     print(f"  start  {notebook.name}", flush=True)
     copy, record = folder / f"{notebook.name}.ipynb", folder / f"{notebook.name}.json"
     start, status, error = time.perf_counter(), "passed", ""
-    source, target, place = (str(p).replace("{", "{{").replace("}", "}}") for p in (notebook.path, copy, notebook.path.parent))
+    source, target = (str(path).replace("{", "{{").replace("}", "}}") for path in (notebook.path, copy))  # papermill formats them
     try:
         record.unlink(missing_ok=True)  # no status is left where the run is interrupted
         papermill.execute_notebook(
-            source, target, parameters, progress_bar=False, kernel_name="python3", language="python", cwd=place
+            source, target, parameters, progress_bar=False, kernel_name="python3", language="python", cwd=notebook.path.parent
         )
     except PapermillExecutionError as failure:
         status, error = "failed", f"In [{failure.exec_count}]: {last_lines(failure.traceback) or failure.evalue}"
@@ -427,7 +427,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as by Ctrl-C, and leaves no kernel that computes on
     start = time.perf_counter()
     try:
-        parameters = given_parameters(options.p, find_notebooks(find_root()))
+        parameters = given_parameters(options.p, find_notebooks(find_root())) if options.p else {}
         more = {"build": options.build, "limit": options.limit}
         statuses = run_notebooks(options.profile, options.only, parameters, options.jobs, **more)
     except (NotebookError, FileNotFoundError) as error:
