@@ -132,7 +132,7 @@ WRITING = {
     "masks of somebody else": Attack(foreign_masks, without_masks, r"masks/.*npz would be taken for the masks .*; move it away"),
     "a full disk": Attack(nothing, on_a_full_disk, r"data cannot be written .*; free space or choose another folder"),
     "a generator that stops": Attack(nothing, stopping, r"the second image is damaged; copy it again"),
-    "a file for a folder": Attack(holding("new", b""), to_new, r"new cannot be written: it is a file; move it away, or name another folder"),
+    "a file for a folder": Attack(holding("new", b""), to_new, r"new cannot be written: it is a file; move it away, or name"),
     **{
         f"{kind} called {name}": Attack(in_the_way(name, kind), to_new, rf"{name}.* is in the way; move it away")
         for name, kind in (
