@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -102,17 +100,6 @@ def in_a_thread(ask: Callable[[Path], Any]) -> Callable[[Path], Any]:
             return pool.submit(ask, folder).result()
 
     return asked
-
-
-@contextmanager
-def environment(**values: str):
-    before = dict(os.environ)
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 LINE = np.stack([np.linspace(10, 50, 6), np.full(6, 20.0)], 1)

@@ -25,6 +25,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
@@ -159,24 +160,27 @@ def package_hash(root: Path) -> str:
 def fingerprints(notebooks: dict[str, Notebook], parameters: dict[str, dict[str, Any]], root: Path) -> dict[str, str]:
     """Name -> hash of everything its result depends on: source, package, parameters, data, and the same of what it needs."""
     package, prints = package_hash(root), dict[str, str]()
+    hash_once = cache(folder_hash)  # most notebooks are given the same data
     for name in TopologicalSorter({n: notebook.needs for n, notebook in notebooks.items()}).static_order():
         parts = [notebooks[name].source, package, parameters[name], [prints[need] for need in notebooks[name].needs]]
-        if data := data_hashes({**notebooks[name].parameters, **parameters[name]}, notebooks[name].path.parent):
-            parts.append(data)
+        if data := data_folders({**notebooks[name].parameters, **parameters[name]}, notebooks[name].path.parent):
+            parts.append([hash_once(place) for place in data])
         prints[name] = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
     return prints
 
 
-def data_hashes(parameters: dict[str, Any], folder: Path) -> list[str]:
-    """A hash of each data-set folder that is named by a parameter, as seen from `folder`: of its files' names and contents."""
+def data_folders(parameters: dict[str, Any], folder: Path) -> list[Path]:
+    """The data-set folders that are named by a parameter, as seen from `folder`."""
     named = [folder / value for value in parameters.values() if isinstance(value, str) and value and "\0" not in value]
-    hashes = []
-    for place in (place for place in named if (place / TABLES[0]).is_file()):
-        digest = hashlib.sha256()
-        for path in sorted(path for path in place.rglob("*") if path.is_file() and path.name[0] != "."):
-            digest.update(f"{path.relative_to(place).as_posix()} {sha256(path)}\n".encode())
-        hashes.append(digest.hexdigest())
-    return hashes
+    return [place for place in named if (place / TABLES[0]).is_file()]
+
+
+def folder_hash(place: Path) -> str:
+    """A hash of the names and contents of all files in a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in place.rglob("*") if path.is_file() and path.name[0] != "."):
+        digest.update(f"{path.relative_to(place).as_posix()} {sha256(path)}\n".encode())
+    return digest.hexdigest()
 
 
 def read_status(folder: Path, name: str) -> Status | None:
