@@ -116,6 +116,11 @@ def test_reading_a_data_set_does_not_load_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_predicting_does_not_load_what_only_training_needs() -> None:
+    code = "import sys, denseseg.methods\nheavy = {'monai', 'lightning', 'matplotlib'} & set(sys.modules)\nassert not heavy, heavy"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_a_library_import_is_a_declared_dependency() -> None:
     """No module leans on a package that is only there because another one needs it."""
     declared = {canonicalize_name(requirement.name) for requirement in requirements("book", "medical", "nnunet")}

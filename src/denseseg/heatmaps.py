@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 import torch
-from monai.transforms.utils import get_largest_connected_component_mask
 from torch import Tensor
 from torch.nn import functional as F
+
+from denseseg.geometry.contour import largest_component
 
 RADIUS = 3  # pixels round the brightest one that local decoders look at
 
@@ -169,7 +170,7 @@ def blob_landmarks(heatmaps: Tensor, threshold: float = 0.95) -> Tensor:
     """
     points, above = argmax_landmarks(heatmaps), heatmaps > threshold
     for b, n in above.any(-1).any(-1).nonzero():
-        blob = get_largest_connected_component_mask(above[b, n].cpu(), connectivity=2)
+        blob = torch.from_numpy(largest_component(above[b, n].cpu().numpy(), connectivity=2))
         points[b, n] = blob.nonzero().to(points).mean(0).flip(0)
     return points
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import cache
 
 import torch
-from monai.losses import DiceLoss
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
 from denseseg.anatomy import Anatomy
@@ -45,7 +45,11 @@ def segmentation(logits: Tensor, masks: Tensor, weights: Tensor | None = None) -
     return bce(logits, masks) + dice(logits, masks)
 
 
-_soft_dice = DiceLoss(sigmoid=True, reduction="none", smooth_nr=1.0, smooth_dr=1.0)
+@cache
+def _soft_dice() -> nn.Module:
+    from monai.losses import DiceLoss  # MONAI takes seconds to load: only those who train pay for it
+
+    return DiceLoss(sigmoid=True, reduction="none", smooth_nr=1.0, smooth_dr=1.0)
 
 
 def dice(logits: Tensor, masks: Tensor) -> Tensor:
@@ -59,7 +63,7 @@ def dice(logits: Tensor, masks: Tensor) -> Tensor:
     logits, masks: (B, C, H, W). Looks at the whole batch: where several ranks share one, all must call this together, and with
     equally many cases each the mean of their losses is the loss of the whole batch.
     """
-    loss, area = _soft_dice(logits, masks).flatten(1), masks.flatten(2).sum(-1)  # (B, C)
+    loss, area = _soft_dice()(logits, masks).flatten(1), masks.flatten(2).sum(-1)  # (B, C)
     there = area > 0
     have, areas, found = _over_ranks(torch.stack([there.to(area), area, (1 - loss.detach()) * there]).sum(1))  # each (C,)
     counts = (have > 0).expand_as(there)

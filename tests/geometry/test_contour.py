@@ -8,6 +8,7 @@ from blob import JAGGED, JAGGED_SIZE, SIZE, blob, blobs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.path import Path
+from monai.transforms.utils import get_largest_connected_component_mask
 from scipy.ndimage import binary_dilation
 from skimage.measure import find_contours
 
@@ -16,6 +17,7 @@ from denseseg.geometry.contour import (
     distance_to_contour,
     distance_to_outline,
     fill_contours,
+    largest_component,
     mask_contours,
     perimeter,
     polygon_mask,
@@ -26,6 +28,16 @@ from denseseg.geometry.contour import (
 from denseseg.geometry.regions import contour_masks
 
 seeds = st.integers(0, 10_000)
+
+
+@given(st.integers(0, 10**6), st.sampled_from([1, 2]), st.floats(0, 0.9))
+@settings(max_examples=40, deadline=None)
+def test_the_largest_component_is_monais(seed, connectivity, share):
+    mask = np.random.default_rng(seed).random((9, 12)) < share
+    kept = largest_component(mask, connectivity)
+    known = get_largest_connected_component_mask(mask, connectivity=connectivity)
+    assert kept.sum() == known.sum() and not (kept & ~mask).any()
+    assert np.array_equal(kept, get_largest_connected_component_mask(kept, connectivity=connectivity))  # it is one component
 
 
 @settings(deadline=None, max_examples=40)

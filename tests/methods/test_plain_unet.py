@@ -14,7 +14,8 @@ from denseseg.evaluation import compare_methods, evaluate, per_case
 from denseseg.evaluation.metrics import dice
 from denseseg.experiments import Spec, comparison_table, run_experiment, write_record
 from denseseg.methods import create
-from denseseg.networks.unet import parameter_count, residual_unet
+from denseseg.networks.residual_unet import ResidualUNet
+from denseseg.networks.unet import parameter_count
 from denseseg.phantom import chest_phantom
 from denseseg.training.settings import Adam, Run, Steps, TrainingSettings
 from denseseg.viewing import plots
@@ -29,7 +30,7 @@ def cases() -> CaseSet:
 
 def test_it_is_the_papers_network_with_one_convolution_more(cases):
     method = create("plain_unet", cases.anatomy, SIZE)
-    assert method.parameters == parameter_count(residual_unet()) + 65 * len(cases.anatomy)
+    assert method.parameters == parameter_count(ResidualUNet()) + 65 * len(cases.anatomy)
 
 
 def test_four_phantoms_are_learned_by_heart(cases):

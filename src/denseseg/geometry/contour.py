@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from skimage.measure import find_contours
+from skimage.measure import find_contours, label
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -22,6 +22,15 @@ def pixel_grid(size: Size, device: torch.device | None = None, dtype: torch.dtyp
         torch.arange(size[0], device=device, dtype=dtype), torch.arange(size[1], device=device, dtype=dtype), indexing="ij"
     )
     return torch.stack([x, y], -1).reshape(-1, 2)
+
+
+def largest_component(mask: np.ndarray, connectivity: int = 1) -> np.ndarray:
+    """(H, W) bool: the largest connected part of a mask, the first of several as large; an empty mask stays empty.
+
+    connectivity: 1, pixels touch along rows and columns; 2, at corners too.
+    """
+    parts = label(mask, connectivity=connectivity)
+    return mask & (parts == 1 + np.bincount(parts[mask], minlength=2)[1:].argmax())
 
 
 def fill_contours(contour: Tensor, size: Size) -> Tensor:

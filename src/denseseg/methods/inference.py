@@ -11,11 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from monai.transforms.utils import get_largest_connected_component_mask
 from torch import Tensor
 
 from denseseg.augment import similarity_views
 from denseseg.cases.case import Case
+from denseseg.geometry.contour import largest_component
 from denseseg.geometry.frame import inside_image
 from denseseg.geometry.outline_projection import project_onto_outlines
 from denseseg.geometry.shape_model import ShapeModel
@@ -52,8 +52,8 @@ def average_points_over_views(points: Callable[[Tensor], Tensor], images: Tensor
 
 def largest_components(masks: Tensor) -> Tensor:
     """(B, C, H, W) bool masks, each reduced to its largest connected component; pixels touch along rows and columns."""
-    kept = [get_largest_connected_component_mask(mask, connectivity=1) for mask in masks.flatten(0, 1).cpu()]
-    return torch.stack(kept).view(masks.shape).bool().to(masks.device)
+    kept = [largest_component(mask) for mask in masks.flatten(0, 1).cpu().numpy()]
+    return torch.from_numpy(np.stack(kept)).view(masks.shape).to(masks.device)
 
 
 def apply_shape_prior(prediction: Prediction, model: ShapeModel, noise: float, unseen: np.ndarray) -> Prediction:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from monai.networks.nets.basic_unet import Down, TwoConv, UpCat
 from torch import Tensor, nn
 
 from denseseg.networks.unet import padded
@@ -25,6 +24,9 @@ class ClassicUNet(nn.Module):
     """
 
     def __init__(self, outputs: int, channels: Sequence[int] = (64, 128, 256, 512, 1024)):
+        # MONAI takes seconds to load: only those who build this network pay for it
+        from monai.networks.nets.basic_unet import Down, TwoConv, UpCat
+
         super().__init__()
         self.multiple = 2 ** (len(channels) - 1)
         self.first = TwoConv(2, 1, channels[0], **KIND)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from monai.networks.layers import Conv, Pool
 from torch import Tensor, nn, ones
 from torch.nn import functional as F
 
@@ -14,7 +13,7 @@ NARROWEST = 0.25  # pixels: a narrower Gaussian falls between the pixels
 
 def convolution(inputs: int, outputs: int, dimensions: int, kernel: int = 3, dropout: float = 0.0) -> nn.Sequential:
     """A convolution that keeps the size, dropout and a leaky ReLU; first weights as in He et al. 2015, biases 0."""
-    layer = Conv[Conv.CONV, dimensions](inputs, outputs, kernel, padding=kernel // 2)
+    layer = getattr(nn, f"Conv{dimensions}d")(inputs, outputs, kernel, padding=kernel // 2)
     nn.init.kaiming_normal_(layer.weight)
     nn.init.zeros_(layer.bias)
     return nn.Sequential(layer, *[nn.Dropout(dropout)] * (dropout > 0), nn.LeakyReLU(0.1))
@@ -22,7 +21,7 @@ def convolution(inputs: int, outputs: int, dimensions: int, kernel: int = 3, dro
 
 def heatmap_layer(inputs: int, landmarks: int, dimensions: int, kernel: int = 3) -> Any:
     """A linear convolution that paints one heatmap a landmark, faint ones at first."""
-    layer = Conv[Conv.CONV, dimensions](inputs, landmarks, kernel, padding=kernel // 2)
+    layer = getattr(nn, f"Conv{dimensions}d")(inputs, landmarks, kernel, padding=kernel // 2)
     nn.init.normal_(layer.weight, std=FAINT)
     nn.init.zeros_(layer.bias)
     return layer
@@ -30,7 +29,7 @@ def heatmap_layer(inputs: int, landmarks: int, dimensions: int, kernel: int = 3)
 
 def shrinking(factor: int, dimensions: int) -> nn.Module:
     """Average pooling: each side shrinks by the factor."""
-    return Pool[Pool.AVG, dimensions](factor)
+    return getattr(nn, f"AvgPool{dimensions}d")(factor)
 
 
 def doubling(dimensions: int) -> nn.Module:

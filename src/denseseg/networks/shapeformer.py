@@ -9,7 +9,6 @@ import math
 from collections import OrderedDict
 
 import torch
-from monai.networks.nets import ResNet
 from torch import Tensor, nn
 
 STRIDE = 8  # pixels from one feature of `DilatedResNet` to the next
@@ -26,6 +25,8 @@ class DilatedResNet(nn.Sequential):
     """
 
     def __init__(self, channels: tuple[int, int] = (64, 128)):
+        from monai.networks.nets import ResNet  # MONAI takes seconds to load: only those who build this network pay for it
+
         narrow, wide = channels
         # MONAI's has two further stages, which are left out here
         whole = ResNet(

@@ -5,29 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from monai.networks.blocks import ResidualUnit
-from monai.networks.nets import UNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-NORM = ("instance", {"affine": True})
-ACTIVATION = "leakyrelu"
-
-
-def residual_unet(channels: Sequence[int] = (64, 128, 256, 512)) -> UNet:
-    """The paper's U-Net (Section 3.4): (B, 1, H, W) -> (B, channels[0], H, W).
-
-    Residual units of two convolutions, instance norm, leaky ReLU, no bias; each further level halves the resolution, so H and W
-    must be multiples of 2^(levels - 1). With the default channels 6.51 M parameters.
-    """
-    strides = (2,) * (len(channels) - 1)
-    return UNet(2, 1, channels[0], channels, strides, num_res_units=2, norm=NORM, act=ACTIVATION, bias=False)
+from denseseg.networks.residual_unet import ResidualUNet, ResidualUnit
 
 
 def residual_head(features: int, outputs: int) -> nn.Sequential:
     """Two residual units and a 1x1 convolution: (B, features, H, W) -> (B, outputs, H, W)."""
-    units = [ResidualUnit(2, features, features, norm=NORM, act=ACTIVATION, bias=False) for _ in range(2)]
-    return nn.Sequential(*units, nn.Conv2d(features, outputs, kernel_size=1))
+    return nn.Sequential(
+        ResidualUnit(features, features), ResidualUnit(features, features), nn.Conv2d(features, outputs, kernel_size=1)
+    )
 
 
 class HeadedUNet(nn.Module):
@@ -35,7 +23,7 @@ class HeadedUNet(nn.Module):
 
     def __init__(self, channels: Sequence[int]):
         super().__init__()
-        self.unet, self.multiple = residual_unet(channels), 2 ** (len(channels) - 1)
+        self.unet, self.multiple = ResidualUNet(channels), 2 ** (len(channels) - 1)
 
     def maps(self, images: Tensor, *heads: nn.Module) -> list[Tensor]:
         """What each head makes of the features of (B, 1, H, W) images: (B, K, H, W) with its own K."""

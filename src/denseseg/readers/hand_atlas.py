@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import binary_fill_holes, label
+from scipy.ndimage import binary_fill_holes
 from skimage.exposure import match_histograms
 from skimage.filters import threshold_otsu
 from tqdm.auto import tqdm
@@ -37,6 +37,7 @@ from denseseg.anatomy import HAND, wrist_spacing
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError
+from denseseg.geometry.contour import largest_component
 from denseseg.geometry.frame import inside_image
 from denseseg.readers.files import Report, few, shrunk
 from denseseg.readers.image import read_image
@@ -140,9 +141,7 @@ def hand_mask(image: np.ndarray) -> np.ndarray:
 
     Where the palm is much brighter than the fingers, it lacks finger tips. The image must not be of a single grey value.
     """
-    bright = image > threshold_otsu(image)
-    parts, _ = label(bright)
-    return binary_fill_holes(parts == 1 + np.bincount(parts[bright])[1:].argmax())
+    return binary_fill_holes(largest_component(image > threshold_otsu(image)))
 
 
 # ---- the setup files ------------------------------------------------------------------------------------------------

@@ -14,13 +14,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
 import torch
-from lightning.fabric import Fabric
-from lightning.fabric.plugins.environments import LightningEnvironment
 from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -30,6 +28,9 @@ from denseseg.batch import Batch
 from denseseg.errors import DataError, explained, validated
 from denseseg.files import DamagedError, atomic_file, exists, locked, plain, read_tensors, write_tensors
 from denseseg.training.settings import Epochs, Run, TrainingSettings, usable_device
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 CHECKPOINT = "checkpoint.safetensors"
 SHARE = 0.05  # of the time that may go into checkpoints
@@ -108,6 +109,10 @@ def exclusive(run: Run) -> AbstractContextManager[None]:
 
 def make_fabric(run: Run) -> Fabric:
     """Lightning Fabric for a run: one process, or those that torchrun has started. Raises DataError where it cannot be made."""
+    # Lightning takes seconds to load: only those who train pay for it
+    from lightning.fabric import Fabric
+    from lightning.fabric.plugins.environments import LightningEnvironment
+
     precision: Any = run.resolved_precision
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)  # else each page tells the precision
     shape: dict[str, Any] = {"devices": 1, "plugins": LightningEnvironment()}  # whatever a cluster's variables say
