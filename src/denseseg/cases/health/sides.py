@@ -60,7 +60,7 @@ def mirrored(case: Case) -> Case:
 def _looks_like(case: Case, other: Case) -> bool | None:
     """Whether its landmarks are more like the other's than their mirror image is; None where that cannot be said.
 
-    So it is where they would have to be turned, too: they are those of no other hand, but wrong in another way, such as upside down.
+    So it is where they would have to be turned, too: such are of no other hand, but wrong in another way, such as upside down.
     """
     if distinct(np.where(np.isfinite(other.landmarks), case.landmarks, np.nan)) < 3:
         return None
