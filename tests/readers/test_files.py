@@ -11,7 +11,7 @@ from toy_cases import make_case
 
 from denseseg.errors import DataError
 from denseseg.pictures import read_picture, write_png
-from denseseg.readers.files import Report, cached_image, few, shrunk, verify_checksums, preparing
+from denseseg.readers.files import Report, cached_image, few, preparing, shrunk, verify_checksums
 
 IMAGE = (np.arange(80).reshape(8, 10) / 79).astype(np.float32)
 
