@@ -194,7 +194,7 @@ def put_right(points: np.ndarray, *which: int, by: tuple[float, float] = (3.0, -
 @settings(deadline=None, max_examples=15)
 @given(st.integers(0, 1000), st.floats(0.3, 4), st.floats(0.1, 3))
 def test_correcting_is_the_textbook_formula_and_what_was_put_stays(seed, noise, hand):
-    """C_ok (C_kk + hand^2 I)^-1 d with the full covariance C = (S^-1 + I / noise^2)^-1; of points that are missing nothing is said."""
+    """C_ok (C_kk + hand^2 I)^-1 d with the full covariance C = (S^-1 + I / noise^2)^-1; missing points take no part."""
     model, rng = fit_shape_model(SHAPES[:20]), np.random.default_rng(seed)
     size = len(model.mean)
     shapes = model.modes @ np.diag(model.variances - model.residual) @ model.modes.T + model.residual * np.eye(size)

@@ -12,7 +12,6 @@ import numpy as np
 
 from denseseg.errors import DataError
 
-
 HAND = 1 / 8  # of the noise of a prediction: what of a person's correction says nothing of the other points
 
 
