@@ -299,7 +299,7 @@ def _read_case(folder: Path, row: dict[str, Any], points: dict[str, np.ndarray],
         with explained(f"spacing {spacing!r} in cases.csv is not a number of mm", "leave it empty if unknown"):
             spacing = None if spacing.strip().lower() in MISSING else float(spacing)
         image, masks = read_picture(folder / "images" / f"{name}.png"), _read_masks(folder / "masks" / f"{name}.npz")
-        return Case(name, image, points[name], anatomy, masks, spacing, row)
+        return Case(name, image, points[name], anatomy, masks, spacing, row).packed()
     except DataError as error:
         raise DataError(f"{folder}: {error}") from None
 
