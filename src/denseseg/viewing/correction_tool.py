@@ -10,7 +10,6 @@ from matplotlib.colors import to_hex
 
 from denseseg.anatomy import Anatomy, Kind
 from denseseg.errors import DataError
-from denseseg.exchange.annotation import landmark_ids
 from denseseg.geometry.shape_model import Errors
 from denseseg.viewing.plots.style import structure_colours
 from denseseg.viewing.widget import Widget, grey, in_unit, packed
@@ -42,7 +41,8 @@ class CorrectionTool(Widget):
         colours = structure_colours(anatomy)
         data = {
             "image": packed(grey(image)), "width": image.shape[1], "height": image.shape[0], "name": name, **in_unit(spacing),
-            "ids": landmark_ids(anatomy), "points": [p.round(3).tolist() if np.isfinite(p).all() else None for p in points],
+            "ids": [f"{structure}: {index}" for structure, index, _ in anatomy.landmark_names],
+            "points": [p.round(3).tolist() if np.isfinite(p).all() else None for p in points],
             "structures": [
                 {"colour": to_hex(colours[s.name]), "start": own.start, "stop": own.stop, "line": s.kind != Kind.POINTS,
                  "closed": s.kind == Kind.OUTLINE}
