@@ -18,18 +18,18 @@ from pathlib import Path
 from denseseg.cases.folder import write_cases
 from denseseg.errors import exit_status
 from denseseg.readers.cephalograms import EXAMPLE, Truth, read_cephalograms
-from denseseg.readers.files import write_manifest
+from denseseg.readers.files import preparing
 from denseseg.readers.numbered import find_images
 
 
 def prepare(arguments: argparse.Namespace) -> None:
     settings = f"longest {arguments.longest}, truth {arguments.truth}"
-    write_manifest(arguments.out, settings, find_images(arguments.images, EXAMPLE).values())
-    cases, report = read_cephalograms(
-        arguments.images, arguments.setup, truth=arguments.truth, longest=arguments.longest, progress=True
-    )
-    write_cases(arguments.out, cases)
-    report.close(arguments.out)
+    with preparing(arguments.out, settings, find_images(arguments.images, EXAMPLE).values()):
+        cases, report = read_cephalograms(
+            arguments.images, arguments.setup, truth=arguments.truth, longest=arguments.longest, progress=True
+        )
+        write_cases(arguments.out, cases)
+        report.close(arguments.out)
 
 
 def main(arguments: list[str] | None = None) -> int:

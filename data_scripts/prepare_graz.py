@@ -21,27 +21,27 @@ from pathlib import Path
 from denseseg.anatomy import WRIST
 from denseseg.cases.folder import write_cases
 from denseseg.errors import exit_status
-from denseseg.readers.files import Report, write_manifest
+from denseseg.readers.files import Report, preparing
 from denseseg.readers.graz import FRAME, INFO, NAME, find_images, graz_cases
 
 
 def prepare(arguments: argparse.Namespace) -> None:
     files = [arguments.table, *find_images(arguments.images).values()]  # the table says which images are mirrored
-    write_manifest(arguments.out, f"size {FRAME[0]} x {FRAME[1]}", files)
-    report = Report()
-    cases = graz_cases(
-        arguments.images,
-        arguments.segmentations,
-        arguments.landmarks,
-        arguments.table,
-        report,
-        absent=arguments.absent,
-        checksums=arguments.checksums,
-        converted=arguments.out / "images",
-        progress=True,
-    )
-    write_cases(arguments.out, cases, name=NAME, anatomy=WRIST, info=INFO)
-    report.close(arguments.out)
+    with preparing(arguments.out, f"size {FRAME[0]} x {FRAME[1]}", files):
+        report = Report()
+        cases = graz_cases(
+            arguments.images,
+            arguments.segmentations,
+            arguments.landmarks,
+            arguments.table,
+            report,
+            absent=arguments.absent,
+            checksums=arguments.checksums,
+            converted=arguments.out / "images",
+            progress=True,
+        )
+        write_cases(arguments.out, cases, name=NAME, anatomy=WRIST, info=INFO)
+        report.close(arguments.out)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -21,25 +21,25 @@ from pathlib import Path
 from denseseg.anatomy import HAND
 from denseseg.cases.folder import write_cases
 from denseseg.errors import exit_status
-from denseseg.readers.files import Report, write_manifest
+from denseseg.readers.files import Report, preparing
 from denseseg.readers.hand_atlas import EXAMPLE, INFO, NAME, hand_atlas_cases
 from denseseg.readers.numbered import find_images
 
 
 def prepare(arguments: argparse.Namespace) -> None:
     settings = f"longest {arguments.longest}, reference {arguments.reference}"
-    write_manifest(arguments.out, settings, [arguments.setup / "all.csv", *find_images(arguments.images, EXAMPLE).values()])
-    report = Report()
-    cases = hand_atlas_cases(
-        arguments.images,
-        arguments.setup,
-        report,
-        longest=arguments.longest,
-        reference=arguments.reference,
-        progress=True,
-    )
-    write_cases(arguments.out, cases, name=NAME, anatomy=HAND, info=INFO)
-    report.close(arguments.out)
+    with preparing(arguments.out, settings, [arguments.setup / "all.csv", *find_images(arguments.images, EXAMPLE).values()]):
+        report = Report()
+        cases = hand_atlas_cases(
+            arguments.images,
+            arguments.setup,
+            report,
+            longest=arguments.longest,
+            reference=arguments.reference,
+            progress=True,
+        )
+        write_cases(arguments.out, cases, name=NAME, anatomy=HAND, info=INFO)
+        report.close(arguments.out)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -20,26 +20,26 @@ from pathlib import Path
 
 from denseseg.cases.folder import write_cases
 from denseseg.errors import exit_status
-from denseseg.readers.files import write_manifest
+from denseseg.readers.files import preparing
 from denseseg.readers.jsrt import find_images, read_jsrt
 
 
 def prepare(arguments: argparse.Namespace) -> None:
-    write_manifest(arguments.out, f"size {arguments.size}", find_images(arguments.images).values())
-    cases, report = read_jsrt(
-        arguments.images,
-        arguments.landmarks,
-        arguments.masks,
-        arguments.size,
-        checksums=arguments.checksums,
-        converted=arguments.out / "images",
-        progress=True,
-    )
-    write_cases(arguments.out, cases)
-    report.close(arguments.out)
+    with preparing(arguments.out, f"size {arguments.size}", find_images(arguments.images).values()):
+        cases, report = read_jsrt(
+            arguments.images,
+            arguments.landmarks,
+            arguments.masks,
+            arguments.size,
+            checksums=arguments.checksums,
+            converted=arguments.out / "images",
+            progress=True,
+        )
+        write_cases(arguments.out, cases)
+        report.close(arguments.out)
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path, required=True, help="folder of JPCLN001.IMG (or .png), ...")
     parser.add_argument("--landmarks", type=Path, required=True, help="folder that holds RL, LL, H, RCLA and LCLA")
@@ -47,7 +47,7 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=256, help="side of the images in pixels (default: %(default)s)")
     parser.add_argument("--checksums", type=Path, help="file of sha256sum, names relative to --images")
     parser.add_argument("out", type=Path, metavar="OUT", help="the data-set folder to write")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     return exit_status(lambda: prepare(options))
 
 

@@ -30,6 +30,33 @@ from make_phantom import main
 print("begun", flush=True)
 sys.exit(main([sys.argv[1], "--n", "30", "--size", "64", "--overwrite"]))
 """
+PREPARE_JSRT = """
+import sys
+from pathlib import Path
+from prepare_jsrt import main
+
+print("begun", flush=True)
+out, files = Path(sys.argv[1]), Path(sys.argv[1]).parent / "files"
+sys.exit(main(["--images", str(files / "images"), "--landmarks", str(files / "landmarks"), "--size", "64", str(out)]))
+"""
+PREPARE_HAND = """
+import sys
+from pathlib import Path
+from prepare_hand import main
+
+print("begun", flush=True)
+out, files = Path(sys.argv[1]), Path(sys.argv[1]).parent / "files"
+sys.exit(main(["--images", str(files / "images"), "--setup", str(files / "setup"), "--longest", "64", str(out)]))
+"""
+HOLD = """
+import sys, time
+from pathlib import Path
+from denseseg.files import locked
+
+with locked(Path(sys.argv[1])):
+    print("begun", flush=True)
+    time.sleep(60)
+"""
 RUNNER = """
 import sys
 from denseseg.course.notebooks import main

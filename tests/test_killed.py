@@ -13,9 +13,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from attacks.training import LEFT_BEHIND
+from hand_files import HandFiles
 from helpers import write_notebook
-from killed import PREPARE, RUNNER, TRAIN, contents, finish, kill_at_random_moments, start
+from jsrt_files import radiograph, write_img, write_landmarks
+from killed import HOLD, PREPARE, PREPARE_HAND, PREPARE_JSRT, RUNNER, TRAIN, contents, finish, kill_at_random_moments, start
 
+from denseseg.cases.folder import read_cases
 from denseseg.course import notebooks
 from denseseg.course.notebooks import read_status, run_notebooks
 from denseseg.files import locked, read_tensors
@@ -23,15 +26,6 @@ from denseseg.training.loop import make_fabric, torchrun_rank
 from denseseg.training.settings import Run
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="signals and flock")
-HOLD = """
-import sys, time
-from pathlib import Path
-from denseseg.files import locked
-
-with locked(Path(sys.argv[1])):
-    print("begun", flush=True)
-    time.sleep(60)
-"""
 TIMES = int(os.environ.get("KILLS", 2))
 
 
@@ -55,6 +49,25 @@ def test_a_data_set_whose_making_is_killed_again_and_again_is_the_same(tmp_path)
     finish(PREPARE, cut)
     assert contents(cut) == contents(whole)
     assert not [path for path in cut.iterdir() if path.name[0] == "."]  # nothing of the killed ones stays
+
+
+@pytest.mark.parametrize("program", [PREPARE_JSRT, PREPARE_HAND], ids=["jsrt", "hand"])
+def test_public_files_whose_conversion_is_killed_again_and_again_end_as_the_same_set(tmp_path, program):
+    if program == PREPARE_HAND:
+        HandFiles(tmp_path / "files").write()
+    else:
+        (tmp_path / "files" / "images").mkdir(parents=True)
+        image = radiograph(2048)
+        for number in range(10):
+            name = f"JPCLN{number + 1:03d}"
+            write_img(tmp_path / "files" / "images" / f"{name}.IMG", image * (1 - number / 100))
+            write_landmarks(tmp_path / "files" / "landmarks", name, number)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    seconds = finish(program, whole)
+    assert kill_at_random_moments(program, cut, TIMES, seconds) >= 1
+    finish(program, cut)
+    assert contents(cut) == contents(whole) and len(read_cases(cut, check=False)) >= 9
+    assert not [path for path in cut.rglob("*") if path.name[0] == "."]  # nothing of the killed ones stays
 
 
 def toy_book(root: Path, marks: Path) -> Path:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -131,3 +132,11 @@ def evaluated(widget: type[Widget], calls: str, folder: Path) -> Any:
 
 
 both_kinds = pytest.mark.parametrize("kind", KINDS)
+
+
+def soon(page: Touched, condition: Callable[[], bool]) -> bool:
+    """Whether something of which the page tells nothing comes true, such as a saved file."""
+    until = time.monotonic() + 20
+    while not condition() and time.monotonic() < until:
+        page.page.evaluate("new Promise((ready) => setTimeout(ready, 50))")
+    return condition()

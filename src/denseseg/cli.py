@@ -116,12 +116,15 @@ def predict(
     masks: bool = False,
     overlays: bool = False,
     annotations: Tool | None = None,
+    names: Path | None = None,
     device: str = "cpu",
 ) -> None:
     """Find landmarks in images, and write them into a new folder: OUT/landmarks.csv, pixels of each image.
 
     An image that cannot be read is left out and listed at the end; the exit status is then 1. Images that are unlike the training
     images, or in which a structure is not to be believed, are listed, too; the column `refusal` says why.
+
+    A case is called as its file, without the ending. What a header says of the patient goes nowhere.
 
     Parameters
     ----------
@@ -137,6 +140,9 @@ def predict(
         Also write overlays/NAME.png.
     annotations
         Also write the files of this tool, to correct the landmarks in it.
+    names
+        Call cases 0001, 0002, ... in all that is written or told, and note in this new CSV file, to be kept apart, which is which:
+        for files or folders that are named after patients.
     device
         Such as cpu, cuda or mps.
     """
@@ -151,7 +157,9 @@ def predict(
     from denseseg.readers.image_files import image_files
     from denseseg.viewing.plots import overlay
 
-    method, files = load_method(weights, device), image_files(images)
+    method, files = load_method(weights, device), image_files(images, numbered=names is not None)
+    if names is not None:
+        write_names(names, files)
     folders = {kind: new_folder(out / kind) for kind, wanted in (("", True), ("masks", masks), ("overlays", overlays)) if wanted}
     tables, found, broken, doubted = [], [], [], []
     for name, path in tqdm(files.items(), desc="predict", unit="image", disable=None):
@@ -159,7 +167,7 @@ def predict(
             read = read_image(path)
             prediction = method.predict_image(read.image)
         except (DataError, OSError) as error:
-            broken.append(str(error))
+            broken.append(str(error) if names is None else unnamed(str(error), path, name))
             continue
         if reasons := list(dict.fromkeys(reason for reason in prediction.refusals if reason)):
             score = "" if prediction.ood_score is None else f" (score {prediction.ood_score:.1f})"
@@ -292,6 +300,24 @@ def export(folder: Path, out: Path, /, *, to: Tool) -> None:
 
     cases = read_cases(folder)
     print(f"{len(cases)} cases written to {exported(cases, out, to)}")
+
+
+def write_names(path: Path, files: dict[str, Path]) -> None:
+    """Which case is which file, as CSV. Raises DataError where there is such a file already: it may be the key to other cases."""
+    import pandas as pd
+
+    from denseseg.errors import DataError
+    from denseseg.files import write_csv
+
+    if path.exists():
+        raise DataError(f"{path} exists; name a new file, so that it still says which of its cases is which")
+    write_csv(path, pd.DataFrame({"case": list(files), "file": list(map(str, files.values()))}))
+
+
+def unnamed(error: str, path: Path, name: str) -> str:
+    """What is told of a file, without what it is called."""
+    told = error.replace(str(path), name)
+    return told if told.startswith(name) else f"{name} cannot be read; predict it by itself to be told why"
 
 
 def default_scheme(cases: Iterable[Case]) -> SplitScheme:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -108,3 +111,19 @@ def test_a_missing_landmark_and_one_just_outside_the_image_are_fine():
 
 def test_every_landmark_may_be_missing_where_there_are_masks():
     assert np.isnan(make_case(landmarks=LANDMARKS * np.nan, masks=np.ones((1, *SIZE))).landmarks).all()
+
+
+@pytest.mark.parametrize(("bits", "size"), [(8, 1), (16, 2), (12, 4), (None, 4)])
+def test_a_packed_image_is_the_same_in_less_memory(bits, size):
+    """12 bits, and a float that holds more, stay as they are."""
+    rng, top = np.random.default_rng(0), 2 ** (bits or 1) - 1
+    image = rng.random((40, 30), np.float32) if bits is None else rng.integers(0, top + 1, (40, 30)).astype(np.float32) / top
+    case = make_case(size=(40, 30), image=image)
+    other = replace(case).packed()
+    assert vars(other)["image"].nbytes == 40 * 30 * size
+    assert other.image.dtype == np.float32 and (other.image == image).all() and other.size == (40, 30)
+    again = replace(other, id="b")
+    assert (again.image == image).all() and (pickle.loads(pickle.dumps(other)).image == image).all()
+    if size < 4:
+        with pytest.raises(ValueError, match="read-only"):
+            other.image[0] = 0

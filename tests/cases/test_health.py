@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_cases import make_set
 
+from denseseg.anatomy import Anatomy
 from denseseg.cases import Case, CaseSet
 from denseseg.cases.health import check_cases, contents
+from denseseg.cases.health.sides import mirrored as mirrored_case
 from denseseg.cases.masks import true_masks
 from denseseg.phantom import PHANTOMS
 from denseseg.viewing.plots.sheet import draw_sheet
@@ -140,6 +142,62 @@ def test_a_fault_that_all_cases_share_is_told_once_for_all_and_in_a_small_set_of
         few = CaseSet(name, cases.anatomy, [change(case) if i == 1 else case for i, case in enumerate(cases[:4])])
         (found,) = check_cases(few)
         assert found.case == cases.ids[1] and told in found.what
+
+
+PARTS_OF_WRISTS = {
+    "forearm": ("radius", "ulna"),
+    "joint": ("lunate", "scaphoid", "radius", "ulna"),
+    "wrist": ("metacarpal 3", "ulna"),
+}
+
+
+@pytest.mark.parametrize("name", PARTS_OF_WRISTS)
+@pytest.mark.parametrize("seed", [1, 5])
+def test_a_part_of_a_wrist_is_known_to_lie_in_air_so_that_inverted_images_are_noticed(name, seed):
+    cases, parts = PHANTOMS["wrist"](12, SIZES["wrist"], seed), PARTS_OF_WRISTS[name]
+    anatomy = Anatomy(name, tuple(s for s in cases.anatomy.structures if s.name in parts))
+    points = [np.concatenate([case.points(part) for part in anatomy.names]) for case in cases]
+    parted = [replace(c, anatomy=anatomy, landmarks=p) for c, p in zip(cases, points, strict=True) if np.isfinite(p).any()]
+    assert not [finding for case in parted[:4] for finding in check_cases(CaseSet(name, anatomy, [case]))]
+    (found,) = check_cases(CaseSet(name, anatomy, [shown(lambda image: 1 - image)(parted[0])]))
+    assert "inverted" in found.what
+
+
+def both_sides(name: str, seed: int, column: str = "laterality") -> list[Case]:
+    """A set in which every third case is the other hand, as its table says."""
+    cases = SETS[name] if seed == 1 else PHANTOMS[name](16, SIZES[name], seed)
+    told = [mirrored_case(case) if i % 3 == 0 else case for i, case in enumerate(cases)]
+    return [replace(case, metadata={column: "Right" if i % 3 == 0 else "L"}) for i, case in enumerate(told)]
+
+
+@pytest.mark.parametrize("name", ["wrist", "hand"])
+@pytest.mark.parametrize("seed", [1, 5])
+@pytest.mark.parametrize("column", ["laterality", "side"])
+def test_left_and_right_hands_in_one_set_are_compared_as_one_and_the_wrong_one_is_named(name, seed, column):
+    cases = both_sides(name, seed, column)
+    anatomy = cases[0].anatomy
+    assert check_cases(CaseSet(name, anatomy, cases)) == []
+    for odd, (other, side) in {6: ("left", "right"), 7: ("right", "left")}.items():
+        spoilt = [mirrored_case(case) if i == odd else case for i, case in enumerate(cases)]
+        (found,) = check_cases(CaseSet(name, anatomy, spoilt))
+        assert found.case == cases[odd].id
+        assert found.what == f"its landmarks look like a {other} {name}'s, and its table says {side}" and "mirror" in found.mend
+
+
+@pytest.mark.parametrize("name", ["wrist", "hand"])
+def test_a_fault_is_still_found_in_a_set_of_both_hands(name):
+    mirrored_alone = (LANDMARK_FAULTS["mirrored"][0], "its landmarks look like a left")
+    for change, told in (LANDMARK_FAULTS["upside down"], mirrored_alone, IMAGE_FAULTS["inverted"], IMAGE_FAULTS["mirrored"]):
+        cases = [change(case) if i == 9 else case for i, case in enumerate(both_sides(name, 1))]
+        first, *others = check_cases(CaseSet(name, cases[0].anatomy, cases))
+        assert first.case == cases[9].id and told in first.what and not others
+
+
+def test_sides_are_left_alone_where_all_were_mirrored_to_one_and_where_shapes_have_none():
+    rng = np.random.default_rng(0)
+    for name, cases in SETS.items():
+        told = [replace(case, metadata={"side": "LR"[rng.integers(2)]}) for case in cases]
+        assert check_cases(CaseSet(name, cases.anatomy, told)) == []
 
 
 @pytest.mark.parametrize("order", [np.arange(26)[::-1], np.random.default_rng(1).permutation(26)])
@@ -290,6 +348,7 @@ def test_whatever_a_set_holds_the_check_goes_through(seed, missing, masks, count
         case.landmarks[rng.random(37) < 0.1] = 5.0
         case.masks = rng.random((1, 20, 20)) < rng.random() if masks else None
         case.image[:] = rng.choice([0, 0.5, 1]) if rng.random() < 0.2 else case.image
+        case.metadata["side"] = "LR"[rng.integers(2)]
     findings = check_cases(CaseSet("any", cases[0].anatomy, cases))
     assert all(finding.score > 0 and finding.what and finding.mend for finding in findings)
 

@@ -121,6 +121,23 @@ def test_a_page_without_a_place_for_its_table_is_an_error(small_book: Path) -> N
         staging.stage(small_book, "smoke", partial=True)
 
 
+def test_the_folder_that_the_runner_was_given_is_where_a_book_is_made_of_its_copies(small_book: Path, monkeypatch, capsys) -> None:
+    """As from a repository for reading only."""
+    elsewhere, fetched, commands = small_book / "else where", [], []
+    (small_book / "build").rename(elsewhere)
+    monkeypatch.chdir(small_book)
+    monkeypatch.setattr(staging, "vendor", lambda cache, static: fetched.append(cache) or {})
+    monkeypatch.setattr(
+        staging.subprocess, "run", lambda command: commands.append(command) or staging.subprocess.CompletedProcess([], 0)
+    )
+    assert staging.main(["--profile", "smoke", "--build", str(elsewhere)]) == 1
+    assert f"--profile smoke --build {elsewhere}" in capsys.readouterr().err
+    assert staging.main(["--profile", "smoke", "--partial", "--build", str(elsewhere)]) == 0
+    assert f"The book: {elsewhere / 'book'}" in capsys.readouterr().out
+    assert fetched[-1] == elsewhere / "vendor" and commands[0][2] == str(elsewhere / "stage")
+    assert (elsewhere / "stage" / "notebooks" / "01_a.ipynb").is_file() and not (small_book / "build").exists()
+
+
 def test_tests_build_beside_the_book_and_leave_it_alone(small_book: Path) -> None:
     book = staging.stage(small_book, "smoke", partial=True)
     (book / "mark").touch()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hand_files import HandFiles
 from helpers import load_script
+from killed import HOLD, start
 
 from denseseg.cases.folder import read_cases
 
@@ -91,6 +92,16 @@ def test_a_file_in_place_of_the_folder_is_told(script, prepared, tmp_path, capsy
     (tmp_path / "out").write_text("mine")
     assert script.main([*prepared[0], str(tmp_path / "out")]) == 1
     assert capsys.readouterr().err.strip().endswith("out is a file; name a folder")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="flock")
+def test_two_programs_do_not_prepare_one_folder(script, prepared, tmp_path, capsys):
+    holder = start(HOLD, tmp_path / "out")
+    assert script.main([*prepared[0], str(tmp_path / "out")]) == 1
+    assert "out is being written by another program; wait for its end" in capsys.readouterr().err
+    holder.kill()
+    holder.communicate()
+    assert script.main([*prepared[0], str(tmp_path / "out")]) == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is killed")

@@ -183,3 +183,65 @@ def test_a_model_that_is_not_finite_or_does_not_fit_is_refused(part):
 def test_one_training_shape_is_no_model() -> None:
     with pytest.raises(DataError, match="needs two training cases or more, and was given 1; train with more"):
         fit_shape_model(np.zeros((1, 5, 2)))
+
+
+def put_right(points: np.ndarray, *which: int, by: tuple[float, float] = (3.0, -2.0)) -> np.ndarray:
+    known = np.full_like(points, np.nan)
+    known[list(which)] = points[list(which)] + by
+    return known
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 1000), st.floats(0.3, 4), st.floats(0.1, 3))
+def test_correcting_is_the_textbook_formula_and_what_was_put_stays(seed, noise, hand):
+    """C_ok (C_kk + hand^2 I)^-1 d with the full covariance C = (S^-1 + I / noise^2)^-1; missing points take no part."""
+    model, rng = fit_shape_model(SHAPES[:20]), np.random.default_rng(seed)
+    size = len(model.mean)
+    shapes = model.modes @ np.diag(model.variances - model.residual) @ model.modes.T + model.residual * np.eye(size)
+    covariance = np.linalg.inv(np.linalg.inv(shapes) + np.eye(size) / noise**2)
+    points, known = SHAPES[30].copy(), np.full((166, 2), np.nan)
+    chosen = rng.choice(166, rng.integers(1, 20), replace=False)
+    known[chosen] = points[chosen] + rng.normal(0, 3, (len(chosen), 2))
+    points[160:] = np.nan
+    found = replace(model.errors(noise), hand=hand).corrected(points, known)
+    told = np.repeat(np.isfinite(known).all(1) & np.isfinite(points).all(1), 2)
+    gain = covariance[:, told] @ np.linalg.inv(covariance[np.ix_(told, told)] + hand**2 * np.eye(told.sum()))
+    expected = points + (gain @ (known - points).ravel()[told]).reshape(-1, 2)
+    expected[chosen] = known[chosen]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert np.isnan(found[[i for i in range(160, 166) if i not in chosen]]).all()
+
+
+def test_with_nothing_corrected_nothing_moves_and_with_all_all_is_as_put():
+    errors, points = fit_shape_model(SHAPES[:40]).errors(1.0), SHAPES[50]
+    assert (errors.corrected(points, np.full_like(points, np.nan)) == points).all()
+    assert (errors.corrected(points, points + 5) == points + 5).all()
+
+
+def test_a_point_takes_its_neighbours_along_more_than_those_far_away():
+    errors, points = fit_shape_model(SHAPES[:40]).errors(2.0), SHAPES[50]
+    for which in range(0, 166, 7):
+        moved = np.linalg.norm(errors.corrected(points, put_right(points, which)) - points, axis=1)
+        near = np.linalg.norm(points - points[which], axis=1).argsort()
+        assert moved[near[0]] == pytest.approx(np.hypot(3, 2))
+        assert moved[near[1:6]].mean() > max(0.6, 2 * moved[near[-60:]].mean())
+
+
+def test_in_larger_pixels_the_same_is_corrected():
+    errors, points = fit_shape_model(SHAPES[:40]).errors(2.0), SHAPES[50]
+    known = put_right(points, 5, 60)
+    np.testing.assert_allclose(errors.scaled(3).corrected(3 * points, 3 * known), 3 * errors.corrected(points, known))
+
+
+def test_a_few_corrected_points_mend_the_others_of_a_wrong_prediction():
+    model, rng = fit_shape_model(SHAPES[:40]), np.random.default_rng(0)
+    errors = model.errors(4.0)
+    before, after = [], []
+    for shape in SHAPES[40:]:
+        wrong = shape + (errors.factors @ rng.normal(size=errors.factors.shape[1])).reshape(-1, 2)
+        known = np.full_like(shape, np.nan)
+        known[::12] = shape[::12]
+        left = np.isnan(known).any(1)
+        before.append(np.linalg.norm(wrong - shape, axis=1)[left].mean())
+        after.append(np.linalg.norm(errors.corrected(wrong, known) - shape, axis=1)[left].mean())
+    assert np.mean(after) < 0.5 * np.mean(before)

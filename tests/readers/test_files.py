@@ -11,7 +11,7 @@ from toy_cases import make_case
 
 from denseseg.errors import DataError
 from denseseg.pictures import read_picture, write_png
-from denseseg.readers.files import Report, cached_image, few, shrunk, verify_checksums, write_manifest
+from denseseg.readers.files import Report, cached_image, few, preparing, shrunk, verify_checksums
 
 IMAGE = (np.arange(80).reshape(8, 10) / 79).astype(np.float32)
 
@@ -57,16 +57,17 @@ def test_a_full_disk_leaves_no_half_image(tmp_path):
 def test_a_folder_belongs_to_the_files_and_settings_that_it_was_begun_with(tmp_path):
     source, out = tmp_path / "source.csv", tmp_path / "out"
     source.write_text("1")
-    write_manifest(out, "size 64", [source])
-    write_manifest(out, "size 64", [source])  # goes on
+    for _ in range(2):  # the second goes on
+        with preparing(out, "size 64", [source]):
+            assert (out / ".lock").exists()
     before = {path: path.read_bytes() for path in out.iterdir()}
-    with pytest.raises(DataError, match="out holds something else"):
-        write_manifest(out, "size 32", [source])
+    with pytest.raises(DataError, match="out holds something else"), preparing(out, "size 32", [source]):
+        pass
     source.write_text("22")
-    with pytest.raises(DataError, match=r"out holds something else .*give a new folder, or empty this one"):
-        write_manifest(out, "size 64", [source])
-    with pytest.raises(DataError, match=r"none\.csv is not a file"):
-        write_manifest(out, "size 64", [tmp_path / "none.csv"])
+    with pytest.raises(DataError, match=r"out holds something else .*give a new folder"), preparing(out, "size 64", [source]):
+        pass
+    with pytest.raises(DataError, match=r"none\.csv is not a file"), preparing(out, "size 64", [tmp_path / "none.csv"]):
+        pass
     assert {path: path.read_bytes() for path in out.iterdir()} == before
 
 

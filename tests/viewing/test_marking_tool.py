@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 
 import numpy as np
 import pytest
 from browser import needs_browser
-from touch import Touched, both_kinds, evaluated, touched
+from touch import Touched, both_kinds, evaluated, soon, touched
 
 from denseseg.errors import DataError
 from denseseg.viewing.marking_tool import MarkingTool
@@ -66,13 +65,6 @@ def test_scatter_is_numpys_and_files_come_back(tmp_path):
 def choose_files(page: Touched, *paths) -> None:
     node = page.page.call("Runtime.evaluate", expression="document.querySelector('input[type=file]')")["result"]["objectId"]
     page.page.call("DOM.setFileInputFiles", files=[str(path) for path in paths], objectId=node)
-
-
-def soon(page: Touched, condition) -> bool:
-    until = time.monotonic() + 20
-    while not condition() and time.monotonic() < until:
-        page.page.evaluate("new Promise((ready) => setTimeout(ready, 50))")
-    return condition()
 
 
 @needs_browser

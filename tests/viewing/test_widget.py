@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from touch import evaluated
 
+from denseseg.viewing.correction_tool import CorrectionTool
 from denseseg.viewing.decoder_microscope import DecoderMicroscope
 from denseseg.viewing.explorer import Explorer
 from denseseg.viewing.loss_mixer import LossMixer
@@ -34,6 +35,7 @@ WIDGETS = (
     LossMixer,
     TrainingFilm,
     MarkingTool,
+    CorrectionTool,
 )
 
 

@@ -1,7 +1,7 @@
 """The data-set folder, which a person can read:
 
     dataset.toml      name, anatomy, source, licence, and any further text; kind = "phantom" marks a synthetic set
-    cases.csv         case, spacing, split, and any other column (patient, age, stratum, ...)
+    cases.csv         case, spacing, split, and any other column (patient, age, stratum, laterality, ...)
     landmarks.csv     case, structure, index, x, y      (pixels; a missing landmark has no row, no x and y, or 0 in a column v as in
                       COCO, where 1 is hidden and 2 visible; no such file in a set of masks only)
     images/ID.png     8 or 16 bit, one channel
@@ -63,7 +63,8 @@ NUMBER = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)(e[+-]?\d+)?")  # and so 
 def read_cases(folder: str | Path, check: bool = True) -> CaseSet:
     """Read a data-set folder. Raises DataError that names the file, the case and how to fix it.
 
-    check: also look for what is odd in it (see `health.check_cases`), and warn where anything is.
+    check: also look for what is odd in it (see `health.check_cases`), and warn where anything is. Images take the memory of their
+    bits (`Case.packed`), and can't be written into.
     """
     folder = Path(folder)
     name, anatomy, info = read_description(folder)
@@ -299,7 +300,7 @@ def _read_case(folder: Path, row: dict[str, Any], points: dict[str, np.ndarray],
         with explained(f"spacing {spacing!r} in cases.csv is not a number of mm", "leave it empty if unknown"):
             spacing = None if spacing.strip().lower() in MISSING else float(spacing)
         image, masks = read_picture(folder / "images" / f"{name}.png"), _read_masks(folder / "masks" / f"{name}.npz")
-        return Case(name, image, points[name], anatomy, masks, spacing, row)
+        return Case(name, image, points[name], anatomy, masks, spacing, row).packed()
     except DataError as error:
         raise DataError(f"{folder}: {error}") from None
 

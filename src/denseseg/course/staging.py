@@ -1,6 +1,6 @@
 """Build the book: stage pages and executed notebooks in build/stage, let Jupyter Book make build/book/_build/html of them.
 
-    python -m denseseg.course.staging --profile smoke|course|compact|full [--partial]
+    python -m denseseg.course.staging --profile smoke|course|compact|full [--partial] [--build DIR]
 
 The stage is a copy: a banner says in which profile each notebook ran, the results and status pages get their tables, solutions
 and the checks of exercises are folded away, and the JavaScript that pages need is put beside them, so that the book can be read
@@ -63,7 +63,7 @@ def stage(root: Path, profile: str, partial: bool = False, folder: Path | None =
     partial: leave out notebooks that have not been run, and pages not yet written, instead of raising StagingError.
     folder: another one than `build` in the repository, which then also holds the executed notebooks.
     """
-    folder = folder or root / "build"
+    elsewhere, folder = folder, folder or root / "build"
     target, executed = folder / "stage", folder / "executed" / profile
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(root / "book", target / "book", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
@@ -79,7 +79,7 @@ def stage(root: Path, profile: str, partial: bool = False, folder: Path | None =
         notebook = dressed(nbformat.read(executed / f"{name}.ipynb", as_version=4), profile)
         nbformat.write(notebook, target / "notebooks" / f"{name}.ipynb")
     if missing and not partial:
-        run = f"python -m denseseg.course.notebooks --profile {profile}"
+        run = f"python -m denseseg.course.notebooks --profile {profile}" + (f" --build {elsewhere}" if elsewhere else "")
         raise StagingError(
             f"not there, or not run in profile {profile} since it was changed: {', '.join(missing)}; notebooks are run by: {run}"
         )
@@ -97,7 +97,10 @@ def stage(root: Path, profile: str, partial: bool = False, folder: Path | None =
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     numbers = {"recorded": recorded_on(sorted((target / "book").glob("*.md")), root / "results")}
     config.setdefault("parse", {})["myst_substitutions"] = numbers
-    config["sphinx"]["config"] |= vendor(root / "build" / "vendor", target / "book" / "_static" / "vendor")
+    fetched = root / "build" / "vendor"  # once for all, but from a read-only repository where it is not there
+    config["sphinx"]["config"] |= vendor(
+        fetched if fetched.is_dir() or not elsewhere else folder / "vendor", target / "book" / "_static" / "vendor"
+    )
     write_yaml(target / "_config.yml", config)
     return target
 
@@ -218,8 +221,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m denseseg.course.staging", description="Build the book from executed notebooks.")
     parser.add_argument("--profile", default="course", help="course is the default")
     parser.add_argument("--partial", action="store_true", help="leave out what has not been run, and let warnings pass")
+    parser.add_argument("--build", type=Path, help="the folder that the runner was given; by default build in the repository")
     options = parser.parse_args(arguments)
-    return exit_status(lambda: print(f"\nThe book: {build(find_root(), options.profile, options.partial)}"))
+    return exit_status(lambda: print(f"\nThe book: {build(find_root(), options.profile, options.partial, options.build)}"))
 
 
 if __name__ == "__main__":

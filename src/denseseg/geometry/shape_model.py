@@ -12,6 +12,8 @@ import numpy as np
 
 from denseseg.errors import DataError
 
+HAND = 1 / 8  # of the noise of a prediction: what of a person's correction says nothing of the other points
+
 
 @dataclass(frozen=True)
 class ShapeModel:
@@ -69,6 +71,48 @@ class ShapeModel:
         shape[observed] = self.mean[observed] + explained[observed] + kept * (deviation - explained[observed])
         shape[inferred] = self.mean[inferred] + explained[inferred]
         return Posterior(shape.reshape(-1, 2), self, noise, observed, inferred, inner)
+
+    def errors(self, noise: float) -> Errors:
+        """How the errors of predicted points belong together, which were read with independent noise of this SD, pixels.
+
+        A predicted shape is wrong as shapes vary, but along no mode by more than the noise: covariance (S^-1 + noise^-2)^-1, that
+        of the posterior, S that of the shapes.
+        """
+        along, rest = (part * noise**2 / (part + noise**2) for part in (self.variances, self.residual))
+        kept = along - rest > 1e-6 * noise**2  # the others are as the rest
+        return Errors(self.modes[:, kept] * np.sqrt(along - rest)[kept], float(rest), HAND * noise)
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Gaussian of the errors of N predicted points: covariance = factors factors^T + rest * identity, pixels squared.
+
+    factors: (2N, k), x and y of each point in turn. rest: pixels squared. hand: SD in pixels of what a person moves a point by that
+    says nothing of the others.
+    """
+
+    factors: np.ndarray
+    rest: float
+    hand: float
+
+    def scaled(self, by: float) -> Errors:
+        """The same in pixels of which there are so many times as many."""
+        return Errors(self.factors * by, self.rest * by**2, self.hand * by)
+
+    def corrected(self, points: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """(N, 2) predicted points after a person has put some right: these as they were put, the others moved along.
+
+        known: (N, 2) where a person put points, NaN for the others. The others move by the Gaussian's mean given the known:
+        C_ok (C_kk + hand^2 I)^-1 (known - predicted), C the covariance (Bishop, Pattern Recognition and Machine Learning, 2006,
+        Equation 2.81). Points that are not finite take no part: they stay as they are, unless they are known.
+        """
+        put = np.isfinite(known).all(1)
+        told = np.repeat(put & np.isfinite(points).all(1), 2)
+        factors = self.factors[told]
+        apart = (known - points).ravel()[told]
+        total = factors @ factors.T + (self.rest + self.hand**2) * np.eye(len(apart))
+        moved = points + (self.factors @ (factors.T @ np.linalg.solve(total, apart))).reshape(-1, 2)
+        return np.where(put[:, None], known, moved)
 
 
 @dataclass(frozen=True)

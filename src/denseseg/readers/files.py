@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy as np
 from denseseg.cases.case import Case
 from denseseg.cases.folder import require_own
 from denseseg.errors import DataError, explained
-from denseseg.files import atomic_file, held, sha256
+from denseseg.files import atomic_file, held, locked, sha256
 from denseseg.geometry.frame import Size
 from denseseg.pictures import read_picture, write_png
 
@@ -79,10 +79,12 @@ def shrunk(case: Case, longest: int | None) -> Case:
     return case.fitted((height, width))[0]
 
 
-def write_manifest(out: Path, settings: str, files: Iterable[Path]) -> None:
-    """Note in OUT/source.txt which files and settings it is made of, so that a rerun resumes only its own work.
+@contextmanager
+def preparing(out: Path, settings: str, files: Iterable[Path]) -> Iterator[None]:
+    """Inside, no other program prepares the folder OUT, and what is there already was made of the same files and settings.
 
-    Raises DataError where a file is missing, or the folder holds anything else, or what was corrected since.
+    These are noted in OUT/source.txt, so that a rerun resumes only its own work. Raises DataError where a file is missing, another
+    program is at work, or the folder holds anything else, or what was corrected since.
     """
     files = list(files)
     for path in files:
@@ -93,11 +95,13 @@ def write_manifest(out: Path, settings: str, files: Iterable[Path]) -> None:
     note = out / "source.txt"
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file; name a folder")
-    if held(out) and not (note.exists() and note.read_text(encoding="utf-8") == text):
-        raise DataError(f"{out} holds something else (other files, or another size); give a new folder, or empty this one")
-    require_own(out, resumed=True)
-    with atomic_file(note) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with locked(out):
+        if held(out) and not (note.exists() and note.read_text(encoding="utf-8") == text):
+            raise DataError(f"{out} holds something else (other files, or another size); give a new folder, or empty this one")
+        require_own(out, resumed=True)
+        with atomic_file(note) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        yield
 
 
 def cached_image(path: Path | None, size: Size, convert: Callable[[], np.ndarray]) -> np.ndarray:

@@ -11,14 +11,18 @@ Bone must be bright. A PixelSpacing that equals ImagerPixelSpacing is not calibr
 body appears magnified, so they are divided by EstimatedRadiographicMagnificationFactor where that is given. PatientOrientation
 turns nothing: viewers show DICOM as it is stored. Volumes of one slice are shown with the patient's left on the right, feet or back
 down. A NIfTI file that does not say how it lies has its first row at the bottom, as dcm2niix writes radiographs and viewers show
-them. pydicom and SimpleITK are optional: pip install denseseg[medical].
+them. What a header says of the patient is neither kept nor told. pydicom and SimpleITK are optional:
+pip install denseseg[medical].
 """
 
 from __future__ import annotations
 
 import gzip
+import logging
 import re
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +80,8 @@ def read_image(path: str | Path) -> Radiograph:
         elif name.endswith(".img"):
             image, spacing = read_img_file(path), FIELD_OF_VIEW / 2048
         elif name.endswith((".dcm", ".dicom")) or _is_dicom(path):
-            image, spacing, placed = _read_dicom(path)
+            with _unquoted(path):
+                image, spacing, placed = _read_dicom(path)
         else:
             raise DataError(f"{path}: this kind of file is not known; convert it to PNG, TIFF, DICOM or MHA")
     if min(image.shape) < SMALLEST:
@@ -148,6 +153,24 @@ def _is_dicom(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
+@contextmanager
+def _unquoted(path: Path) -> Iterator[None]:
+    """pydicom quotes the header, which names the patient, in its log, warnings and errors: of these only the kind is passed on."""
+    log = logging.getLogger("pydicom")
+    before = log.disabled
+    try:
+        log.disabled = True
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(f"{path} cannot be read (its header or pixels: {type(error).__name__}); copy or export it again") from None
+    finally:
+        log.disabled = before
+
+
 def _read_dicom(path: Path) -> tuple[np.ndarray, float | None, bool]:
     pydicom = require_library("pydicom", path)
     header = pydicom.dcmread(path, stop_before_pixels=True)
@@ -187,7 +210,7 @@ def _is_inverted(pydicom: Any, data: Any, values: np.ndarray, path: Path) -> boo
     """Whether large values are dark. Raises DataError where the file contradicts itself: viewers then differ."""
     interpretation, shape = data.get("PhotometricInterpretation", "MONOCHROME2"), data.get("PresentationLUTShape")
     if interpretation not in ("MONOCHROME1", "MONOCHROME2"):
-        raise DataError(f"{path} is in colour ({interpretation}); export it as a grey image")
+        raise DataError(f"{path} is in colour ({interpretation:.16}); export it as a grey image")
     inverted = interpretation == "MONOCHROME1"
     if shape in ("IDENTITY", "INVERSE") and (shape == "INVERSE") != inverted:
         fault = f"PhotometricInterpretation {interpretation} and PresentationLUTShape {shape} contradict each other"
@@ -202,8 +225,10 @@ def _is_inverted(pydicom: Any, data: Any, values: np.ndarray, path: Path) -> boo
 def _require_upright(data: Any, path: Path) -> None:
     """Raise DataError where a radiograph is placed in the patient otherwise than it is stored: only some viewers turn it."""
     if axes := data.get("ImageOrientationPatient"):
-        with explained(f"{path}: its ImageOrientationPatient is no six numbers", "correct or remove it"):
+        try:
             turn = turn_of(*np.array(axes, float).reshape(2, 3))
+        except (TypeError, ValueError):
+            raise DataError(f"{path}: its ImageOrientationPatient is no six numbers; correct or remove it") from None
         if turn != AS_STORED:
             fault = f"{path} is stored turned or mirrored by its ImageOrientationPatient, which only some viewers undo"
             raise DataError(f"{fault}; export it upright, as PNG")
@@ -224,8 +249,10 @@ def _dicom_spacing(data: Any, path: Path) -> float | None:
     found = {}
     for tag in ("PixelAspectRatio", "PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"):
         if value := data.get(tag):
-            with explained(f"{path}: its {tag} {value!r:.80} is no two numbers", "correct or remove it"):
+            try:
                 rows, columns = (float(number) for number in value)  # how far apart rows are, and columns
+            except (TypeError, ValueError):  # not told: with a wrong length it holds what comes behind it
+                raise DataError(f"{path}: its {tag} is no two numbers; correct or remove it") from None
             require_square((columns, rows), path, "" if tag == "PixelAspectRatio" else " mm")
             found[tag] = rows
     calibrated, flat = found.get("PixelSpacing"), found.get("ImagerPixelSpacing", found.get("NominalScannedPixelSpacing"))

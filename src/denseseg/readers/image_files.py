@@ -11,10 +11,11 @@ from denseseg.readers.image import ITK, PLAIN
 ENDINGS = (*PLAIN, *ITK, ".img", ".dcm", ".dicom")
 
 
-def image_files(paths: Iterable[str | Path]) -> dict[str, Path]:
+def image_files(paths: Iterable[str | Path], numbered: bool = False) -> dict[str, Path]:
     """Name without ending -> file, of the files named and of all images in the folders named and below.
 
     In a folder a file counts as an image by its ending, or where it has none, as DICOM files often have. Hidden files are left out.
+    numbered: the names are 0001, 0002, ..., so that nobody's name in that of a file or folder is passed on.
     Raises DataError where a path is missing, there is no image, or two have one name.
     """
     found: dict[str, Path] = {}
@@ -29,8 +30,9 @@ def image_files(paths: Iterable[str | Path]) -> dict[str, Path]:
         else:
             files = [path]
         for file in files:
-            if found.setdefault(image_name(file), file) != file:
-                raise DataError(f"{found[image_name(file)]} and {file} have one name; rename one, or give them one after the other")
+            name = f"{len(found) + 1:04d}" if numbered else image_name(file)
+            if found.setdefault(name, file) != file:
+                raise DataError(f"{found[name]} and {file} have one name; rename one, or give them one after the other")
     if not found:
         raise DataError(f"there is no image in {', '.join(map(str, named))}; give files or folders of {', '.join(ENDINGS)}")
     return found

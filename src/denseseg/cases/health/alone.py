@@ -6,6 +6,7 @@ structure lie where grey changes: where they do so far better once a usual mista
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -21,6 +22,8 @@ GAIN = 1.25  # in how much grey changes at the outlines, from which a mistake is
 SMALL, LEAST = 0.14, 0.6  # share of the image's sides that landmarks fill or reach at least; 0.14 of both is 2 % of the image
 OUTSIDE = 0.25  # share of landmarks that may lie beyond the image
 STAND_INS = ((0.0, 0.0), (-1.0, -1.0))  # what some tools write for a missing landmark
+OF_HANDS = {"hand", "wrist", "metacarpal", "metacarpals", "phalanx", "phalanges", "finger", "carpal", "carpals", "radius", "ulna"}
+OF_HANDS |= {"capitate", "hamate", "lunate", "pisiform", "scaphoid", "trapezium", "trapezoid", "triquetrum"}
 # a structure or a labelled landmark, another, and the axis along which the first comes before it: 0 from the left, 1 from the top
 PLACES = (
     ("right clavicle", "heart", 1),
@@ -207,5 +210,6 @@ def _inverted(case: Case) -> Finding | None:
 
 
 def _is_hand(anatomy: Anatomy) -> bool:
-    """Whether there is dark air round what the image shows."""
-    return any("metacarpal" in text for text in [*anatomy.names, *(label for *_, label in anatomy.landmark_names)])
+    """Whether it is a hand, a wrist or a part of one: there is dark air round what the image shows."""
+    names = [anatomy.name, *anatomy.names, *(label for *_, label in anatomy.landmark_names)]
+    return any(word in OF_HANDS for name in names for word in re.findall(r"[a-z]+", name.lower()))

@@ -13,6 +13,7 @@ from denseseg.cases.health.images import flat_findings, image_findings
 from denseseg.cases.health.landmarks import landmark_findings
 from denseseg.cases.health.masks import mask_findings
 from denseseg.cases.health.norm import Norm
+from denseseg.cases.health.sides import one_sided
 from denseseg.cases.health.tables import missing_findings, table_findings
 
 
@@ -22,9 +23,12 @@ def check_cases(cases: CaseSet) -> list[Finding]:
 
     Each case is compared with its own image and the names of its structures, and with the others of its set where there are at
     least 8. What half of a set shares is told once. Masks and the image of a case whose landmarks are odd are not judged, since
-    there is nothing to judge them by.
+    there is nothing to judge them by. A hand that was mirrored together with its landmarks is noticed where nearly all others are
+    of one side, or where a column `laterality` (or `side`) says left or right; else nothing tells it from the other hand.
     """
     findings = [*table_findings(cases), *flat_findings(cases), *missing_findings(cases)]
+    cases, on_the_wrong_side = one_sided(cases)
+    findings += on_the_wrong_side
     norm = Norm.of(cases)
     if norm is not None:
         findings += landmark_findings(_unnamed(cases, findings), norm)
