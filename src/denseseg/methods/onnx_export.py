@@ -58,8 +58,8 @@ def to_onnx(method: DenseSeg) -> bytes:
     program = torch.onnx.export(graph, (image,), dynamo=True, opset_version=OPSET, verbose=False, **names)
     assert program is not None
     model = program.model_proto
-    for initialiser in model.graph.initializer:
-        initialiser.doc_string = ""
+    for node in model.graph.node:
+        del node.metadata_props[:]  # the exporter's notes, such as paths of this machine
     _store_small(model)
     model.metadata_props.add(key="anatomy", value=json.dumps(method.anatomy.to_dict()))
     return model.SerializeToString()
