@@ -12,10 +12,12 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
+from itertools import starmap
 from pathlib import Path
 
 from denseseg.course.vendor import fetch
 from denseseg.errors import DataError
+from denseseg.viewing.widget import FOLDER
 
 PACKAGE = "onnxruntime-web@1.30.0"  # goes with onnxruntime 1.31 and 1.30: both read what `methods.onnx_export` writes
 # file of the package -> its SHA-256: the loader, an ES module that needs no other one, and the WebAssembly for one thread
@@ -24,8 +26,6 @@ FILES = {
     "dist/ort-wasm-simd-threaded.wasm": "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
 }
 STORE = "(globalThis.denseseg ??= {})"  # where scripts leave what they bring
-# an ES module can only be loaded from an address; a script in a page's folder has none that it could import, but a blob has
-LOADER = f"""{STORE}.load = (code) => import(URL.createObjectURL(new Blob([code], {{ type: "text/javascript" }})));\n"""
 
 
 def write_scripts(cache: Path, folder: Path, networks: Mapping[str, bytes]) -> Path:
@@ -37,7 +37,8 @@ def write_scripts(cache: Path, folder: Path, networks: Mapping[str, bytes]) -> P
     loader, wasm = runtime_files(cache)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    (folder / "runtime.js").write_text(LOADER + stored("loader", loader) + stored("wasm", wasm), "ascii")
+    parts = {"worker": (FOLDER / "live_worker.js").read_bytes(), "loader": loader, "wasm": wasm}
+    (folder / "runtime.js").write_text("".join(starmap(stored, parts.items())), "ascii")
     for name, network in networks.items():
         (folder / f"{name}.js").write_text(stored(name, network), "ascii")
     sizes = {path.stem: path.stat().st_size for path in sorted(folder.glob("*.js"))}

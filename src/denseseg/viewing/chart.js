@@ -3,6 +3,7 @@
 import { decode, isolines } from "./widget.js";
 
 const INVALID = -32768;
+const RADIUS = 3; // pixels of the window of an affine fit on each side
 
 // The arrays of a map that Python has packed (`pack_chart` in explorer.py).
 export function unpacked({ x, y, width, height, limit, uv }) {
@@ -44,9 +45,9 @@ export class Chart {
     return [u / weights, v / weights];
   }
 
-  // The image point that has this uv: from the nearest pixel, three steps of a local affine fit (as decode.affine_inversion).
+  // The image point that has this uv: from the nearest pixel, three steps of a local affine fit (decode.affine_inversion).
   // Null where the map does not reach that uv, even when continued by `reach` pixels.
-  find(u, v, radius = 3, sigma = this.sigma, reach = 3) {
+  find(u, v, reach = RADIUS) {
     let nearest = -1, least = Infinity;
     const [a, b] = this.extent;
     for (let i = 0; i < this.u.length; i++) {
@@ -54,25 +55,29 @@ export class Chart {
       if (this.valid[i] && distance < least) [nearest, least] = [i, distance];
     }
     if (nearest < 0) return null;
-    let column = nearest % this.width, row = Math.floor(nearest / this.width), x = column, y = row;
+    let column = nearest % this.width, row = Math.floor(nearest / this.width), x = column, y = row, beyond = 0;
     for (let step = 0; step < 3; step++) {
-      const next = this.step(column, row, x, y, u, v, radius, sigma);
+      const next = this.step(column, row, x, y, u, v);
       if (!next) break;
-      [x, y] = next;
-      if (Math.hypot(x - column, y - row) > reach) return null;
+      const [right, down] = [next[0] - column, next[1] - row];
+      beyond = Math.hypot(right, down);
+      if (beyond > 2 * RADIUS) break; // no such fit is believed
+      const share = Math.min(1, RADIUS / beyond);
+      [x, y] = [column + share * right, row + share * down];
       if (this.index(Math.round(x), Math.round(y)) >= 0) [column, row] = [Math.round(x), Math.round(y)];
     }
-    return [this.x + x, this.y + y];
+    return beyond > reach ? null : [this.x + x, this.y + y];
   }
 
   // Weighted least squares uv = mean + A (p - centre) over the window round (column, row); returns p where it equals (u, v).
-  step(column, row, x, y, u, v, radius, sigma) {
+  step(column, row, x, y, u, v) {
     const rows = [];
-    for (let c = column - radius; c <= column + radius; c++)
-      for (let r = row - radius; r <= row + radius; r++) {
+    for (let c = column - RADIUS; c <= column + RADIUS; c++)
+      for (let r = row - RADIUS; r <= row + RADIUS; r++) {
         const i = this.index(c, r);
-        if (i >= 0) rows.push([Math.exp(-((c - x) ** 2 + (r - y) ** 2) / (2 * sigma ** 2)), c, r, this.u[i], this.v[i]]);
+        if (i >= 0) rows.push([Math.exp(-((c - x) ** 2 + (r - y) ** 2) / (2 * this.sigma ** 2)), c, r, this.u[i], this.v[i]]);
       }
+    if (rows.length < 6) return null;
     const total = rows.reduce((sum, r) => sum + r[0], 0);
     const mean = [0, 1, 2, 3, 4].map((k) => rows.reduce((sum, r) => sum + r[0] * r[k], 0) / total);
     const moment = (a, b) => rows.reduce((sum, r) => sum + r[0] * (r[a] - mean[a]) * (r[b] - mean[b]), 0) / total;

@@ -110,35 +110,39 @@ function bring(name) {
 
 async function unzipped(name) {
   const zipped = new Blob([decode(brought()[name], Uint8Array)]);
-  delete brought()[name]; // the script stays, its text need not
   return new Response(zipped.stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
 }
 
-// The session of a network; `say` is told what is being done.
-async function begin(name, say) {
-  const sizes = brought().sizes, loading = (what, script) => say(`Loading ${what} (${megabytes(sizes[script])}) …`);
-  if (!brought().runtime) {
-    await loading("ONNX Runtime Web", "runtime");
-    await bring("runtime");
-    const runtime = await brought().load(await unzipped("loader"));
-    Object.assign(runtime.env.wasm, { numThreads: 1, wasmBinary: await unzipped("wasm") });
-    brought().runtime = runtime;
-  }
-  await loading("the network", name);
-  await bring(name);
-  await say("Starting the network …");
-  return brought().runtime.InferenceSession.create(new Uint8Array(await unzipped(name)), { executionProviders: ["wasm"] });
+// A question to a worker (live_worker.js), and its answer.
+function call(worker, question) {
+  return new Promise((resolve, reject) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = ({ data }) => (data.error ? reject(new Error(data.error)) : resolve(data.answer));
+    worker.postMessage(question, [port2]);
+  });
 }
 
 const megabytes = (size) => `${number(size / 1e6)} MB`;
 
+// A worker that has a network of this name; `say` is told what is being done.
+async function begin(name, say) {
+  const files = [];
+  for (const [what, script, parts] of [["ONNX Runtime Web", "runtime", ["worker", "loader", "wasm"]], ["the network", name, [name]]]) {
+    await say(`Loading ${what} (${megabytes(brought().sizes[script])}) …`);
+    await bring(script);
+    for (const part of parts) files.push(await unzipped(part));
+  }
+  await say("Starting the network …");
+  const [source, loader, wasm, network] = files, worker = new Worker(URL.createObjectURL(new Blob([source])));
+  await call(worker, { loader, wasm, network });
+  return worker;
+}
+
 // Arrays of a graph's outputs, as an answer.
-function pageAnswers(session, { width, height, extent }) {
+function pageAnswers(worker, { width, height, extent }) {
   const area = width * height;
   return async (picture) => {
-    const image = new (brought().runtime.Tensor)("float32", Float32Array.from(picture, (value) => value / 255), [1, 1, height, width]);
-    const start = performance.now(), found = await session.run({ image }), seconds = (performance.now() - start) / 1000;
-    const [uv, masks, points, covariance, presence] = ["uv", "masks", "landmarks", "covariance", "presence"].map((name) => found[name].data);
+    const { uv, masks, landmarks, covariance, presence, seconds } = await call(worker, { picture, width, height });
     const rows = (values, size, columns) => range(values.length / size).map((n) =>
       Number.isFinite(values[n * size]) ? columns.map((k) => values[n * size + k]) : null);
     const charts = extent.map((one, c) => {
@@ -147,7 +151,7 @@ function pageAnswers(session, { width, height, extent }) {
       return valid.some(Boolean) ? new Chart({ x: 0, y: 0, width, height, u, v, valid, extent: one }) : null;
     });
     const absent = [...presence].map((there) => there < 0.5);
-    return { charts, points: rows(points, 2, [0, 1]), covariance: rows(covariance, 4, [0, 1, 3]), absent, seconds };
+    return { charts, points: rows(landmarks, 2, [0, 1]), covariance: rows(covariance, 4, [0, 1, 3]), absent, seconds };
   };
 }
 
@@ -162,10 +166,11 @@ class Film extends Stage {
     this.plate = this.handle(this.svg, { label: "grey plate", className: "plate", move });
   }
 
-  // What of an answer is chosen by `shows`, a function of a layer's name.
+  // An answer: what of it is chosen by `shows`, a function of a layer's name.
   draw(found, shows) {
     const { structures } = this.data, charts = found?.charts ?? [];
     const everywhere = new Uint8Array(this.width * this.height).fill(1);
+    const every = Math.ceil(this.data.template.length / 60); // more ellipses than that hide one another
     for (const layer of [this.lines, this.spreads, this.marks]) layer.replaceChildren();
     this.paint(this.colours, (rgba) => charts.forEach((chart, c) => {
       if (!chart || !shows("masks")) return;
@@ -183,7 +188,7 @@ class Film extends Stage {
     });
     structures.forEach(({ colour, first, end }) => range(end - first).forEach((k) => {
       const point = found?.points[first + k], covariance = found?.covariance[first + k], style = `--colour: ${colour}`;
-      if (point && covariance && shows("ellipses")) {
+      if (point && covariance && shows("ellipses") && (first + k) % every === 0) {
         const { rx, ry, turn } = ellipse(covariance);
         make(this.spreads, "ellipse", { class: "spread", rx, ry, transform: `translate(${point}) rotate(${turn.toFixed(1)})` });
       }
@@ -240,6 +245,7 @@ const LAYERS = { masks: "masks", lines: "u, v lines", landmarks: "landmarks", el
 export function mount(el, data, state) {
   const { root, controls, panels, caption } = frame(el, "a network that answers");
   root.classList.add("live");
+  const first = make(controls, "div", { class: "dsw-controls first" });
   choice(controls, state, "image", "radiograph", data.names);
   const chooser = make(root, "input", { type: "file", accept: "image/png,image/jpeg", hidden: "" });
   const own = button(controls, "your own …", () => (whole && state.get("image") >= 0 ? state.set("image", -1) : chooser.click()));
@@ -323,7 +329,7 @@ export function mount(el, data, state) {
 
   // Where the reader's point is, read from the uv map: no landmark that anybody trained.
   function locate(c, uv) {
-    const place = found?.charts[c]?.find(...uv), [u, v] = uv.map((k) => number(k, 2));
+    const place = found?.charts[c]?.find(...uv, Infinity), [u, v] = uv.map((k) => number(k, 2));
     const where = place ? `(${place.map((k) => number(k)).join(", ")}) px of the radiograph` : "not in this radiograph";
     told.textContent = `Your point, u = ${u}, v = ${v} of the ${data.structures[c].name}: ${where}.`;
     if (place) make(film.mine, "circle", { class: "new", cx: place[0], cy: place[1], r: 0.016 * data.width });
@@ -357,22 +363,22 @@ export function mount(el, data, state) {
 
   // In a page: what there is to load, and after a click it is loaded.
   function offer() {
+    const workers = (brought().workers ??= {}); // the page's, for all of its widgets
     const size = megabytes(brought().sizes.runtime + (brought().sizes[data.network] ?? NaN));
-    const start = button(controls, `start the network (${size})`, async () => {
+    const start = button(first, `start the network (${size})`, async () => {
       start.disabled = true;
       try {
-        const sessions = (brought().sessions ??= {});
-        ask = pageAnswers(await (sessions[data.network] ??= begin(data.network, say)), data);
+        ask = pageAnswers(await (workers[data.network] ??= begin(data.network, say)), data);
         start.remove();
         follow();
       } catch (error) {
-        delete brought().sessions[data.network];
+        delete workers[data.network];
         start.disabled = false;
         say(`The network could not be started: ${error.message}.`);
       }
     });
-    controls.prepend(start);
-    say(`Start the network, and it reads what you show it, here in this page. The first time it loads ${size}; your radiographs go nowhere.`);
+    start.classList.add("start");
+    say(`Start the network, and it reads what you show it, here in this page. It loads ${size} once; your radiographs go nowhere.`);
   }
 
   state.listen(changed);
