@@ -8,9 +8,11 @@ that are given away are.
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from conftest import BUILD, in_turn
@@ -18,6 +20,7 @@ from conftest import BUILD, in_turn
 from denseseg import chest_phantom
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
+from denseseg.methods import onnx_export
 from denseseg.methods.denseseg import DenseSeg
 from denseseg.methods.registry import create, load_method, save_method
 from denseseg.training.settings import Epochs
@@ -25,7 +28,7 @@ from denseseg.training.settings import Epochs
 VALIDATION = 8
 
 
-def small_chest(side: int = 64, channels: Sequence[int] = (8, 16, 32), epochs: int = 16) -> DenseSeg:
+def small_chest(side: int = 64, channels: Sequence[int] = (8, 16, 32), epochs: int = 40) -> DenseSeg:
     """Trained once for all tests."""
     path = BUILD / "small_chest" / f"{side}_{'_'.join(map(str, channels))}_{epochs}.safetensors"
     with in_turn():
@@ -36,10 +39,23 @@ def small_chest(side: int = 64, channels: Sequence[int] = (8, 16, 32), epochs: i
     return method
 
 
+def small_graph() -> bytes:
+    """The ONNX file of `small_chest()`, exported once for all tests: it takes some ten seconds."""
+    key = hashlib.sha256(Path(onnx_export.__file__).read_bytes()).hexdigest()[:12]
+    path = BUILD / "small_chest" / f"{key}.onnx"
+    method = small_chest()
+    with in_turn():
+        if not path.exists():
+            path.write_bytes(onnx_export.to_onnx(method))
+    return path.read_bytes()
+
+
 def trained(side: int, channels: tuple[int, ...], epochs: int) -> DenseSeg:
     phantoms = chest_phantom(96, (side, side))
     cases = [without_clavicle(case, i) if i % 4 == 0 else case for i, case in enumerate(phantoms)]
-    train, validation = (CaseSet(name, phantoms.anatomy, part) for name, part in (("train", cases[VALIDATION:]), ("rest", cases[:VALIDATION])))
+    train, validation = (
+        CaseSet(name, phantoms.anatomy, part) for name, part in (("train", cases[VALIDATION:]), ("rest", cases[:VALIDATION]))
+    )
     method = create("denseseg", phantoms.anatomy, (side, side), channels=channels)
     assert isinstance(method, DenseSeg)
     length = replace(method.recipe.training, length=Epochs(epochs), batch_size=4)

@@ -15,6 +15,7 @@ from touch import evaluated
 
 from denseseg.viewing.decoder_microscope import DecoderMicroscope
 from denseseg.viewing.explorer import Explorer
+from denseseg.viewing.live import Live
 from denseseg.viewing.loss_mixer import LossMixer
 from denseseg.viewing.marking_tool import MarkingTool
 from denseseg.viewing.outline_metrics import OutlineMetrics
@@ -26,6 +27,7 @@ from denseseg.viewing.wrist_age import WristAge
 
 WIDGETS = (
     Explorer,
+    Live,
     OutlineMetrics,
     DecoderMicroscope,
     SpatialProduct,

@@ -139,9 +139,7 @@ def _nearest_pixels(uv: Tensor, mask: Tensor, member: Tensor, targets: Tensor, e
     return points, area
 
 
-def _nearest_of_all_pixels(
-    uv: Tensor, mask: Tensor, member: Tensor, targets: Tensor, extent: Tensor
-) -> tuple[Tensor, Tensor]:
+def _nearest_of_all_pixels(uv: Tensor, mask: Tensor, member: Tensor, targets: Tensor, extent: Tensor) -> tuple[Tensor, Tensor]:
     """`_nearest_pixels` for a graph that is exported: it can't loop over the pixels of a mask, so it measures all pixels."""
     scaled = uv * extent[:, :, None, None]
     squared = scaled.square().sum(2).where(mask, torch.inf).flatten(2)[:, member]  # (B, N, H * W)

@@ -27,9 +27,10 @@ from denseseg.geometry.shape_model import ShapeModel
 from denseseg.methods.denseseg import EXTRAPOLATED, Decoder, DenseSeg
 from denseseg.methods.inference import UNREADABLE
 
-OPSET = 18  # known to ONNX Runtime Web, and the first with `amax` among others
+OPSET = 18  # the exporter's own; ONNX Runtime Web knows it
 OUTPUTS = ("probabilities", "masks", "uv", "landmarks", "covariance", "presence")
-SMALL = 1024  # initialisers with fewer values stay as they are
+STRIDE = 8  # pixels that numbers flood before it is asked whether any moved: asking takes as long as flooding one
+SMALL = 1024  # bytes; smaller arrays are stored as they are
 
 
 def graph_choices(method: DenseSeg) -> DenseSeg:
@@ -58,9 +59,8 @@ def to_onnx(method: DenseSeg) -> bytes:
     program = torch.onnx.export(graph, (image,), dynamo=True, opset_version=OPSET, verbose=False, **names)
     assert program is not None
     model = program.model_proto
-    for node in model.graph.node:
-        del node.metadata_props[:]  # the exporter's notes, such as paths of this machine
-    _store_small(model)
+    forget_origin(model.graph)
+    store_small(model)
     model.metadata_props.add(key="anatomy", value=json.dumps(method.anatomy.to_dict()))
     return model.SerializeToString()
 
@@ -100,8 +100,10 @@ def largest_components(masks: Tensor) -> Tensor:
     numbers = torch.arange(1.0, height * width + 1).view(height, width) * masks
 
     def flooded(numbers: Tensor, moves: Tensor) -> tuple[Tensor, Tensor]:
-        across, down = F.max_pool2d(numbers, (1, 3), 1, (0, 1)), F.max_pool2d(numbers, (3, 1), 1, (1, 0))
-        new = torch.maximum(across, down) * masks
+        new = numbers
+        for _ in range(STRIDE):
+            across, down = F.max_pool2d(new, (1, 3), 1, (0, 1)), F.max_pool2d(new, (3, 1), 1, (1, 0))
+            new = torch.maximum(across, down) * masks
         return new, (new != numbers).any()
 
     numbers, _ = while_loop(lambda numbers, moves: moves.clone(), flooded, (numbers, torch.tensor(True)))
@@ -193,7 +195,16 @@ def inverse(matrix: Tensor) -> Tensor:
     return 2 * torch.eye(len(places)).to(matrix) - matrix
 
 
-def _store_small(model: Any) -> None:
+def forget_origin(graph: Any) -> None:
+    """Take out of an ONNX graph, and of those in its loops, what the exporter notes of each node, such as paths of this machine."""
+    for entry in [*graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer, graph]:
+        del entry.metadata_props[:]
+        entry.doc_string = ""
+    for body in (attribute.g for node in graph.node for attribute in node.attribute if attribute.HasField("g")):
+        forget_origin(body)
+
+
+def store_small(model: Any) -> None:
     """Store each large array of an ONNX model in the smallest floating-point type that holds it exactly, cast when it is loaded."""
     from onnx import helper, numpy_helper
 

@@ -61,18 +61,18 @@ function turned([x, y], degrees, { width, height }) {
   return [(width - 1) / 2 + c * dx - s * dy, (height - 1) / 2 + s * dx + c * dy];
 }
 
-// The picture as the reader changed it, in 8 bit: what is shown, and what the network is given. field: normal numbers, one a pixel.
+// The picture as the reader changed it: what is shown, and what the network is given. field: normal numbers, one a pixel.
 export function altered(values, size, { turn, contrast, brightness, noise, plate, plate_at }, field) {
   const at = (x, y) => (x >= 0 && y >= 0 && x < size.width && y < size.height ? values[y * size.width + x] : 0);
   const read = ([x, y]) => {
     const [left, top] = [Math.floor(x), Math.floor(y)], [p, q] = [x - left, y - top];
     return (1 - q) * ((1 - p) * at(left, top) + p * at(left + 1, top)) + q * ((1 - p) * at(left, top + 1) + p * at(left + 1, top + 1));
   };
-  return Uint8Array.from(values, (value, i) => {
+  return Float32Array.from(values, (value, i) => {
     const place = [i % size.width, Math.floor(i / size.width)];
-    if (Math.hypot(place[0] - plate_at[0], place[1] - plate_at[1]) < plate) return 128;
+    if (Math.hypot(place[0] - plate_at[0], place[1] - plate_at[1]) < plate) return 0.5;
     const here = turn ? read(turned(place, -turn, size)) : value;
-    return Math.round(255 * Math.min(Math.max((here - 0.5) * contrast + 0.5 + brightness + noise * field[i], 0), 1));
+    return Math.min(Math.max((here - 0.5) * contrast + 0.5 + brightness + noise * field[i], 0), 1);
   });
 }
 
@@ -93,13 +93,14 @@ function pythonAnswers(state, { extent }) {
   });
   return (picture) => new Promise((resolve) => {
     open = { number: Math.random(), resolve };
-    state.set("seen", { number: open.number, picture: btoa(String.fromCharCode(...picture)) });
+    const bytes = Array.from(new Uint8Array(picture.buffer), (byte) => String.fromCharCode(byte));
+    state.set("seen", { number: open.number, picture: btoa(bytes.join("")) });
   });
 }
 
 // What scripts have brought into this page, for all of its widgets. A script is run once; a page from a file cannot fetch.
 const brought = () => (globalThis.denseseg ??= { scripts: {} });
-function bring(name) {
+export function bring(name) {
   const { content_root } = document.documentElement.dataset, root = content_root === undefined ? "" : `${content_root}_static/`;
   return (brought().scripts[name] ??= new Promise((resolve, reject) => {
     const script = make(document.head, "script", { src: `${root}live/${name}.js` });
@@ -125,7 +126,7 @@ function call(worker, question) {
 const megabytes = (size) => `${number(size / 1e6)} MB`;
 
 // A worker that has a network of this name; `say` is told what is being done.
-async function begin(name, say) {
+export async function begin(name, say) {
   const files = [];
   for (const [what, script, parts] of [["ONNX Runtime Web", "runtime", ["worker", "loader", "wasm"]], ["the network", name, [name]]]) {
     await say(`Loading ${what} (${megabytes(brought().sizes[script])}) …`);
@@ -139,7 +140,7 @@ async function begin(name, say) {
 }
 
 // Arrays of a graph's outputs, as an answer.
-function pageAnswers(worker, { width, height, extent }) {
+export function pageAnswers(worker, { width, height, extent }) {
   const area = width * height;
   return async (picture) => {
     const { uv, masks, landmarks, covariance, presence, seconds } = await call(worker, { picture, width, height });
@@ -204,7 +205,7 @@ class Film extends Stage {
 // The template: outlines with their charts, and a point to be dragged.
 class Sheet extends Stage {
   constructor(parent, data, move) {
-    super(parent, { ...data, title: "template (drag the point)" });
+    super(parent, { ...data, title: "template" });
     this.data = data;
     const drawing = make(this.svg, "g", { "aria-hidden": true });
     this.masks = data.structures.map(({ outlined, colour, first, end }, c) => {
@@ -276,7 +277,7 @@ export function mount(el, data, state) {
       if (shown && !ask) found = null; // nobody answers yet
       shown = key;
       picture = altered(base(), data, settings, field);
-      film.develop(film.film, picture);
+      film.develop(film.film, picture.map((value) => 255 * value));
       own.setAttribute("aria-pressed", settings.image < 0);
       if (ready) follow();
     }
@@ -331,7 +332,7 @@ export function mount(el, data, state) {
   function locate(c, uv) {
     const place = found?.charts[c]?.find(...uv, Infinity), [u, v] = uv.map((k) => number(k, 2));
     const where = place ? `(${place.map((k) => number(k)).join(", ")}) px of the radiograph` : "not in this radiograph";
-    told.textContent = `Your point, u = ${u}, v = ${v} of the ${data.structures[c].name}: ${where}.`;
+    told.textContent = `Your point (drag it in the template), u = ${u}, v = ${v} of the ${data.structures[c].name}: ${where}.`;
     if (place) make(film.mine, "circle", { class: "new", cx: place[0], cy: place[1], r: 0.016 * data.width });
   }
 

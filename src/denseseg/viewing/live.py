@@ -74,11 +74,19 @@ class Live(Widget):
     def __init__(self, method: Network, cases: Sequence[Case], network: str = "chest") -> None:
         for case in cases:
             if case.size != method.size or case.anatomy != method.anatomy:
-                raise DataError(f"case {case.id} is no {method.anatomy.name} of {method.size} pixels; call case.fitted({method.size})")
+                raise DataError(
+                    f"case {case.id} is no {method.anatomy.name} of {method.size} pixels; call case.fitted({method.size})"
+                )
         self.method = method
         template, colours, (height, width) = method.fitted_template, structure_colours(method.anatomy), method.size
         structures = [
-            {"name": one.name, "colour": to_hex(colours[one.name]), "outlined": one.outlined, "first": where.start, "end": where.stop}
+            {
+                "name": one.name,
+                "colour": to_hex(colours[one.name]),
+                "outlined": one.outlined,
+                "first": where.start,
+                "end": where.stop,
+            }
             for one, where in zip(method.anatomy.structures, method.anatomy.slices.values(), strict=True)
         ]
         data = {
@@ -88,18 +96,20 @@ class Live(Widget):
         }  # fmt: skip
         first = method.anatomy.slices[method.anatomy.names[0]]
         start = template.points[first].mean(0).round(1).tolist()
-        super().__init__(data=data, plate_at=[width / 2, height / 2], point=start, answer=self._answer(grey(cases[0].image), 0))
+        super().__init__(
+            data=data, plate_at=[width / 2, height / 2], point=start, answer=self._answer(grey(cases[0].image) / np.float32(255), 0)
+        )
         self.observe(self._asked, "seen")
 
     def _asked(self, change: Any) -> None:
         """The page shows another picture."""
-        picture = np.frombuffer(base64.b64decode(change["new"]["picture"]), np.uint8).reshape(self.method.size)
+        picture = np.frombuffer(base64.b64decode(change["new"]["picture"]), "<f4").reshape(self.method.size)
         self.answer = self._answer(picture, change["new"]["number"])
 
     def _answer(self, picture: np.ndarray, number: int) -> dict[str, Any]:
-        """What the method says of an (H, W) picture of 8 bit, as JSON."""
+        """What the method says of an (H, W) picture in [0, 1], as JSON."""
         start = time.perf_counter()
-        (found,) = self.method.predict(torch.as_tensor(picture / np.float32(255))[None, None])
+        (found,) = self.method.predict(torch.tensor(picture)[None, None])
         seconds = time.perf_counter() - start
         points, covariance, uv, masks = found.landmarks, found.covariance, found.uv, found.masks
         assert points is not None and covariance is not None and uv is not None and masks is not None

@@ -1,5 +1,5 @@
 // Runs a network apart from its page, which stays awake meanwhile. The first message brings the loader of ONNX Runtime Web, its
-// WebAssembly and the network, each other one a picture of 8 bit; the answer goes to the port that comes with a message.
+// WebAssembly and the network, each other one a picture in [0, 1]; the answer goes to the port that comes with a message.
 
 let runtime, session;
 
@@ -11,7 +11,7 @@ async function begin({ loader, wasm, network }) {
 }
 
 async function read({ picture, width, height }) {
-  const image = new runtime.Tensor("float32", Float32Array.from(picture, (value) => value / 255), [1, 1, height, width]);
+  const image = new runtime.Tensor("float32", picture, [1, 1, height, width]);
   const start = performance.now(), found = await session.run({ image });
   const arrays = Object.entries(found).map(([name, { data }]) => [name, data]);
   return { seconds: (performance.now() - start) / 1000, ...Object.fromEntries(arrays) };

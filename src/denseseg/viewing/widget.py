@@ -59,7 +59,7 @@ class Widget(anywidget.AnyWidget):
         """Write a page of its own, to open from disk or to send to someone."""
         path = Path(path)
         head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        look = "<style>html { color-scheme: light dark; } body { margin: 1rem; }</style>"
+        look = "<style>html { color-scheme: light dark; background: Canvas; } body { margin: 1rem; }</style>"
         start = f'<!doctype html>\n<html lang="en"><head>{head}<title>{escape(title or self.title)}</title>{look}</head>'
         with atomic_file(path) as temporary:
             temporary.write_text(f"{start}<body>\n{self.html()}\n</body></html>\n", "utf-8")
