@@ -1,6 +1,6 @@
 """A small DenseSeg of chests, trained on phantoms in a minute and kept in the tests' build folder: what live pages are tried with.
 
-Some of its training cases lack a clavicle, so it knows that one may be absent. Its weights are rounded to half precision, as weights
+Some of its training cases lack a clavicle, so it knows that one may be absent. Its weights are rounded to half precision, as those
 that are given away are.
 
     python tests/small_chest.py SIDE CHANNELS EPOCHS      such as: 128 32,64,128,256 20
@@ -53,9 +53,8 @@ def small_graph() -> bytes:
 def trained(side: int, channels: tuple[int, ...], epochs: int) -> DenseSeg:
     phantoms = chest_phantom(96, (side, side))
     cases = [without_clavicle(case, i) if i % 4 == 0 else case for i, case in enumerate(phantoms)]
-    train, validation = (
-        CaseSet(name, phantoms.anatomy, part) for name, part in (("train", cases[VALIDATION:]), ("rest", cases[:VALIDATION]))
-    )
+    train = CaseSet("train", phantoms.anatomy, cases[VALIDATION:])
+    validation = CaseSet("validation", phantoms.anatomy, cases[:VALIDATION])
     method = create("denseseg", phantoms.anatomy, (side, side), channels=channels)
     assert isinstance(method, DenseSeg)
     length = replace(method.recipe.training, length=Epochs(epochs), batch_size=4)

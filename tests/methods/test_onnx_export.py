@@ -11,10 +11,10 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from conftest import ROOT
 from small_chest import small_chest, small_graph, without_clavicle
 from torch import nn
 

@@ -48,7 +48,7 @@ def live() -> Live:
 
 @pytest.fixture(scope="module")
 def scripts() -> Path:
-    """The folder with the runtime and the small network. Without npm, tests of the page are skipped unless a browser is required."""
+    """Folder with the runtime and the small network. Without npm, tests of the page are skipped unless a browser is required."""
     graph = small_graph()
     try:
         with in_turn():
@@ -153,8 +153,9 @@ def test_the_page_reads_pictures_as_python_does(beside):
       const ask = m.pageAnswers(await m.begin("chest", async () => {{}}), data);
       for (const [values, way] of {json.dumps([[packed(image), way] for image, way in given])}) {{
         const picture = m.altered(m.decode(values, Float32Array), data, way, field);
-        const {{ charts, ...answer }} = await ask(picture), place = charts.map((chart) => chart?.find(...{point}, Infinity) ?? null);
-        answers.push({{ ...answer, place, picture: [...picture], pixels: charts.map((chart) => chart?.valid.reduce((a, b) => a + b) ?? 0) }});
+        const {{ charts, ...answer }} = await ask(picture), of = (look) => charts.map((chart) => (chart ? look(chart) : null));
+        const place = of((chart) => chart.find(...{point}, Infinity)), pixels = of(({{ valid }}) => valid.reduce((a, b) => a + b));
+        answers.push({{ ...answer, place, pixels, picture: [...picture] }});
       }}
       return answers;
     }})()"""
@@ -164,7 +165,7 @@ def test_the_page_reads_pictures_as_python_does(beside):
         (wanted,) = method.predict(picture)
         found = np.array([one or [np.nan, np.nan] for one in answer["points"]])
         assert np.allclose(found, wanted.landmarks, rtol=0, atol=0.1, equal_nan=True)
-        assert np.abs(np.array(answer["pixels"]) - wanted.masks.sum((1, 2))).max() <= 1
+        assert np.abs(np.array([count or 0 for count in answer["pixels"]]) - wanted.masks.sum((1, 2))).max() <= 1
         spread = np.array([one or [np.nan] * 3 for one in answer["covariance"]])
         assert np.allclose(spread, wanted.covariance.reshape(-1, 4)[:, [0, 1, 3]], rtol=0.05, atol=0.05, equal_nan=True)
         assert answer["absent"] == wanted.absent.tolist()

@@ -55,8 +55,9 @@ def to_onnx(method: DenseSeg) -> bytes:
     except ImportError:
         raise DataError('a graph needs the packages onnx and onnxscript: pip install "denseseg[onnx]"') from None
     image = torch.zeros(1, 1, *method.size)
-    names = {"input_names": ["image"], "output_names": list(OUTPUTS)}
-    program = torch.onnx.export(graph, (image,), dynamo=True, opset_version=OPSET, verbose=False, **names)
+    program = torch.onnx.export(
+        graph, (image,), input_names=["image"], output_names=OUTPUTS, dynamo=True, opset_version=OPSET, verbose=False
+    )
     assert program is not None
     model = program.model_proto
     forget_origin(model.graph)

@@ -48,10 +48,10 @@ class Live(Widget):
     the built book. Raises DataError where a case has another size or anatomy.
 
     image: index of the case that is shown, -1 for the reader's own. turn: degrees, clockwise. contrast: a factor round middle grey.
-    brightness: added to the grey values, which are in [0, 1]. noise: standard deviation of what is added. plate: radius in pixels of
-    a grey plate that covers a part, 0 for none; plate_at: its centre. point: a place in the template, whose place in the radiograph
-    is read from the uv map. masks, lines, landmarks, ellipses: what is drawn. seen: the picture as the page shows it, and the number
-    of the question; answer: what was predicted for it, and the number of the question that it answers.
+    brightness: added to the grey values, which are in [0, 1]. noise: standard deviation of what is added. plate: radius in pixels
+    of a grey plate that covers a part, 0 for none; plate_at: its centre. point: a place in the template; where it is in the
+    radiograph is read from the uv map. masks, lines, landmarks, ellipses: what is drawn. seen: the picture as the page shows it,
+    and the number of the question; answer: what was predicted for it, and the number of the question that it answers.
     """
 
     module = "live"
@@ -74,20 +74,13 @@ class Live(Widget):
     def __init__(self, method: Network, cases: Sequence[Case], network: str = "chest") -> None:
         for case in cases:
             if case.size != method.size or case.anatomy != method.anatomy:
-                raise DataError(
-                    f"case {case.id} is no {method.anatomy.name} of {method.size} pixels; call case.fitted({method.size})"
-                )
+                wanted = f"{method.anatomy.name} of {method.size} pixels"
+                raise DataError(f"case {case.id} is no {wanted}; call case.fitted({method.size})")
         self.method = method
         template, colours, (height, width) = method.fitted_template, structure_colours(method.anatomy), method.size
         structures = [
-            {
-                "name": one.name,
-                "colour": to_hex(colours[one.name]),
-                "outlined": one.outlined,
-                "first": where.start,
-                "end": where.stop,
-            }
-            for one, where in zip(method.anatomy.structures, method.anatomy.slices.values(), strict=True)
+            {"name": one.name, "colour": to_hex(colours[one.name]), "outlined": one.outlined, "first": own.start, "end": own.stop}
+            for one, own in zip(method.anatomy.structures, method.anatomy.slices.values(), strict=True)
         ]
         data = {
             "width": width, "height": height, "network": network, "structures": structures, "names": [case.id for case in cases],
@@ -95,10 +88,8 @@ class Live(Widget):
             "lower": pairs(template.lower, 5), "extent": pairs(template.half_extent, 5),
         }  # fmt: skip
         first = method.anatomy.slices[method.anatomy.names[0]]
-        start = template.points[first].mean(0).round(1).tolist()
-        super().__init__(
-            data=data, plate_at=[width / 2, height / 2], point=start, answer=self._answer(grey(cases[0].image) / np.float32(255), 0)
-        )
+        middle, answer = template.points[first].mean(0).round(1), self._answer(grey(cases[0].image) / np.float32(255), 0)
+        super().__init__(data=data, plate_at=[width / 2, height / 2], point=middle.tolist(), answer=answer)
         self.observe(self._asked, "seen")
 
     def _asked(self, change: Any) -> None:
