@@ -58,3 +58,27 @@ def test_a_file_that_is_not_what_was_published_is_refused(cache: Path, tmp_path:
 
 def test_the_same_bytes_make_the_same_script() -> None:
     assert stored("chest", b"network") == stored("chest", b"network")
+
+
+def test_the_book_holds_the_networks_of_the_package(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_scripts, "to_onnx", lambda method: method.encode())
+    monkeypatch.setattr(live_scripts, "NETWORKS", {"chest": lambda: "of chests", "wrist": lambda: "of wrists"})
+    live_scripts.put_networks(cache, tmp_path / "static")
+    assert brought(tmp_path / "static" / "live" / "wrist.js") == {"wrist": b"of wrists"}
+
+
+def test_a_book_without_networks_fetches_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_scripts, "NETWORKS", {})
+    monkeypatch.setattr(live_scripts, "fetch", lambda *_: pytest.fail("fetched"))
+    live_scripts.put_networks(tmp_path / "cache", tmp_path / "static")
+    assert not (tmp_path / "static").exists()
+
+
+def test_without_npm_the_book_is_built_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(live_scripts, "to_onnx", lambda method: b"")
+    monkeypatch.setattr(live_scripts, "NETWORKS", {"chest": lambda: None})
+    live_scripts.put_networks(tmp_path / "cache", tmp_path / "static")
+    assert "cannot run a network" in capsys.readouterr().out and not (tmp_path / "static").exists()

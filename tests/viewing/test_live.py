@@ -281,6 +281,19 @@ def test_a_page_without_its_network_says_so(tmp_path):
 
 
 @needs_browser
+def test_pages_of_a_book_share_the_scripts_of_its_root(scripts, tmp_path):
+    for folder in ("_static", "notebooks"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "_static" / "live").symlink_to(scripts)
+    page = tmp_path / "notebooks" / "22.html"
+    page.write_text(f'<!doctype html><html lang="en" data-content_root="../"><title>22</title>{live().html()}', "utf-8")
+    with tab(tmp_path / "profile", 800) as window:
+        window.open(page.as_uri())
+        until(Touched(window), "Start the network")
+        assert window.errors() == []
+
+
+@needs_browser
 def test_axe_finds_no_serious_fault(beside):
     with touched(live(), "static", beside, 1280, 900) as page:
         until(page, "Start the network")

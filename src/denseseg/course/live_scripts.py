@@ -11,13 +11,19 @@ import gzip
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Callable, Mapping
 from itertools import starmap
 from pathlib import Path
 
 from denseseg.course.vendor import fetch
 from denseseg.errors import DataError
+from denseseg.methods.denseseg import DenseSeg
+from denseseg.methods.onnx_export import to_onnx
 from denseseg.viewing.widget import FOLDER
+
+# name in the book's pages -> what loads it: the networks that come with the package
+NETWORKS: dict[str, Callable[[], DenseSeg]] = {}
 
 PACKAGE = "onnxruntime-web@1.30.0"  # goes with onnxruntime 1.31 and 1.30: both read what `methods.onnx_export` writes
 # file of the package -> its SHA-256: the loader, an ES module that needs no other one, and the WebAssembly for one thread
@@ -26,6 +32,19 @@ FILES = {
     "dist/ort-wasm-simd-threaded.wasm": "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
 }
 STORE = "(globalThis.denseseg ??= {})"  # where scripts leave what they bring
+
+
+def put_networks(cache: Path, static: Path) -> None:
+    """Put the scripts of all `NETWORKS` into the folder `live` of the book's static files.
+
+    Without npm or a network the book is built all the same: its pages then say that the network is not there, and so does a notice.
+    """
+    if not NETWORKS:
+        return
+    try:
+        write_scripts(cache, static / "live", {name: to_onnx(load()) for name, load in NETWORKS.items()})
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"note: this build's pages cannot run a network ({type(error).__name__}: {error})")
 
 
 def write_scripts(cache: Path, folder: Path, networks: Mapping[str, bytes]) -> Path:
