@@ -185,7 +185,7 @@ def test_a_reader_starts_the_network_drops_a_file_and_reads_its_landmarks(beside
     picture = np.pad(chest_phantom(1, (150, 150), seed=9)[0].image, ((0, 0), (12, 13)))
     write_png(beside / "radiograph.png", picture, bits=8)
     with touched(live(), "static", beside, 900, 1000) as page:
-        assert "It loads" in until(page, "Start the network") and page.text(".start").endswith("MB)")
+        assert "it loads" in until(page, "Start the network") and page.text(".start").endswith("MB)")
         assert np.isfinite(numbers(page)).any()  # what Python said when the page was made
         page.click(".start")
         until(page, "Read by this page")

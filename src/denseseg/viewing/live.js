@@ -379,7 +379,8 @@ export function mount(el, data, state) {
       }
     });
     start.classList.add("start");
-    say(`Start the network, and it reads what you show it, here in this page. It loads ${size} once; your radiographs go nowhere.`);
+    const yours = "also a PNG or JPEG of your own that you drop here; it stays in this page";
+    say(`Start the network (it loads ${size} once), and it reads whatever you show it, ${yours}. What is drawn now was read before.`);
   }
 
   state.listen(changed);
