@@ -19,7 +19,7 @@ from axe import serious_faults
 from browser import REQUIRED, needs_browser, tab
 from conftest import BUILD, ROOT, in_turn
 from scipy.ndimage import affine_transform
-from small_chest import small_chest, small_graph, without_clavicle
+from small_chest import small_chest, small_graph
 from touch import Touched, evaluated, touched
 
 from denseseg import chest_phantom
@@ -123,7 +123,7 @@ def test_a_picture_is_altered_as_it_says(tmp_path):
 
 
 def trials(count: int) -> list[tuple[np.ndarray, dict]]:
-    """Phantoms with what is done to them: nothing, turned, covered, without a clavicle, with little contrast and noise."""
+    """Phantoms with what is done to them: nothing, turned, covered, the upper half missing, with little contrast and noise."""
     side = small_chest().size[0]
     ways = [
         {},
@@ -134,7 +134,9 @@ def trials(count: int) -> list[tuple[np.ndarray, dict]]:
     ]
     found = []
     for k, case in enumerate(cases(count)):
-        image = without_clavicle(case, k).image if k % 5 == 3 else case.image
+        image = case.image.copy()
+        if k % 5 == 3:
+            image[: side // 2] = 0.5
         found.append((image, PLAIN | ways[k % 5]))
     return found
 
@@ -176,6 +178,7 @@ def test_the_page_reads_pictures_as_python_does(beside):
         seconds.append(answer["seconds"])
         missing += bool(np.isnan(found).any() and np.isfinite(found).any())
     print(f"seconds a picture: median {np.median(seconds):.2f}, most {max(seconds):.2f}; {missing} with a structure missing")
+    assert missing or COUNT < 4
     assert np.median(seconds) < 2
 
 

@@ -81,7 +81,7 @@ export class Chart {
     const total = rows.reduce((sum, r) => sum + r[0], 0);
     const mean = [0, 1, 2, 3, 4].map((k) => rows.reduce((sum, r) => sum + r[0] * r[k], 0) / total);
     const moment = (a, b) => rows.reduce((sum, r) => sum + r[0] * (r[a] - mean[a]) * (r[b] - mean[b]), 0) / total;
-    const xx = moment(1, 1), xy = moment(1, 2), yy = moment(2, 2), spread = xx * yy - xy * xy;
+    const xx = moment(1, 1) + 1e-7, xy = moment(1, 2), yy = moment(2, 2) + 1e-7, spread = xx * yy - xy * xy;
     const slope = (k) => [(yy * moment(1, k) - xy * moment(2, k)) / spread, (xx * moment(2, k) - xy * moment(1, k)) / spread];
     const [ux, uy] = slope(3), [vx, vy] = slope(4), area = ux * vy - uy * vx;
     const du = u - mean[3], dv = v - mean[4];
