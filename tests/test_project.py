@@ -123,7 +123,7 @@ def test_predicting_does_not_load_what_only_training_needs() -> None:
 
 def test_a_library_import_is_a_declared_dependency() -> None:
     """No module leans on a package that is only there because another one needs it."""
-    declared = {canonicalize_name(requirement.name) for requirement in requirements("book", "medical", "nnunet")}
+    declared = {canonicalize_name(requirement.name) for requirement in requirements("book", "medical", "nnunet", "onnx")}
     distributions = packages_distributions()
     hidden = set()
     for path in MODULES:
@@ -141,7 +141,7 @@ def test_no_module_unpickles() -> None:
 # ---- what is installed ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("requirement", requirements("book", "medical", "nnunet", "test"), ids=str)
+@pytest.mark.parametrize("requirement", requirements("book", "medical", "nnunet", "onnx", "test"), ids=str)
 def test_a_dependency_is_pinned_within_its_range(requirement: Requirement) -> None:
     if requirement.name == "denseseg":
         assert requirement.extras <= set(PROJECT["optional-dependencies"])

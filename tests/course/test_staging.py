@@ -81,6 +81,7 @@ def small_book(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     nbformat.write(source, root / "notebooks" / "01_a.ipynb")
     (executed / "01_a.json").write_text(json.dumps(vars(Status("01_a", "smoke", "f", "passed", 3.2))))
     monkeypatch.setattr(staging, "vendor", lambda cache, static: {})
+    monkeypatch.setattr(staging, "put_networks", lambda cache, static: None)
     return root
 
 

@@ -16,6 +16,7 @@ from touch import evaluated
 from denseseg.viewing.correction_tool import CorrectionTool
 from denseseg.viewing.decoder_microscope import DecoderMicroscope
 from denseseg.viewing.explorer import Explorer
+from denseseg.viewing.live import Live
 from denseseg.viewing.loss_mixer import LossMixer
 from denseseg.viewing.marking_tool import MarkingTool
 from denseseg.viewing.outline_metrics import OutlineMetrics
@@ -27,6 +28,7 @@ from denseseg.viewing.wrist_age import WristAge
 
 WIDGETS = (
     Explorer,
+    Live,
     OutlineMetrics,
     DecoderMicroscope,
     SpatialProduct,

@@ -26,6 +26,7 @@ from nbformat import NotebookNode
 
 from denseseg.course.folders import find_root
 from denseseg.course.learner import key_points, learner_edition
+from denseseg.course.live_scripts import put_networks
 from denseseg.course.notebooks import Status, read_status
 from denseseg.course.reading import cells_that_only_draw, reading_time, shows_image
 from denseseg.course.results_page import render_results
@@ -102,6 +103,7 @@ def stage(root: Path, profile: str, partial: bool = False, folder: Path | None =
         fetched if fetched.is_dir() or not elsewhere else folder / "vendor", target / "book" / "_static" / "vendor"
     )
     write_yaml(target / "_config.yml", config)
+    put_networks(root / "build" / "vendor", target / "book" / "_static")
     return target
 
 

@@ -121,6 +121,8 @@ def _nearest_pixels(uv: Tensor, mask: Tensor, member: Tensor, targets: Tensor, e
 
     (B, N, 2), NaN where the mask is empty, and (B, N).
     """
+    if torch.compiler.is_compiling():
+        return _nearest_of_all_pixels(uv, mask, member, targets, extent)
     points = uv.new_full((len(uv), len(targets), 2), torch.nan)
     area = uv.new_zeros(len(uv), len(targets))
     goal = targets * extent[member]
@@ -135,6 +137,18 @@ def _nearest_pixels(uv: Tensor, mask: Tensor, member: Tensor, targets: Tensor, e
                 points[b, own] = where[distance.argmin(1)]
                 area[b, own] = len(where)
     return points, area
+
+
+def _nearest_of_all_pixels(uv: Tensor, mask: Tensor, member: Tensor, targets: Tensor, extent: Tensor) -> tuple[Tensor, Tensor]:
+    """`_nearest_pixels` for a graph that is exported: it can't loop over the pixels of a mask, so it measures all pixels."""
+    scaled = uv * extent[:, :, None, None]
+    squared = scaled.square().sum(2).where(mask, torch.inf).flatten(2)[:, member]  # (B, N, H * W)
+    own = torch.arange(len(extent), device=uv.device) == member[:, None]  # (N, C)
+    goal = own[..., None] * (targets * extent[member])[:, None]  # (N, C, 2), 0 in other structures
+    nearest = (squared - 2 * goal.flatten(1) @ scaled.flatten(3).flatten(1, 2)).argmin(-1)
+    area = mask.flatten(2).sum(-1).to(uv)[:, member]
+    points = torch.stack([nearest % uv.shape[-1], nearest // uv.shape[-1]], -1).to(uv)
+    return points.where(area[..., None] > 0, torch.nan), area
 
 
 def _local_affine(uv: Tensor, mask: Tensor, member: Tensor, centre: Tensor, offset: Tensor, radius: int, sigma: Tensor) -> _Fit:

@@ -1,7 +1,7 @@
 // One landmark read from a uv map in two ways, under a microscope: Equation 3's nearest pixels against the local affine fit.
 // Both are those of geometry/decode.py (`published_inversion`, with a temperature, and `affine_inversion`).
 
-import { Stage, button, decode, frame, make, number, path, slider, widget } from "./widget.js";
+import { Stage, button, decode, frame, make, normal, number, path, slider, widget } from "./widget.js";
 
 const REACH = 6; // pixels of the window on each side of the landmark
 const RADIUS = 3, SIGMA = 1.5, STEPS = 3; // of the affine fit
@@ -17,17 +17,6 @@ export function pixels({ x, y, width, height, uv, extent }, sd, seed) {
     found.push({ x: x + (i % width), y: y + Math.floor(i / width), u, v });
   }
   return found;
-}
-
-// Normal numbers (Box and Muller) from a small generator of uniform ones (mulberry32): a page must not differ from a kernel.
-function normal(seed) {
-  const uniform = () => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-  return () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
 }
 
 // The k pixels with the nearest uv, each with its distance; `scale` measures u and v.

@@ -1,91 +1,10 @@
 // Two panels joined by uv coordinates: a place in one is shown at the place with the same uv in the other.
 // A panel is an image or a template; it has one chart (uv map) per structure. Nothing below asks which of the two it is.
 
-import { Stage, arrow, decode, frame, holds, isolines, make, number, uvColour, widget } from "./widget.js";
+import { Chart, unpacked } from "./chart.js";
+import { Stage, arrow, decode, frame, holds, make, number, uvColour, widget } from "./widget.js";
 
-const INVALID = -32768;
 const LEVELS = [-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1];
-
-// ---- geometry: one structure's uv map ----------------------------------------------------------------------------------
-
-export class Chart {
-  constructor({ x, y, width, height, limit, uv }) {
-    const values = decode(uv, Int16Array);
-    Object.assign(this, { x, y, width, height, limit });
-    this.valid = Array.from({ length: width * height }, (_, i) => values[i] !== INVALID);
-    const scaled = Float32Array.from(values, (value) => (value * limit) / 32767);
-    this.u = scaled.subarray(0, width * height);
-    this.v = scaled.subarray(width * height);
-  }
-
-  index(column, row) {
-    const inside = column >= 0 && row >= 0 && column < this.width && row < this.height;
-    const i = row * this.width + column;
-    return inside && this.valid[i] ? i : -1;
-  }
-
-  // uv at image point (x, y): bilinear over the valid ones of the four pixels round it; null outside the map.
-  at(x, y) {
-    x -= this.x;
-    y -= this.y;
-    if (this.index(Math.round(x), Math.round(y)) < 0) return null;
-    let weights = 0, u = 0, v = 0;
-    for (const column of [Math.floor(x), Math.floor(x) + 1])
-      for (const row of [Math.floor(y), Math.floor(y) + 1]) {
-        const i = this.index(column, row);
-        if (i < 0) continue;
-        const weight = (1 - Math.abs(x - column)) * (1 - Math.abs(y - row));
-        weights += weight;
-        u += weight * this.u[i];
-        v += weight * this.v[i];
-      }
-    return [u / weights, v / weights];
-  }
-
-  // The image point that has this uv: from the nearest pixel, three steps of a local affine fit (as decode.affine_inversion).
-  // Null where the map does not reach that uv, even when continued by `reach` pixels.
-  find(u, v, radius = 3, sigma = 1.5, reach = 3) {
-    let nearest = -1, least = Infinity;
-    for (let i = 0; i < this.u.length; i++) {
-      const distance = (this.u[i] - u) ** 2 + (this.v[i] - v) ** 2;
-      if (this.valid[i] && distance < least) [nearest, least] = [i, distance];
-    }
-    if (nearest < 0) return null;
-    let column = nearest % this.width, row = Math.floor(nearest / this.width), x = column, y = row;
-    for (let step = 0; step < 3; step++) {
-      const next = this.step(column, row, x, y, u, v, radius, sigma);
-      if (!next) break;
-      [x, y] = next;
-      if (Math.hypot(x - column, y - row) > reach) return null;
-      if (this.index(Math.round(x), Math.round(y)) >= 0) [column, row] = [Math.round(x), Math.round(y)];
-    }
-    return [this.x + x, this.y + y];
-  }
-
-  // Weighted least squares uv = mean + A (p - centre) over the window round (column, row); returns p where it equals (u, v).
-  step(column, row, x, y, u, v, radius, sigma) {
-    const rows = [];
-    for (let c = column - radius; c <= column + radius; c++)
-      for (let r = row - radius; r <= row + radius; r++) {
-        const i = this.index(c, r);
-        if (i >= 0) rows.push([Math.exp(-((c - x) ** 2 + (r - y) ** 2) / (2 * sigma ** 2)), c, r, this.u[i], this.v[i]]);
-      }
-    const total = rows.reduce((sum, r) => sum + r[0], 0);
-    const mean = [0, 1, 2, 3, 4].map((k) => rows.reduce((sum, r) => sum + r[0] * r[k], 0) / total);
-    const moment = (a, b) => rows.reduce((sum, r) => sum + r[0] * (r[a] - mean[a]) * (r[b] - mean[b]), 0) / total;
-    const xx = moment(1, 1), xy = moment(1, 2), yy = moment(2, 2), spread = xx * yy - xy * xy;
-    const slope = (k) => [(yy * moment(1, k) - xy * moment(2, k)) / spread, (xx * moment(2, k) - xy * moment(1, k)) / spread];
-    const [ux, uy] = slope(3), [vx, vy] = slope(4), area = ux * vy - uy * vx;
-    const du = u - mean[3], dv = v - mean[4];
-    const found = [mean[1] + (vy * du - uy * dv) / area, mean[2] + (ux * dv - vx * du) / area];
-    return found.every(Number.isFinite) ? found : null;
-  }
-
-  // Lines of equal u (channel "u") or v, as one SVG path.
-  isolines(channel, levels) {
-    return isolines(this[channel], this.valid, this.width, levels, [this.x, this.y]);
-  }
-}
 
 // ---- one panel ---------------------------------------------------------------------------------------------------------
 
@@ -93,7 +12,7 @@ class Panel extends Stage {
   constructor(parent, side, data) {
     super(parent, { ...side, label: `${side.title}. Arrow keys move the cursor, Enter places a landmark.` });
     Object.assign(this, { data, spacing: side.spacing });
-    this.charts = side.charts.map((chart) => chart && new Chart(chart));
+    this.charts = side.charts.map((chart) => chart && new Chart(unpacked(chart)));
     this.known = new WeakMap(); // uv of a landmark -> its place here; a moved landmark has a new uv array
     for (const [name, value] of [["tabindex", 0], ["role", "application"]]) this.stage.setAttribute(name, value);
     this.stage.classList.add("uvx-stage");

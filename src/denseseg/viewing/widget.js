@@ -26,6 +26,17 @@ export const path = (points, end = "") =>
   points.length ? "M" + points.map((p) => p.map((k) => k.toFixed(2))).join("L") + end : "";
 export const range = (count) => Array.from({ length: count }, (_, index) => index);
 
+// Normal numbers (Box and Muller) from a small generator of uniform ones (mulberry32): a page must not differ from a kernel.
+export function normal(seed) {
+  const uniform = () => {
+    seed = (seed + 0x6d2b79f5) | 0;
+    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+  return () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
+}
+
 // How far an arrow key moves something, in steps; null for other keys.
 export function arrow(event) {
   const move = ARROWS[event.key];
@@ -39,7 +50,7 @@ export function holds(element, held) {
 
 // ---- the tie to Python -------------------------------------------------------------------------------------------------
 
-// A widget keeps what the reader changes in a state: `get`, `set` (all listeners then hear of it) and `listen`.
+// A widget keeps what the reader changes in a state: `get`, `set` (all listeners then hear of it), `listen`, and `kernel` if it's live.
 // Live, it is the model's traits, which Python reads and writes; in a page without a kernel it is an object that remembers.
 
 export function alone(values) {
@@ -57,6 +68,7 @@ export function alone(values) {
 function live(model) {
   const listeners = [];
   return {
+    kernel: true,
     get: (name) => model.get(name),
     set(name, value) {
       model.set(name, value);

@@ -1,6 +1,6 @@
 """What all widgets share: figures that answer to touch, live in a notebook and without kernel or network in a built page.
 
-A widget is a small class here and one JavaScript module beside it. `widget.js` and `widget.css` are put in front of the module;
+A widget is a small class here and one JavaScript module beside it. `widget.js` and what else it imports are put in front of it;
 an output then holds the live widget, which anywidget draws, and HTML with the same module and its data written into it.
 """
 
@@ -22,7 +22,7 @@ from matplotlib import colormaps
 from denseseg.files import atomic_file
 
 FOLDER = Path(__file__).parent
-IMPORT = re.compile(r'^import [^;]* from "\./widget\.js";\n', re.MULTILINE)
+IMPORT = re.compile(r'^import [^;]* from "\./(\w+)\.js";\n', re.MULTILINE)
 
 
 class Widget(anywidget.AnyWidget):
@@ -59,7 +59,7 @@ class Widget(anywidget.AnyWidget):
         """Write a page of its own, to open from disk or to send to someone."""
         path = Path(path)
         head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        look = "<style>html { color-scheme: light dark; } body { margin: 1rem; }</style>"
+        look = "<style>html { color-scheme: light dark; background: Canvas; } body { margin: 1rem; }</style>"
         start = f'<!doctype html>\n<html lang="en"><head>{head}<title>{escape(title or self.title)}</title>{look}</head>'
         with atomic_file(path) as temporary:
             temporary.write_text(f"{start}<body>\n{self.html()}\n</body></html>\n", "utf-8")
@@ -71,9 +71,15 @@ class Widget(anywidget.AnyWidget):
 
 
 def _joined(module: str, kind: str) -> str:
-    """What all widgets share, then the widget's own file: one JavaScript module, so its import of the shared part goes."""
-    files = [FOLDER / f"{name}.{kind}" for name in ("widget", module)]
+    """The widget's own file behind those that it imports: one JavaScript module, in which nothing is left to be imported."""
+    files = [FOLDER / f"{name}.{kind}" for name in _imported(module)]
     return "\n".join(IMPORT.sub("", file.read_text("utf-8")) for file in files if file.exists())
+
+
+def _imported(module: str) -> list[str]:
+    """Names of the modules that one needs, in order, itself the last."""
+    own = IMPORT.findall((FOLDER / f"{module}.js").read_text("utf-8"))
+    return list(dict.fromkeys([*(name for one in own for name in _imported(one)), module]))
 
 
 def packed(array: np.ndarray) -> str:
