@@ -219,14 +219,14 @@ def test_annotated_lungs_lie_against_the_heart(seed):
 
 
 def test_annotated_clavicles_end_at_the_rib_cage():
-    """The middle of the lateral end lies 1 to 3 hundredths of the field beyond the lung, whatever the bone's own length."""
+    """The middle of the lateral end lies 2 to 5 hundredths of the field beyond the lung, whatever the bone's own length."""
     gaps = []
     for index in range(12):
         phantom = ChestPhantom(0, index, (100, 100), Randomisation(annotated=True, clavicles=2.0))
         for side in ("right", "left"):
             end = phantom.landmarks[CHEST.slices[f"{side} clavicle"]][[0, 22]].mean(0)
             gaps.append(np.linalg.norm(phantom.place(*dense(phantom, f"{side} lung")) - end, axis=1).min())
-    assert np.mean(gaps) < 2.5
+    assert 1.5 < np.mean(gaps) < 4
 
 
 def dense(phantom: ChestPhantom, name: str) -> tuple[int, np.ndarray]:

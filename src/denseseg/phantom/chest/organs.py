@@ -60,7 +60,7 @@ def lung(canvas: Canvas, chain: Chain, outline: ShapeOutline, side: int, tissues
     dense = tissues.hila * _densities(x, y, side, rng)
     canvas.attenuation[window] += tissues.rim * wall + tissues.ribs * bones - tissues.air * air - tissues.air * behind + dense
     if side == 1:
-        canvas.attenuation[window] -= _stomach(x, y, tissues.gas, rng)
+        canvas.attenuation[window] -= _stomach(x, y, tissues, rng)
     _vessels(canvas, chain, outline, side, tissues.vessels, rng)
 
 
@@ -81,9 +81,10 @@ def _densities(x: np.ndarray, y: np.ndarray, side: int, rng: np.random.Generator
     return total
 
 
-def _stomach(x: np.ndarray, y: np.ndarray, size: float, rng: np.random.Generator) -> np.ndarray:
+def _stomach(x: np.ndarray, y: np.ndarray, tissues: Tissues, rng: np.random.Generator) -> np.ndarray:
     """The gas bubble below the left dome with its fluid level; sometimes gas in the bowel."""
-    centre = (72 + 5 * rng.random(), 80.5 + 1.5 * rng.random())
+    size, (right, down) = tissues.gas, tissues.gas_place
+    centre = (72 + 5 * rng.random() + right, 80.5 + 1.5 * rng.random() + down)
     radii = (size * rng.uniform(2.5, 6.5), size * rng.uniform(1.8, 3.6))
     strength, fluid = rng.choice([0.0, 0.16, 0.3]), rng.uniform(-0.5, 2.5)
     gas = strength * rise(ellipse(x, y, centre, radii), 1.0) * rise(centre[1] + fluid - y, 0.5)

@@ -84,7 +84,7 @@ TRANSFER = Randomisation(
 CONTRASTS = {
     "air": (0.0, 0.4), "rim": (-2.0, 2.0), "ribs": (-1.5, 2.0), "vessels": (-1.0, 2.0), "hila": (-1.5, 2.0), "heart": (0.0, 1.0),
     "behind": (1.5, 2.0), "airways": (0.0, 1.0), "spine": (0.5, 1.5), "shoulders": (0.0, 1.5), "clavicles": (-1.0, 1.5),
-    "breasts": (0.5, 1.5), "gas": (0.7, 1.0), "softness": (-2.0, 1.5),
+    "breasts": (0.5, 1.5), "gas": (1.2, 1.2), "softness": (-2.0, 1.5),
 }  # fmt: skip
 
 
@@ -92,7 +92,7 @@ CONTRASTS = {
 class Tissues:
     """How one phantom's tissues show. Factors of their contrast, 1 in the default phantom, and:
 
-    behind: of the lung behind the heart. gas: size of the stomach's bubble. softness: width of the lungs' edges.
+    behind: of the lung behind the heart. gas: size of the stomach's bubble. gas_place: by how much it lies elsewhere, in hundredths. softness: width of the lungs' edges.
     slope: how far from heart and diaphragm a lung has its full depth, in hundredths. overlap: how far beyond the outline, in
     hundredths, air is seen towards heart and diaphragm, where people outline the dark; at wall and apex, where they outline the
     rib cage, it ends that much within. abdomen: what is added to the attenuation below the diaphragm.
@@ -114,6 +114,7 @@ class Tissues:
     clavicles: float = 1.0
     breasts: float = 1.0
     gas: float = 1.0
+    gas_place: tuple[float, float] = (0.0, 0.0)
     softness: float = 1.0
     slope: float = 5.0
     overlap: float = 0.0
@@ -130,11 +131,12 @@ class Tissues:
         factors = {
             name: float(np.exp(settings.tissues * (middle + spread * normal(rng)))) for name, (middle, spread) in CONTRASTS.items()
         }
-        girth = random("girth")
+        girth, gas = random("girth"), random("gas")
         if settings == NO_RANDOMISATION:
             return cls()
         return cls(
             **factors,
+            gas_place=(13 * settings.tissues * normal(gas), 5 * settings.tissues * normal(gas)),
             slope=5 * float(np.exp(settings.tissues * (-4 + 1.5 * normal(rng)))),
             overlap=0.7 + 0.3 * normal(random("overlap")) if settings.annotated else 0.0,
             abdomen=settings.tissues * float(rng.random()),
@@ -276,7 +278,7 @@ def _fitted(parts: Parts, rng: np.random.Generator) -> Parts:
     lungs = _beside(right, parts.lungs[0], sides[:51], 290, 12.0), _beside(left, parts.lungs[1], sides[180:119:-1], 270, 88.0)
     walls = [_placed(outline, lung)[:160] for outline, lung in zip((right, left), lungs, strict=True)]  # from the apex down
     clavicles = (
-        _cut(bone, clavicle, shoulder, wall, rng.uniform(1.0, 3.0))
+        _cut(bone, clavicle, shoulder, wall, rng.uniform(2.0, 5.0))
         for bone, clavicle, shoulder, wall in zip(bones, parts.clavicles, parts.shoulders, walls, strict=True)
     )
     return replace(parts, lungs=lungs, clavicles=_pair(clavicles))
