@@ -9,6 +9,7 @@ from denseseg.phantom.chest.randomisation import NO_RANDOMISATION, TRANSFER, Ran
 from denseseg.phantom.hand.phantom import HandPhantom, hand_phantom
 from denseseg.phantom.looks import NO_LOOKS, WIDE_LOOKS, Looks
 from denseseg.phantom.wrist.phantom import WristPhantom, wrist_phantom
+from denseseg.phantom.wrist.randomisation import WRIST_TRANSFER
 
 __all__ = [
     "FULL_SIZES",
@@ -18,6 +19,7 @@ __all__ = [
     "RANDOMISED",
     "TRANSFER",
     "WIDE_LOOKS",
+    "WRIST_TRANSFER",
     "ChestPhantom",
     "HandPhantom",
     "Looks",
@@ -36,6 +38,6 @@ PHANTOMS: dict[str, Callable[..., CaseSet]] = {
 FULL_SIZES = {"chest": (256, 256), "wrist": (384, 224), "hand": (320, 240)}  # (H, W) where none is asked for
 RANDOMISED: dict[str, dict[str, Any]] = {  # anatomy -> arguments with which its phantoms are as different as can be
     "chest": {"randomisation": TRANSFER, "looks": WIDE_LOOKS},
-    "wrist": {"looks": WIDE_LOOKS},
+    "wrist": {"randomisation": WRIST_TRANSFER, "looks": WIDE_LOOKS},
     "hand": {"looks": WIDE_LOOKS},
 }

@@ -21,6 +21,7 @@ from denseseg.phantom.outlines import ShapeOutline
 from denseseg.phantom.warps import Chain
 from denseseg.phantom.wrist import growth
 from denseseg.phantom.wrist.population import Child, Maps
+from denseseg.phantom.wrist.randomisation import WristRandomisation, plaster
 from denseseg.phantom.wrist.shapes import METACARPALS, ORIGIN, PHALANGES, PHYSIS, Tube, phalanx_outlines, wrist_outlines
 
 COARSE = (192, 112)
@@ -30,7 +31,14 @@ Part = tuple[Chain, tuple[Capsule, ...]]  # soft tissue, and the map of its bone
 
 
 def draw(
-    maps: Maps, child: Child, size: Size, texture: np.random.Generator, film: np.random.Generator, looks: Looks, random: Streams
+    maps: Maps,
+    child: Child,
+    size: Size,
+    texture: np.random.Generator,
+    film: np.random.Generator,
+    looks: Looks,
+    random: Streams,
+    randomisation: WristRandomisation,
 ) -> np.ndarray:
     """The radiograph: (H, W) float32 in [0, 1]. The anatomy's texture, the film and each look have their own random numbers."""
     canvas = Canvas.blank(size)
@@ -41,6 +49,7 @@ def draw(
         for tube, outline in zip(PHALANGES[finger], phalanx_outlines()[finger], strict=True):
             pencil.tube(outline, chain.then(maps.hand), tube)
     draw_structures(pencil, maps, child)
+    plaster(canvas, maps.hand, randomisation, random)
     return developed(canvas, film, looks, random)
 
 

@@ -33,6 +33,7 @@ from denseseg.phantom.phantom import Phantom, phantom_set
 from denseseg.phantom.wrist.drawing import draw
 from denseseg.phantom.wrist.growth import age_band
 from denseseg.phantom.wrist.population import Child, Maps
+from denseseg.phantom.wrist.randomisation import NO_WRIST_RANDOMISATION, WristRandomisation, varied, widened
 from denseseg.phantom.wrist.shapes import wrist_outlines
 
 
@@ -44,13 +45,21 @@ class WristPhantom(Phantom):
     age_months, bone_age_months: the chronological age, and the maturity that is seen.
 
     age: the same child at another age in years, as early or late as ever; None leaves the age that was drawn.
-    looks: what varies in the look of the radiograph (nothing, unless given).
+    looks: what varies in the look of the radiograph (nothing, unless given). randomisation: what varies beyond the population.
     Raises DataError where the size is smaller than 96 x 56 or of another aspect.
     """
 
     anatomy = WRIST
 
-    def __init__(self, seed: int, index: int, size: Size = (384, 224), age: float | None = None, looks: Looks = NO_LOOKS):
+    def __init__(
+        self,
+        seed: int,
+        index: int,
+        size: Size = (384, 224),
+        age: float | None = None,
+        looks: Looks = NO_LOOKS,
+        randomisation: WristRandomisation = NO_WRIST_RANDOMISATION,
+    ):
         if size[0] < 96 or size[1] < 56:
             raise DataError(f"wrist phantom of size {tuple(size)}: give at least 96 x 56 pixels (height x width)")
         if not 1.6 < size[0] / size[1] < 1.85:
@@ -60,7 +69,8 @@ class WristPhantom(Phantom):
         self.child = Child.random(rng)
         if age is not None:
             self.child = replace(self.child, age=age, bone_age=age + self.child.bone_age - self.child.age)
-        self.maps = Maps.random(self.child, rng)
+        self.randomisation, self.child = randomisation, widened(self.child, randomisation, self._streams)
+        self.maps = varied(Maps.random(self.child, rng), randomisation, self._streams)
         self.outlines, self.chains = wrist_outlines(), self.maps.structures
         self.laterality = "L" if rng.random() < 0.5 else "R"
         self.age_months, self.bone_age_months = round(12 * self.child.age, 1), round(12 * self.child.bone_age, 1)
@@ -73,7 +83,9 @@ class WristPhantom(Phantom):
 
     @cached_property
     def case(self) -> Case:
-        image = draw(self.maps, self.child, self.size, self._random(1), self._random(2), self.looks, self._streams)
+        image = draw(
+            self.maps, self.child, self.size, self._random(1), self._random(2), self.looks, self._streams, self.randomisation
+        )
         metadata = {
             "split": "train" if 3 * self.index % 5 < 3 else "test",
             "stratum": age_band(self.child.age),
@@ -87,12 +99,18 @@ class WristPhantom(Phantom):
         return Case(f"wrist{self.index:04d}", image, self.landmarks, WRIST, metadata=metadata)  # the real set has no spacing, too
 
 
-def wrist_phantom(n: int, size: Size = (384, 224), seed: int = 0, looks: Looks = NO_LOOKS) -> CaseSet:
+def wrist_phantom(
+    n: int,
+    size: Size = (384, 224),
+    seed: int = 0,
+    looks: Looks = NO_LOOKS,
+    randomisation: WristRandomisation = NO_WRIST_RANDOMISATION,
+) -> CaseSet:
     """A data set of `n` wrist phantoms of `size` = (H, W) pixels; 60 % are marked train, the others test.
 
     Case i is the same anatomy for every `n` and every `size`. Metadata: split, stratum (age band), patient, age_months,
     bone_age_months, laterality, mm_per_pixel and the parameters of `Physiology`.
-    looks: see `WristPhantom`.
+    looks, randomisation: see `WristPhantom`; with any of them it is called "randomised wrist phantom".
     """
-    cases = (WristPhantom(seed, i, size, looks=looks).case for i in range(n))
-    return phantom_set(WRIST, cases, seed, looks != NO_LOOKS)
+    cases = (WristPhantom(seed, i, size, looks=looks, randomisation=randomisation).case for i in range(n))
+    return phantom_set(WRIST, cases, seed, (looks, randomisation) != (NO_LOOKS, NO_WRIST_RANDOMISATION))
