@@ -92,7 +92,8 @@ CONTRASTS = {
 class Tissues:
     """How one phantom's tissues show. Factors of their contrast, 1 in the default phantom, and:
 
-    behind: of the lung behind the heart. gas: size of the stomach's bubble. gas_place: by how much it lies elsewhere, in hundredths. softness: width of the lungs' edges.
+    behind: of the lung behind the heart. gas: size of the stomach's bubble; gas_place: by how much it lies
+    elsewhere, in hundredths. softness: width of the lungs' edges.
     slope: how far from heart and diaphragm a lung has its full depth, in hundredths. overlap: how far beyond the outline, in
     hundredths, air is seen towards heart and diaphragm, where people outline the dark; at wall and apex, where they outline the
     rib cage, it ends that much within. abdomen: what is added to the attenuation below the diaphragm.
