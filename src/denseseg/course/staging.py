@@ -99,11 +99,11 @@ def stage(root: Path, profile: str, partial: bool = False, folder: Path | None =
     numbers = {"recorded": recorded_on(sorted((target / "book").glob("*.md")), root / "results")}
     config.setdefault("parse", {})["myst_substitutions"] = numbers
     fetched = root / "build" / "vendor"  # once for all, but from a read-only repository where it is not there
-    config["sphinx"]["config"] |= vendor(
-        fetched if fetched.is_dir() or not elsewhere else folder / "vendor", target / "book" / "_static" / "vendor"
-    )
+    if elsewhere and not fetched.is_dir():
+        fetched = folder / "vendor"
+    config["sphinx"]["config"] |= vendor(fetched, target / "book" / "_static" / "vendor")
     write_yaml(target / "_config.yml", config)
-    put_networks(root / "build" / "vendor", target / "book" / "_static")
+    put_networks(fetched, target / "book" / "_static")
     return target
 
 
