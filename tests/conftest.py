@@ -16,10 +16,10 @@ BUILD = ROOT / "build" / "test"  # the tests' own: the book that `make book` bui
 
 
 @contextmanager
-def in_turn() -> Iterator[None]:
-    """Inside, no other process of these tests makes anything in BUILD: what the first has made, the next finds."""
+def in_turn(what: str = "book") -> Iterator[None]:
+    """Inside, no other process of these tests makes the same thing in BUILD: what the first has made, the next finds."""
     BUILD.mkdir(parents=True, exist_ok=True)
-    with (BUILD / ".lock").open("w") as file:
+    with (BUILD / f".{what}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -31,7 +31,7 @@ VALIDATION = 8
 def small_chest(side: int = 64, channels: Sequence[int] = (8, 16, 32), epochs: int = 40) -> DenseSeg:
     """Trained once for all tests."""
     path = BUILD / "small_chest" / f"{side}_{'_'.join(map(str, channels))}_{epochs}.safetensors"
-    with in_turn():
+    with in_turn("small_chest"):
         if not path.exists():
             save_method(trained(side, tuple(channels), epochs), path)
     method = load_method(path)
@@ -44,7 +44,7 @@ def small_graph() -> bytes:
     key = hashlib.sha256(Path(onnx_export.__file__).read_bytes()).hexdigest()[:12]
     path = BUILD / "small_chest" / f"{key}.onnx"
     method = small_chest()
-    with in_turn():
+    with in_turn("small_chest"):
         if not path.exists():
             path.write_bytes(onnx_export.to_onnx(method))
     return path.read_bytes()

@@ -51,7 +51,7 @@ def scripts() -> Path:
     """Folder with the runtime and the small network. Without npm, tests of the page are skipped unless a browser is required."""
     graph = small_graph()
     try:
-        with in_turn():
+        with in_turn("live"):
             return write_scripts(ROOT / "build" / "vendor", BUILD / "small_chest" / "live", {"chest": graph})
     except (OSError, subprocess.SubprocessError) as error:
         if REQUIRED:
