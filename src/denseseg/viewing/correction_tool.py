@@ -12,7 +12,7 @@ from denseseg.anatomy import Anatomy, Kind
 from denseseg.errors import DataError
 from denseseg.geometry.shape_model import Errors
 from denseseg.viewing.plots.style import structure_colours
-from denseseg.viewing.widget import Widget, grey, in_unit, packed
+from denseseg.viewing.widget import Widget, grey, in_unit, packed, require_places, rows
 
 
 class CorrectionTool(Widget):
@@ -42,7 +42,7 @@ class CorrectionTool(Widget):
         data = {
             "image": packed(grey(image)), "width": image.shape[1], "height": image.shape[0], "name": name, **in_unit(spacing),
             "ids": [f"{structure}: {index}" for structure, index, _ in anatomy.landmark_names],
-            "points": [p.round(3).tolist() if np.isfinite(p).all() else None for p in points],
+            "points": rows(points, 3),
             "structures": [
                 {"colour": to_hex(colours[s.name]), "start": own.start, "stop": own.stop, "line": s.kind != Kind.POINTS,
                  "closed": s.kind == Kind.OUTLINE}
@@ -59,7 +59,5 @@ class CorrectionTool(Widget):
 
     @traitlets.validate("known")
     def _fitting(self, proposal: Any) -> list[list[float] | None]:
-        known, count = proposal["value"], len(self.data["points"])
-        if len(known) != count or any(place is not None and not np.isfinite(place).all() for place in known):
-            raise DataError(f"{len(known)} places for {count} landmarks; give (x, y), or None, for each")
-        return known
+        require_places(proposal["value"], "places", len(self.data["points"]), "landmarks")
+        return proposal["value"]

@@ -25,7 +25,7 @@ from denseseg.geometry.template import Template
 from denseseg.prediction import Prediction
 from denseseg.viewing.explorer import pack_chart
 from denseseg.viewing.plots.style import structure_colours
-from denseseg.viewing.widget import Widget, grey, packed, pairs
+from denseseg.viewing.widget import Widget, grey, packed, pairs, rows
 
 
 class Network(Protocol):
@@ -108,12 +108,7 @@ class Live(Widget):
             "number": number,
             "seconds": round(seconds, 3),
             "charts": [pack_chart(*one) for one in zip(uv, masks, strict=True)],
-            "points": _rows(points, 3),
-            "covariance": _rows(covariance.reshape(-1, 4)[:, [0, 1, 3]], 4),
+            "points": rows(points, 3),
+            "covariance": rows(covariance.reshape(-1, 4)[:, [0, 1, 3]], 4),
             "absent": found.absent.tolist(),
         }
-
-
-def _rows(array: np.ndarray, digits: int) -> list[list[float] | None]:
-    """(N, k) numbers for JSON; None for a row that is not finite."""
-    return [row if np.isfinite(row).all() else None for row in array.astype(float).round(digits).tolist()]

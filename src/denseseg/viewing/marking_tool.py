@@ -9,7 +9,7 @@ import numpy as np
 import traitlets
 
 from denseseg.errors import DataError
-from denseseg.viewing.widget import Widget, grey, in_unit, packed, pairs
+from denseseg.viewing.widget import Widget, grey, in_unit, packed, pairs, require_places
 
 
 class MarkingTool(Widget):
@@ -45,7 +45,5 @@ class MarkingTool(Widget):
 
     @traitlets.validate("marks")
     def _fitting(self, proposal: Any) -> list[list[float] | None]:
-        marks, count = proposal["value"], len(self.data["names"])
-        if len(marks) != count or any(mark is not None and not np.isfinite(mark).all() for mark in marks):
-            raise DataError(f"{len(marks)} marks for {count} points; give (x, y), or None, for each")
-        return marks
+        require_places(proposal["value"], "marks", len(self.data["names"]), "points")
+        return proposal["value"]

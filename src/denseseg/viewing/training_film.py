@@ -13,7 +13,7 @@ from denseseg.errors import DataError
 from denseseg.geometry.template import Template
 from denseseg.prediction import Prediction
 from denseseg.viewing.plots.style import UV_CORNERS
-from denseseg.viewing.widget import Widget, grey, heat_colours, in_unit, packed
+from denseseg.viewing.widget import Widget, grey, heat_colours, in_unit, packed, rows
 
 LIMIT = 1.5  # uv beyond it is cut off
 
@@ -53,7 +53,7 @@ class TrainingFilm(Widget):
             "cases": [
                 {
                     "name": case.id, "image": packed(grey(case.image)), **in_unit(case.spacing),
-                    "truth": _maps(true, mask) | {"points": _points(case.landmarks)},
+                    "truth": _maps(true, mask) | {"points": rows(case.landmarks, 2)},
                     "stages": [_prediction(predictions[i]) for predictions in stages.values()],
                 }
                 for i, (case, true, mask) in enumerate(zip(cases, uv, masks, strict=True))
@@ -78,13 +78,7 @@ def _maps(uv: np.ndarray, masks: np.ndarray) -> dict[str, str]:
 
 def _prediction(one: Prediction) -> dict[str, Any]:
     assert one.uv is not None and one.masks is not None
-    ellipses = None if one.covariance is None else np.round(one.covariance.reshape(-1, 4)[:, [0, 1, 3]], 4)
     return _maps(one.uv, one.masks) | {
-        "points": None if one.landmarks is None else _points(one.landmarks),
-        "covariance": None if ellipses is None else [row if np.isfinite(row).all() else None for row in ellipses.tolist()],
+        "points": None if one.landmarks is None else rows(one.landmarks, 2),
+        "covariance": None if one.covariance is None else rows(one.covariance.reshape(-1, 4)[:, [0, 1, 3]], 4),
     }
-
-
-def _points(points: np.ndarray) -> list[list[float] | None]:
-    """(N, 2) points for JSON; None where one is not there."""
-    return [[round(x, 2), round(y, 2)] if np.isfinite([x, y]).all() else None for x, y in points.tolist()]

@@ -19,6 +19,7 @@ import numpy as np
 import traitlets
 from matplotlib import colormaps
 
+from denseseg.errors import DataError
 from denseseg.files import atomic_file
 
 FOLDER = Path(__file__).parent
@@ -105,3 +106,14 @@ def heat_colours() -> list[list[int]]:
 def pairs(points: Any, digits: int = 3) -> list[list[float]]:
     """(n, 2) points as lists, for JSON."""
     return [[round(x, digits), round(y, digits)] for x, y in np.asarray(points, float).tolist()]
+
+
+def rows(values: np.ndarray, digits: int) -> list[list[float] | None]:
+    """(n, k) numbers as lists, for JSON; None for a row that is not finite, such as a landmark that is not there."""
+    return [[round(x, digits) for x in row] if np.isfinite(row).all() else None for row in values.astype(float).tolist()]
+
+
+def require_places(places: list[Any], what: str, count: int, of: str) -> None:
+    """Raise DataError unless there is a place (x, y), or None, for each of `count` points."""
+    if len(places) != count or any(place is not None and not np.isfinite(place).all() for place in places):
+        raise DataError(f"{len(places)} {what} for {count} {of}; give (x, y), or None, for each")
