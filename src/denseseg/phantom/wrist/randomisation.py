@@ -76,7 +76,18 @@ def varied(maps: Maps, settings: WristRandomisation, random: Streams) -> Maps:
     own = {name: _own(name, float(np.sin(turn)), settings, random) for name in WRIST.names}
     structures = tuple(own[name].then(chain) for name, chain in zip(WRIST.names, maps.structures, strict=True))
     fingers = tuple(own[f"metacarpal {number + 1}"].then(chain) for number, chain in enumerate(maps.fingers))
-    return Maps(maps.hand, fingers, structures, maps.zoom).then(*_shown(float(np.cos(turn)), maps.zoom, settings, random))
+    place, scale = _shown(float(np.cos(turn)), settings, random)
+    shown = Maps(maps.hand, fingers, structures, maps.zoom).then(place, maps.zoom * scale)
+    return shown.then(Chain((Affine.of(shift=(0.0, _lacks(shown))),)), shown.zoom)
+
+
+def _lacks(maps: Maps) -> float:
+    """By how much radius and ulna have to go down so that both leave by the lower border."""
+    ends = []
+    for bone in ("radius", "ulna"):
+        at = WRIST.index(bone)
+        ends.append(maps.structures[at].forward(*wrist_outlines()[at].landmarks.T)[1].max())
+    return max(0.0, LOWER_BORDER + 1 - float(min(ends)))
 
 
 def _own(name: str, slide: float, settings: WristRandomisation, random: Streams) -> Chain:
@@ -94,15 +105,14 @@ def _own(name: str, slide: float, settings: WristRandomisation, random: Streams)
     return Chain((Affine.of(scale, (1.0 if long else 4.0) * settings.forms * degrees, centre, place),))
 
 
-def _shown(narrow: float, zoom: float, settings: WristRandomisation, random: Streams) -> tuple[Chain, float]:
-    """How large and where the whole hand is shown, and the zoom then; radius and ulna still leave by the lower border."""
+def _shown(narrow: float, settings: WristRandomisation, random: Streams) -> tuple[Chain, float]:
+    """Where the whole hand is shown, and by which factor larger."""
     scale = float(np.exp(settings.size * normal(random("size"))))
     degrees = float(settings.rotation * random("rotation").uniform(-1, 1))
     x, y = settings.shift * random("shift").uniform(-1, 1, 2)
     middle = scale * LOWER_BORDER / 2 * np.sin(np.deg2rad(degrees))  # turned about where the arm leaves, and back to the middle
-    down = max(0.0, float(y)) + 12 * abs(np.sin(np.deg2rad(degrees)))
-    place = Affine.of((scale * narrow, scale), degrees, (50.0, LOWER_BORDER), (float(x - middle), float(down)))
-    return Chain((place,)), zoom * scale
+    place = Affine.of((scale * narrow, scale), degrees, (50.0, LOWER_BORDER), (float(x - middle), float(y)))
+    return Chain((place,)), scale
 
 
 def plaster(canvas: Canvas, hand: Chain, settings: WristRandomisation, random: Streams) -> None:
