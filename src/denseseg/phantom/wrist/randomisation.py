@@ -27,6 +27,8 @@ FRONT = {
     "metacarpal 1": 10.0, "metacarpal 5": 3.0, "ulna": -4.0,
 }  # fmt: skip
 
+TALLEST = 200.0  # field units from the lower border to the end of the longest metacarpal: the image has 171
+
 
 @model(frozen=True, config=STRICT)
 class WristRandomisation:
@@ -76,18 +78,19 @@ def varied(maps: Maps, settings: WristRandomisation, random: Streams) -> Maps:
     own = {name: _own(name, float(np.sin(turn)), settings, random) for name in WRIST.names}
     structures = tuple(own[name].then(chain) for name, chain in zip(WRIST.names, maps.structures, strict=True))
     fingers = tuple(own[f"metacarpal {number + 1}"].then(chain) for number, chain in enumerate(maps.fingers))
-    place, scale = _shown(float(np.cos(turn)), settings, random)
-    shown = Maps(maps.hand, fingers, structures, maps.zoom).then(place, maps.zoom * scale)
-    return shown.then(Chain((Affine.of(shift=(0.0, _lacks(shown))),)), shown.zoom)
+    own_maps = Maps(maps.hand, fingers, structures, maps.zoom)
+    reach = LOWER_BORDER - min(y.min() for y in _heights(own_maps).values())
+    place, scale = _shown(float(np.cos(turn)), TALLEST / reach, settings, random)
+    shown = own_maps.then(place, maps.zoom * scale)
+    ends = _heights(shown)
+    lacks = LOWER_BORDER + 1 - min(ends["radius"].max(), ends["ulna"].max())
+    return shown.then(Chain((Affine.of(shift=(0.0, max(0.0, float(lacks)))),)), shown.zoom)
 
 
-def _lacks(maps: Maps) -> float:
-    """By how much radius and ulna have to go down so that both leave by the lower border."""
-    ends = []
-    for bone in ("radius", "ulna"):
-        at = WRIST.index(bone)
-        ends.append(maps.structures[at].forward(*wrist_outlines()[at].landmarks.T)[1].max())
-    return max(0.0, LOWER_BORDER + 1 - float(min(ends)))
+def _heights(maps: Maps) -> dict[str, np.ndarray]:
+    """The y of each structure's landmarks in the field."""
+    outlines = zip(WRIST.names, maps.structures, wrist_outlines(), strict=True)
+    return {name: chain.forward(*outline.landmarks.T)[1] for name, chain, outline in outlines}
 
 
 def _own(name: str, slide: float, settings: WristRandomisation, random: Streams) -> Chain:
@@ -105,9 +108,9 @@ def _own(name: str, slide: float, settings: WristRandomisation, random: Streams)
     return Chain((Affine.of(scale, (1.0 if long else 4.0) * settings.forms * degrees, centre, place),))
 
 
-def _shown(narrow: float, settings: WristRandomisation, random: Streams) -> tuple[Chain, float]:
-    """Where the whole hand is shown, and by which factor larger."""
-    scale = float(np.exp(settings.size * normal(random("size"))))
+def _shown(narrow: float, largest: float, settings: WristRandomisation, random: Streams) -> tuple[Chain, float]:
+    """Where the whole hand is shown, and by which factor larger, at most `largest`."""
+    scale = min(float(np.exp(settings.size * normal(random("size")))), largest)
     degrees = float(settings.rotation * random("rotation").uniform(-1, 1))
     x, y = settings.shift * random("shift").uniform(-1, 1, 2)
     middle = scale * LOWER_BORDER / 2 * np.sin(np.deg2rad(degrees))  # turned about where the arm leaves, and back to the middle
