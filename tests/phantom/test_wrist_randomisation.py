@@ -67,7 +67,7 @@ def test_place_and_material_stay_inverse_and_the_whole_hand_lies_near_the_image(
         np.testing.assert_allclose(phantom.material(i, phantom.place(i, canonical)), canonical, atol=1e-3)
     for bone in ("radius", "ulna"):
         assert phantom.landmarks[WRIST.slices[bone]][:, 1].max() > SIZE[0] - 0.5, "the arm leaves by the lower border"
-    assert phantom.landmarks[:, 1].min() > -0.25 * SIZE[0]
+    assert np.nanmin(phantom.landmarks[:, 1]) > -0.25 * SIZE[0]
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(WristRandomisation)])
