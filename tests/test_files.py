@@ -317,6 +317,12 @@ def test_not_a_number_is_never_read(tmp_path):
         read_tensors(tmp_path / "a.safetensors")
 
 
+def test_the_same_tensors_make_the_same_bytes(tmp_path):
+    """Six files: the library's own order of two metadata differs from call to call."""
+    paths = [write_tensors(tmp_path / f"{i}.safetensors", tensors(), HEADER) for i in range(6)]
+    assert len({path.read_bytes() for path in paths}) == 1
+
+
 def test_files_of_before_the_checksum_are_read(tmp_path):
     """As version 1 wrote them: method, anatomy, size and recipe, and no checksum."""
     header = {"method": "mean_shape", "anatomy": "wrist 25 %", "size": [96, 56], "recipe": {}}

@@ -26,5 +26,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "readers.image": ["read_image"],
         "training": ["Run", "TrainingSettings"],
         "viewing.plots": ["overlay"],
+        "weights": ["load_pretrained"],
     },
 )

@@ -111,7 +111,7 @@ def predict(
     images: list[Path],
     /,
     *,
-    weights: Path,
+    weights: Path = Path("chest"),
     out: Path = Path("predictions"),
     masks: bool = False,
     overlays: bool = False,
@@ -131,7 +131,7 @@ def predict(
     images
         Files or folders: PNG, JPEG, TIFF, BMP, DICOM, MHA, NRRD, NIfTI.
     weights
-        The file that `denseseg train` wrote.
+        The file that `denseseg train` wrote, or the name of a network that comes with the package and has seen drawings only.
     out
         The folder to write.
     masks
@@ -152,12 +152,12 @@ def predict(
 
     from denseseg.errors import DataError
     from denseseg.exchange import annotation_of, masks_of, new_folder, picture, placed, refused, write_annotations, write_picture
-    from denseseg.methods import load_method
     from denseseg.readers.image import read_image
     from denseseg.readers.image_files import image_files
     from denseseg.viewing.plots import overlay
+    from denseseg.weights import load_weights
 
-    method, files = load_method(weights, device), image_files(images, numbered=names is not None)
+    method, files = load_weights(weights, device), image_files(images, numbered=names is not None)
     if names is not None:
         write_names(names, files)
     folders = {kind: new_folder(out / kind) for kind, wanted in (("", True), ("masks", masks), ("overlays", overlays)) if wanted}
@@ -216,7 +216,7 @@ def evaluate(
     folder
         The data-set folder.
     weights
-        The file that `denseseg train` wrote.
+        The file that `denseseg train` wrote, or the name of a network that comes with the package, such as chest.
     part
         The cases that the split tests on, or all: only right for a set that nothing was trained on.
     split
@@ -229,9 +229,9 @@ def evaluate(
     from denseseg.cases import read_cases
     from denseseg.evaluation import evaluate, summarise
     from denseseg.files import atomic_file
-    from denseseg.methods import load_method
+    from denseseg.weights import load_weights
 
-    cases, method = read_cases(folder), load_method(weights, device)
+    cases, method = read_cases(folder), load_weights(weights, device)
     if part == "test":
         cases = cases.split(split or default_scheme(cases)).test
     method.require(cases.fitted(method.size))

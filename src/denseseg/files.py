@@ -355,7 +355,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
         raise DataError(f"{path}: the tensor {spoilt} holds NaN, so nothing was written; train again with a lower learning rate")
     with explained(f"{path}: the header holds something that JSON has not", "use null for unknown"):
         text = json.dumps(header, allow_nan=False)
-    content = save(whole, {"denseseg": text, CHECKSUM: ZEROS})
+    content = _ordered(save(whole, {"denseseg": text, CHECKSUM: ZEROS}))
     checksum = hashlib.sha256(content).hexdigest()
     with atomic_file(path) as temporary:
         temporary.write_bytes(content.replace(ZEROS.encode(), checksum.encode(), 1))
@@ -387,6 +387,16 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if spoilt := _spoilt(tensors):
         raise DataError(f"{path}: the tensor {spoilt} holds NaN; train again with a lower learning rate")
     return tensors, header
+
+
+def _ordered(content: bytes) -> bytes:
+    """The same safetensors file with its metadata in order: the library writes it in any, so equal contents were unequal bytes."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the tensors stay aligned
+    return len(text).to_bytes(8, "little") + text + content[start:]
 
 
 def _spoilt(tensors: Mapping[str, Tensor]) -> str | None:

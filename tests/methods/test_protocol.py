@@ -295,6 +295,17 @@ def test_fine_tuning_begins_with_the_weights_at_hand(cases):
     assert further < first == method.fit(cases, None, QUIET)["loss"].iloc[0]
 
 
+def test_fine_tuning_on_one_case_keeps_the_template_and_the_shape_model(cases):
+    method = tiny("denseseg", training=QUICK.changed(length=Epochs(1)))
+    method.fit(cases, None, QUIET)
+    template, shapes, before = method.template, method.shape_model, method.network.mask_head[-1].weight.clone()
+    method.fit(cases[:1], None, Run(progress=False, fine_tune=True))
+    assert method.template is template and method.shape_model is shapes
+    assert not torch.equal(before, method.network.mask_head[-1].weight)
+    method.fit(cases[:2], None, QUIET)
+    assert method.template is not template
+
+
 def test_the_validation_cases_belong_to_the_identity_of_a_run(cases, tmp_path):
     tiny("heatmap_regression").fit(cases[4:], cases[:2], Run(folder=tmp_path, progress=False))
     with pytest.raises(DataError, match="belongs to a run with another recipe, data or settings"):

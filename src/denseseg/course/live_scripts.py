@@ -13,6 +13,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import starmap
 from pathlib import Path
 
@@ -21,9 +22,10 @@ from denseseg.errors import DataError
 from denseseg.methods.denseseg import DenseSeg
 from denseseg.methods.onnx_export import to_onnx
 from denseseg.viewing.widget import FOLDER
+from denseseg.weights import load_pretrained
 
-# name in the book's pages -> what loads it: the networks that come with the package
-NETWORKS: dict[str, Callable[[], DenseSeg]] = {}
+# name in the book's pages -> what loads it: of the networks that come with the package
+NETWORKS: dict[str, Callable[[], DenseSeg]] = {"chest": partial(load_pretrained, "chest")}
 
 PACKAGE = "onnxruntime-web@1.30.0"  # goes with onnxruntime 1.31 and 1.30: both read what `methods.onnx_export` writes
 # file of the package -> its SHA-256: the loader, an ES module that needs no other one, and the WebAssembly for one thread

@@ -31,6 +31,7 @@ from denseseg.experiments.store import read_records, read_studies
 from denseseg.experiments.tables import method_title
 from denseseg.studies import (
     bone_age,
+    fine_tuning,
     lung_points,
     mask_and_map,
     search,
@@ -55,6 +56,8 @@ STUDIES = {
     "three dimensions": spine_3d.table,
     "shared error": shared_error.table,
     "transfer": transfer.table,
+    "transfer on test cases": transfer.table,
+    "fine-tuning": fine_tuning.table,
 }  # name in the record -> its results as markdown
 TOY = "TOY"
 TOY_WARNING = """```{warning}

@@ -122,8 +122,8 @@ class DenseSeg(NetworkMethod):
     def build(self) -> TwoHeadUNet:
         return TwoHeadUNet(len(self.anatomy), self.recipe.channels)
 
-    def prepare(self, train: CaseSet) -> None:
-        super().prepare(train)
+    def prepare(self, train: CaseSet, keep_shapes: bool = False) -> None:
+        super().prepare(train, keep_shapes)
         self.optional = torch.as_tensor(self.anatomy.absent(train.landmarks).any(0))
         self.class_weights = class_weights(train, self.recipe)
 

@@ -127,19 +127,23 @@ class Method(ABC):
     def set_state(self, state: dict[str, Tensor]) -> None:
         """The inverse of `state`."""
         self.template = Template(self.anatomy, state["template"].double().numpy(), self.size)
-        mean, modes, variances, residual = (state[f"shape.{f.name}"].numpy() for f in fields(ShapeModel))
+        mean, modes, variances, residual = (state[f"shape.{f.name}"].double().numpy() for f in fields(ShapeModel))
         self.shape_model = ShapeModel(mean, modes, variances, float(residual))
         own = {key.removeprefix("usual."): value for key, value in state.items() if key.startswith("usual.")}
         self.usual = Usual.from_state(own)  # older files have none
 
     # ---- what every method has ----------------------------------------------------------------------------------
 
-    def prepare(self, train: CaseSet) -> None:
-        """Learn what is no network weight: here the template and the shape model of the training landmarks."""
+    def prepare(self, train: CaseSet, keep_shapes: bool = False) -> None:
+        """Learn what is no network weight: here the template and the shape model of the training landmarks.
+
+        keep_shapes: those that are there stay, since the network to be trained further refers to them.
+        """
         self.require(train)
         require_areas(train)
-        self.template = Template.from_landmarks(train.landmarks, self.anatomy, self.size)
-        self.shape_model = fit_shape_model(train.landmarks)
+        if not (keep_shapes and self.template and self.shape_model):
+            self.template = Template.from_landmarks(train.landmarks, self.anatomy, self.size)
+            self.shape_model = fit_shape_model(train.landmarks)
         self.usual = None
 
     def learn_usual(self, train: CaseSet, validation: CaseSet | None) -> None:

@@ -107,7 +107,7 @@ class NetworkMethod(Method):
 
         Raises DataError where the cases do not fit the method, or `run.folder` holds another run.
         """
-        self.prepare(train)
+        self.prepare(train, keep_shapes=run.fine_tune)
         validation = validation if validation is not None and len(validation) else None
         if validation is not None:
             self.require(validation)

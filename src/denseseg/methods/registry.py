@@ -66,8 +66,11 @@ class _Header(BaseModel):
     recipe: dict[str, Any]
 
 
-def save_method(method: Method, path: str | Path) -> Path:
-    """Write a method to a safetensors file with a JSON header that rebuilds it, whole or not at all. Raises DataError."""
+def save_method(method: Method, path: str | Path, *, half: bool = False) -> Path:
+    """Write a method to a safetensors file with a JSON header that rebuilds it, whole or not at all. Raises DataError.
+
+    half: the network and the modes of its shape model in 16 bits a number, for a file of half the size.
+    """
     header = _Header(
         version=VERSION,
         package=denseseg.__version__,
@@ -77,7 +80,15 @@ def save_method(method: Method, path: str | Path) -> Path:
         recipe=TypeAdapter(type(method.recipe)).dump_python(method.recipe, mode="json"),
     )
     content = header.model_dump(mode="json") | {"anatomy": method.anatomy.to_dict()}
-    return write_tensors(Path(path), method.state(), content)
+    state = method.state()
+    if half:
+        state = {name: tensor.half() if _large(name, tensor) else tensor for name, tensor in state.items()}
+    return write_tensors(Path(path), state, content)
+
+
+def _large(name: str, tensor: torch.Tensor) -> bool:
+    """Whether a tensor makes weights large: the network, whole numbers aside, or the modes of a shape model."""
+    return tensor.is_floating_point() and (name.startswith("network.") or name.endswith(".modes"))
 
 
 def load_method(path: str | Path, device: str | torch.device = "cpu") -> Method:

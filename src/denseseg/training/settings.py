@@ -144,7 +144,7 @@ class Run:
     seed: of the first weights, the order of the cases and the augmentation. folder: where the run keeps its checkpoint, so that it
     can be resumed, or None. device: "auto", "cpu" or "cuda". precision: a name that Lightning Fabric knows, or "auto", see
     `resolved_precision`. progress: print a line for the first epoch and for each that is validated. fine_tune: begin with the
-    weights that the method has, instead of new ones.
+    weights that the method has, instead of new ones, and keep its template and shape model.
     """
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0

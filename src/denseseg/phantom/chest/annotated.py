@@ -29,16 +29,16 @@ LEFT_BORDER: Points = [(25.0, 70.0), (25.0, 65.5), (23.0, 60.0), (19.0, 54.5), (
 KNOB: Points = [(11.0, 41.0), (10.5, 37.0), (10.0, 33.5), (11.0, 30.5), (10.5, 27.0), (8.5, 24.5)]  # and what is below it
 ARCH_TOP: Pair = (5.5, 23.5)
 TOP: Points = [(-4.0, 45.5), (1.0, 44.5), (7.0, 44.5)]  # of the heart, from the right to the left, as x - 50
-BOTTOM: Points = [(17.0, 73.5), (8.5, 73.5), (-1.0, 72.0)]
+BOTTOM: Points = [(17.0, 74.5), (8.5, 74.5), (-1.0, 73.0)]
 
 RIGHT_APEX, LEFT_APEX = (12.5, 8.5), (15.0, 8.5)
 RIGHT_TOP: Points = [(5.5, 14.0), (8.0, 10.5), RIGHT_APEX, (18.5, 9.5), (24.5, 13.0)]
 LEFT_TOP: Points = [(6.0, 14.0), (9.0, 10.5), LEFT_APEX, (20.5, 9.5), (25.5, 13.0)]
 # rounder above than `chest_wall`, and wider and wider down to the diaphragm
 WALL: Points = [(28.5, 18.0), (32.0, 25.0), (34.5, 34.0), (36.0, 45.0), (37.0, 57.0), (38.0, 69.0), (38.5, 78.0)]
-RIGHT_ANGLE: Pair = (38.0, 84.0)
+RIGHT_ANGLE: Pair = (38.0, 85.0)
 RIGHT_DOME: Points = [(36.0, 81.0), (33.0, 77.0), (28.0, 72.5), (22.0, 69.5), (16.0, 69.0)]  # from the angle inwards
-LEFT_ANGLE: Pair = (38.0, 85.0)
+LEFT_ANGLE: Pair = (38.0, 86.0)
 LEFT_DOME: Points = [(36.0, 81.5), (33.0, 78.0), (29.0, 75.5)]
 
 
@@ -74,8 +74,8 @@ def _heart() -> ShapeOutline:
 
 def _clavicle() -> ShapeOutline:
     """The right one; the lateral end is cut where the bone leaves the rib cage, aslant."""
-    upper: Points = [(25.0, 11.0), (28.5, 12.5), (33.0, 13.5), (38.0, 14.5)]
-    sternal: Points = [(43.5, 14.5), (44.5, 15.5), (44.5, 18.0)]
+    upper: Points = [(25.0, 11.0), (28.5, 12.0), (33.0, 13.0), (38.0, 13.5)]
+    sternal: Points = [(43.5, 13.0), (44.5, 14.5), (44.5, 17.5)]
     lower: Points = [(43.0, 20.0), (39.5, 18.5), (34.5, 17.0), (29.0, 15.5)]
     cut: Points = [(23.0, 13.5)]
     marks = [(upper[0], 2), ((27.5, 12.0), 7), (sternal[0], 4), (lower[0], 7), ((25.0, 14.5), 2), (cut[0], 1)]

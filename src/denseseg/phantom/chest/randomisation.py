@@ -139,7 +139,7 @@ class Tissues:
             **factors,
             gas_place=(13 * settings.tissues * normal(gas), 5 * settings.tissues * normal(gas)),
             slope=5 * float(np.exp(settings.tissues * (-4 + 1.5 * normal(rng)))),
-            overlap=0.7 + 0.3 * normal(random("overlap")) if settings.annotated else 0.0,
+            overlap=1.4 + 0.4 * normal(random("overlap")) if settings.annotated else 0.0,
             abdomen=settings.tissues * float(rng.random()),
             heart_ends=1 - settings.hidden * float(random("hidden").random()),
             breast_size=float(np.exp(0.3 * settings.breasts * normal(random("breasts")))),
