@@ -32,7 +32,8 @@ TIMES = int(os.environ.get("KILLS", 2))
 def test_a_training_that_is_killed_again_and_again_ends_as_one_that_never_was(tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     seconds = finish(TRAIN, whole)
-    assert kill_at_random_moments(TRAIN, cut, TIMES, seconds) >= 1
+    # some way before its end: a second start may be much faster than the first
+    assert kill_at_random_moments(TRAIN, cut, TIMES, 0.5 * seconds) >= 1
     finish(TRAIN, cut)
     assert contents(cut).keys() == contents(whole).keys()
     for name in ("weights.safetensors", "checkpoint.safetensors"):  # their tensors may come in another order

@@ -163,7 +163,7 @@ def test_readme_python_uses_names_that_it_imports():
     tree = ast.parse(readme_python())
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
     called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
-    assert called == imported == {"load_method", "overlay", "read_image"}
+    assert called == imported == {"load_pretrained", "overlay", "read_image"}
 
 
 # ---- results page -----------------------------------------------------------------------------------------------
