@@ -257,7 +257,7 @@ export function mount(el, data, state) {
   const film = new Film(panels, data, (place) => state.set("plate_at", place));
   const sheet = new Sheet(panels, data, (place) => state.set("point", place));
   const status = make(caption, "p", { class: "status" }), told = make(caption, "p", { class: "point" });
-  const details = make(root, "details"), numbers = (make(details, "summary", {}, "landmarks as numbers"), make(details, "pre", { tabindex: 0, role: "region", "aria-label": "landmarks as numbers" }));
+  const details = make(root, "details"), numbers = (make(details, "summary", {}, "landmarks as numbers"), make(details, "pre"));
 
   const field = Float32Array.from({ length: data.width * data.height }, normal(1));
   let ask = state.kernel ? pythonAnswers(state, data) : null, found = fromPython(state.get("answer"), data.extent);
