@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -172,6 +173,15 @@ def test_a_full_disk_is_a_notebook_that_failed(tmp_path, monkeypatch):
     monkeypatch.setattr("papermill.execute_notebook", full)
     status = notebooks.execute(notebooks.find_notebooks(root)["01_a"], folder, "smoke", {}, "print")
     assert status.status == "failed" and "No space left on device" in status.error
+
+
+def test_who_is_patient_gets_a_lock_when_its_holder_ends(tmp_path):
+    process = start(HOLD, tmp_path / "runs")
+    with pytest.raises(ValueError, match="being written"), locked(tmp_path / "runs", 0.3):
+        pass
+    threading.Timer(0.5, process.kill).start()
+    with locked(tmp_path / "runs", 60):
+        assert process.wait() == -9
 
 
 def test_a_lock_ends_with_its_holder_and_two_threads_do_not_share_it(tmp_path):

@@ -12,6 +12,7 @@ import re
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import StringIO
@@ -42,8 +43,10 @@ _holders: dict[Path, int] = {}  # folders that this program has locked -> by whi
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, patience: float = 0.0) -> Iterator[None]:
     """Inside, no other program, and no other thread, that asks for the same can write into this folder, which is made.
+
+    patience: seconds to wait for another one to end.
 
     The system lifts the lock (flock) when its holder ends, however it ends. The thread that has it may take it again. Where the
     system knows no such lock, or the folder is for reading only, there is none. Raises DataError where another has it, or there
@@ -57,7 +60,7 @@ def locked(folder: Path) -> Iterator[None]:
         raise DataError(f"{folder} cannot be written: it is a file; move it away, or name another folder")
     with explained(f"{folder} cannot be written", "free space or choose another folder, then run again", OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        file = _lock(folder / LOCK)
+        file = _lock(folder / LOCK, time.monotonic() + patience)
     if file is None:
         yield
         return
@@ -70,8 +73,8 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(file)
 
 
-def _lock(path: Path) -> int | None:
-    """Open and lock a file; None where that may not be written. Raises DataError where another has locked it."""
+def _lock(path: Path, until: float) -> int | None:
+    """Open and lock a file; None where that may not be written. Raises DataError where another has it locked `until` then."""
     while True:
         try:
             file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -85,6 +88,9 @@ def _lock(path: Path) -> int | None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(file)
+            if time.monotonic() < until:
+                time.sleep(0.2)
+                continue
             raise DataError(
                 f"{path.parent} is being written by another program; wait for its end, or name another folder"
             ) from None

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from attacks.common import CASES, QUICK, SIZE, Attack, copied, holding, nothing, run_in, tiny_method
@@ -67,7 +68,11 @@ def specified(**fields: Any) -> Callable[[Path], Any]:
 
 
 def trained_in(*parts: str) -> Callable[[Path], Any]:
-    return lambda folder: tiny_method().fit(CASES, run=run_in(folder.joinpath(*parts)))
+    def asked(folder: Path) -> Any:
+        with patch("denseseg.training.loop.PATIENCE", 0.0):
+            return tiny_method().fit(CASES, run=run_in(folder.joinpath(*parts)))
+
+    return asked
 
 
 def while_another(ask: Callable[[Path], Any], name: str = "busy") -> Callable[[Path], Any]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "checkpoint.safetensors"
 SHARE = 0.05  # of the time that may go into checkpoints
+PATIENCE = 30.0  # seconds: reading a run that has ended takes a few, and ten on a busy machine
 TORCHRUN = ("TORCHELASTIC_RUN_ID", "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 Validate = Callable[[], float]
 
@@ -103,8 +104,11 @@ def torchrun_rank() -> int | None:
 
 
 def exclusive(run: Run) -> AbstractContextManager[None]:
-    """Inside, no other program trains in the run's folder; see `files.locked`. Processes of one torchrun are one program."""
-    return nullcontext() if run.folder is None or torchrun_rank() else locked(run.folder)
+    """Inside, no other program trains in the run's folder; see `files.locked`. Processes of one torchrun are one program.
+
+    Two that only read a run which has ended meet here, too: the second one waits for the first.
+    """
+    return nullcontext() if run.folder is None or torchrun_rank() else locked(run.folder, PATIENCE)
 
 
 def make_fabric(run: Run) -> Fabric:
