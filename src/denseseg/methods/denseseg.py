@@ -122,8 +122,7 @@ class DenseSeg(NetworkMethod):
     def build(self) -> TwoHeadUNet:
         return TwoHeadUNet(len(self.anatomy), self.recipe.channels)
 
-    def prepare(self, train: CaseSet, keep_shapes: bool = False) -> None:
-        super().prepare(train, keep_shapes)
+    def learn_constants(self, train: CaseSet) -> None:
         self.optional = torch.as_tensor(self.anatomy.absent(train.landmarks).any(0))
         self.class_weights = class_weights(train, self.recipe)
 

@@ -55,8 +55,7 @@ class HeatmapMethod(NetworkMethod):
         super().__init__(anatomy, size, recipe)
         self.optional = torch.zeros(anatomy.n_landmarks, dtype=torch.bool)  # landmarks that some training image lacks
 
-    def prepare(self, train: CaseSet, keep_shapes: bool = False) -> None:
-        super().prepare(train, keep_shapes)
+    def learn_constants(self, train: CaseSet) -> None:
         always = np.all([inside_image(case.landmarks, case.size) for case in train], axis=0)
         self.optional = torch.as_tensor(~always)
 

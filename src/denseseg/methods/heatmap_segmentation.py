@@ -86,8 +86,8 @@ class HeatmapSegmentation(HeatmapRegression):
     def build(self) -> nn.Module:
         return MaskHeatmapUNet(len(self.anatomy), self.anatomy.n_landmarks, self.recipe.channels)
 
-    def prepare(self, train: CaseSet, keep_shapes: bool = False) -> None:
-        super().prepare(train, keep_shapes)
+    def learn_constants(self, train: CaseSet) -> None:
+        super().learn_constants(train)
         self.class_weights = class_weights(train, self.recipe)
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:

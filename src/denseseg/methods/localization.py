@@ -101,8 +101,8 @@ class LocalizationMethod(HeatmapMethod):
         """A network with heatmaps as a network with heatmaps and their widths."""
         return LearnedWidths(network, self.anatomy.n_landmarks, self.first_sigma, self.recipe.learned_widths)
 
-    def prepare(self, train: CaseSet, keep_shapes: bool = False) -> None:
-        super().prepare(train, keep_shapes)
+    def learn_constants(self, train: CaseSet) -> None:
+        super().learn_constants(train)
         self.intensities = torch.tensor([float(train.images.min()), float(train.images.max())])
 
     def normalise(self, images: Tensor) -> Tensor:

@@ -135,7 +135,7 @@ class Method(ABC):
     # ---- what every method has ----------------------------------------------------------------------------------
 
     def prepare(self, train: CaseSet, keep_shapes: bool = False) -> None:
-        """Learn what is no network weight: here the template and the shape model of the training landmarks.
+        """Learn what is no network weight: the template and the shape model of the training landmarks, then `learn_constants`.
 
         keep_shapes: those that are there stay, since the network to be trained further refers to them.
         """
@@ -145,6 +145,10 @@ class Method(ABC):
             self.template = Template.from_landmarks(train.landmarks, self.anatomy, self.size)
             self.shape_model = fit_shape_model(train.landmarks)
         self.usual = None
+        self.learn_constants(train)
+
+    def learn_constants(self, train: CaseSet) -> None:  # noqa: B027  a choice: most methods have nothing more
+        """Learn, after template and shape model, what else is no network weight; by default nothing."""
 
     def learn_usual(self, train: CaseSet, validation: CaseSet | None) -> None:
         """Learn, after all else, what is usual: see `outliers`. With too few validation cases no limit is known."""

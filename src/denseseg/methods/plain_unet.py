@@ -50,8 +50,7 @@ class PlainUNet(NetworkMethod):
     def build(self) -> nn.Module:
         return OneHeadUNet(len(self.anatomy), self.recipe.channels)
 
-    def prepare(self, train: CaseSet, keep_shapes: bool = False) -> None:
-        super().prepare(train, keep_shapes)
+    def learn_constants(self, train: CaseSet) -> None:
         self.class_weights = class_weights(train, self.recipe)
         self.optional = torch.as_tensor(self.anatomy.absent(train.landmarks).any(0))
 

@@ -115,9 +115,8 @@ class ShapeFormer(NetworkMethod):
             load_backbone(network.backbone, self.imagenet, str(self.recipe.backbone))
         return network
 
-    def prepare(self, train: CaseSet, keep_shapes: bool = False) -> None:
+    def learn_constants(self, train: CaseSet) -> None:
         """Keep the training shapes; what a shape lacks is inferred from the rest of it, so that it can be a start."""
-        super().prepare(train, keep_shapes)
         whole = [self.fitted_shape_model.posterior(p, 0.0, np.isnan(p).any(-1)).points for p in train.landmarks]
         self.starts = torch.as_tensor(np.stack(whole), dtype=torch.float32)
         if self.recipe.backbone is not None:
