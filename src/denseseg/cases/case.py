@@ -93,6 +93,11 @@ class Case:
         height, width = vars(self)["image"].shape
         return height, width
 
+    @property
+    def unit(self) -> str:
+        """Of its errors: "mm", or "px" where the spacing is unknown."""
+        return "px" if self.spacing is None else "mm"
+
     def packed(self) -> Case:
         """The same case; its image takes the memory of 8 or 16 bit, where it holds no more, and is made anew when it is asked for.
 

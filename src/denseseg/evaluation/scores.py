@@ -97,7 +97,7 @@ def placed_landmarks(predictions: Sequence[Any], cases: Sequence[Case]) -> tuple
     Raises DataError where predictions and cases do not fit each other, there are no landmarks, or the cases mix units.
     """
     _check(predictions, cases)
-    units = sorted({_unit(case) for case in cases})
+    units = sorted({case.unit for case in cases})
     if len(units) != 1 or predictions[0].landmarks is None:
         raise DataError("errors per landmark need cases in one unit and predictions with landmarks")
     answers = (_answer(prediction, case)[0] for prediction, case in zip(predictions, cases, strict=True))
@@ -127,10 +127,6 @@ def _check(predictions: Sequence[Any], cases: Sequence[Case]) -> None:
                 raise DataError(f"case {case.id}: {wrong}; predict in the case's own pixels and anatomy")
         if prediction.landmarks is None and prediction.masks is None:
             raise DataError(f"case {case.id}: the prediction has neither landmarks nor masks; give one of them")
-
-
-def _unit(case: Case) -> str:
-    return "px" if case.spacing is None else "mm"
 
 
 def _answer(prediction: Any, case: Case) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
@@ -171,7 +167,7 @@ def _case_rows(prediction: Any, case: Case, lacking: bool, radii: Sequence[float
         if structure.outlined or has_masks:
             scores += mask_scores(masks[c], outline, regions[c], case)
         for metric, value, n, failed, index in scores:
-            unit = "%" if metrics.metric(metric).unit == "%" else _unit(case)
+            unit = "%" if metrics.metric(metric).unit == "%" else case.unit
             yield case.id, structure.name, structure.group, metric, value, unit, n, failed, index
 
 

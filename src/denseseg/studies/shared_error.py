@@ -66,7 +66,7 @@ def record(data: str, profile: str, methods: Sequence[str], runs: str, seed: int
         f"{a} and {b}": {part: shared_error(found[a][:, s], found[b][:, s], true[:, s], spacing) for part, s in where.items()}
         for a, b in combinations(methods, 2)
     }
-    n, unit = {"train": len(parts.train), "test": len(parts.test)}, "px" if cases[0].spacing is None else "mm"
+    n, unit = {"train": len(parts.train), "test": len(parts.test)}, cases[0].unit
     more = {"source": source} if source else {}
     return study_record("shared error", cases, results, profile=profile, seed=seed, n=n, settings={"unit": unit}, **more)
 

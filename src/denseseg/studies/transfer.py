@@ -146,13 +146,13 @@ def record(
     for name in arms:
         method = load_pretrained("chest") if name == "given" else _trained(name, cases[0].size, profile, n, epochs, seed)
         results[name] = _judged(method, judged, few)
-    more = {key: text for key, text in (("source", source), ("notes", notes)) if text}
+    more = {"source": source} if source else {}
     numbers = {part: len(judged), "correction": len(few)}
-    settings: dict[str, Any] = {"unit": "px" if cases[0].spacing is None else "mm", "part": part}
+    settings: dict[str, Any] = {"unit": cases[0].unit, "part": part}
     if set(arms) != {"given"}:  # which was trained before
         numbers["phantoms"], settings["epochs"] = n, epochs
     study = "transfer" if part == "validation" else "transfer on test cases"
-    return study_record(study, cases, results, profile=profile, seed=seed, n=numbers, settings=settings, **more)
+    return study_record(study, cases, results, profile=profile, seed=seed, n=numbers, settings=settings, notes=notes, **more)
 
 
 def _judged(method: Method, judged: CaseSet, few: CaseSet) -> dict[str, dict[str, float]]:

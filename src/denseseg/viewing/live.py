@@ -25,7 +25,7 @@ from denseseg.geometry.template import Template
 from denseseg.prediction import Prediction
 from denseseg.viewing.explorer import pack_chart
 from denseseg.viewing.plots.style import structure_colours
-from denseseg.viewing.widget import Widget, grey, packed, pairs, rows
+from denseseg.viewing.widget import Widget, ellipses, grey, packed, pairs, rows
 
 
 class Network(Protocol):
@@ -109,6 +109,6 @@ class Live(Widget):
             "seconds": round(seconds, 3),
             "charts": [pack_chart(*one) for one in zip(uv, masks, strict=True)],
             "points": rows(points, 3),
-            "covariance": rows(covariance.reshape(-1, 4)[:, [0, 1, 3]], 4),
+            "covariance": ellipses(covariance),
             "absent": found.absent.tolist(),
         }

@@ -13,7 +13,7 @@ from denseseg.errors import DataError
 from denseseg.geometry.template import Template
 from denseseg.prediction import Prediction
 from denseseg.viewing.plots.style import UV_CORNERS
-from denseseg.viewing.widget import Widget, grey, heat_colours, in_unit, packed, rows
+from denseseg.viewing.widget import Widget, ellipses, grey, heat_colours, in_unit, packed, rows
 
 LIMIT = 1.5  # uv beyond it is cut off
 
@@ -80,5 +80,5 @@ def _prediction(one: Prediction) -> dict[str, Any]:
     assert one.uv is not None and one.masks is not None
     return _maps(one.uv, one.masks) | {
         "points": None if one.landmarks is None else rows(one.landmarks, 2),
-        "covariance": None if one.covariance is None else rows(one.covariance.reshape(-1, 4)[:, [0, 1, 3]], 4),
+        "covariance": None if one.covariance is None else ellipses(one.covariance),
     }

@@ -113,6 +113,11 @@ def rows(values: np.ndarray, digits: int) -> list[list[float] | None]:
     return [[round(x, digits) for x in row] if np.isfinite(row).all() else None for row in values.astype(float).tolist()]
 
 
+def ellipses(covariance: np.ndarray) -> list[list[float] | None]:
+    """(n, 2, 2) covariances as lists (xx, xy, yy), for JSON; None where one is not known."""
+    return rows(covariance.reshape(-1, 4)[:, [0, 1, 3]], 4)
+
+
 def require_places(places: list[Any], what: str, count: int, of: str) -> None:
     """Raise DataError unless there is a place (x, y), or None, for each of `count` points."""
     if len(places) != count or any(place is not None and not np.isfinite(place).all() for place in places):
