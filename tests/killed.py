@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -92,16 +93,25 @@ def finish(program: str, folder: Path, **more) -> float:
     return time.perf_counter() - began
 
 
-def kill_at_random_moments(program: str, folder: Path, times: int, seconds: float, seed: int = 0, **more) -> int:
-    """Start it so often and kill it within `seconds`, each time from where it stands; returns how often it was killed at work."""
+def kill_at_random_moments(
+    program: str, folder: Path, times: int, seconds: float, made: Path | None = None, seed: int = 0, **more
+) -> None:
+    """Kill it at work so often, each time within `seconds` and from where it stands.
+
+    A start that ended before its kill does not count: what it `made` (by default the folder) goes, and the next has half the time.
+    """
     moments, killed = random.Random(seed), 0
-    for _ in range(times):
+    while killed < times:
         process = start(program, folder, **more)
         time.sleep(moments.uniform(0, seconds))
         process.kill()
-        process.communicate()
-        killed += process.returncode == -9
-    return killed
+        said, _ = process.communicate()
+        if process.returncode == -9:
+            killed += 1
+        else:
+            assert process.returncode == 0, said
+            shutil.rmtree(made or folder)
+            seconds /= 2
 
 
 def contents(folder: Path, *left_out: str) -> dict[str, str]:

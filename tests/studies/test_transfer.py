@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
 from denseseg.anatomy import CHEST
 from denseseg.errors import DataError
@@ -48,13 +50,20 @@ def test_a_displacement_that_goes_with_the_box_is_corrected_away():
     np.testing.assert_allclose(again[0, 44:], true[3, 44:], atol=1e-9)
 
 
-def test_the_record_of_a_very_short_run_has_every_arm_and_a_table():
-    made = record("phantom", "smoke", ["nothing", "everything"], n=4, epochs=1, correction=2)
+def test_the_record_of_a_very_short_run_has_every_arm_and_a_table(tmp_path, monkeypatch):
+    again = partial(record, "phantom", "smoke", ["nothing", "everything"], n=4, epochs=1, correction=2, runs=str(tmp_path))
+    made = again()
     assert set(made.results) == {"nothing", "everything"} and made.n["phantoms"] == 4 and made.settings["part"] == "validation"
     for groups in made.results.values():
         assert set(groups) == {"lungs", "heart", "clavicles", "average"}
         assert all(0 <= numbers["dsc"] <= 100 for numbers in groups.values())
     assert table(made.results).count("| everything |") == 4
+
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(torch.optim.Optimizer, "step", fail)  # it goes on where it was stopped: all is trained
+    assert again().results == made.results
 
 
 def test_wrong_data_and_parts_are_refused():

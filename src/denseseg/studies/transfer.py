@@ -5,7 +5,8 @@
 
 Each arm trains the same network on the same number of chest phantoms; only what varies in them differs. It is then shown real cases
 that nobody trained on: those by which arms are chosen ("validation"), or, once, for the arm that was chosen, the test cases. The
-arm "given" trains nothing: it is the network that comes with the package.
+arm "given" trains nothing: it is the network that comes with the package. The command goes on where it was stopped: each training
+keeps its state in --runs.
 
 How far landmarks go along an outline is a convention, and so is where people draw what nobody sees. The numbers "after correction"
 tell how much of the error is only that: a fixed displacement of each landmark, in units of its structure's size, is fitted on a few
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,7 @@ from denseseg.experiments.profiles import get_profile, load_cases
 from denseseg.experiments.record import Spec, StudyRecord, metrics_of, study_record
 from denseseg.geometry.frame import Size
 from denseseg.methods import Method, create
+from denseseg.names import file_name
 from denseseg.phantom import NO_LOOKS, NO_RANDOMISATION, TRANSFER, WIDE_LOOKS, Looks, Randomisation, chest_phantom
 from denseseg.prediction import stacked_landmarks
 from denseseg.studies.command import run_study, study_parser
@@ -124,6 +127,7 @@ def record(
     part: str = "validation",
     correction: int = 10,
     seed: int = 0,
+    runs: str = "runs",
     source: str = "",
     notes: str = "",
 ) -> StudyRecord:
@@ -144,8 +148,12 @@ def record(
     judged, few = getattr(split, part), split.train.subset(sorted(drawn))
     results: dict[str, Any] = {}
     for name in arms:
-        method = load_pretrained("chest") if name == "given" else _trained(name, cases[0].size, profile, n, epochs, seed)
+        if name == "given":
+            method = load_pretrained("chest")
+        else:
+            method = _trained(name, cases[0].size, profile, n, epochs, seed, Path(runs))
         results[name] = _judged(method, judged, few)
+        print(f"{name}: {results[name]['average']}", flush=True)
     more = {"source": source} if source else {}
     numbers = {part: len(judged), "correction": len(few)}
     settings: dict[str, Any] = {"unit": cases[0].unit, "part": part}
@@ -171,11 +179,12 @@ def _judged(method: Method, judged: CaseSet, few: CaseSet) -> dict[str, dict[str
     return numbers
 
 
-def _trained(name: str, size: Size, profile: str, n: int, epochs: int, seed: int) -> Method:
-    """The network of an arm, trained on n phantoms."""
+def _trained(name: str, size: Size, profile: str, n: int, epochs: int, seed: int, runs: Path) -> Method:
+    """The network of an arm, trained on n phantoms; read from `runs` where it has been trained before."""
     recipe = recipe_of(Spec(dataset="phantom", method="denseseg", profile=profile, seed=seed))
     method = create("denseseg", CHEST, size, retrained(recipe, length=Epochs(epochs)))
-    method.fit(chest_phantom(n, size, seed, *arm(name)), None, Run(seed=seed, progress=False))
+    folder = runs / file_name(f"transfer_{name}_{profile}_{n}_{epochs}_{seed}")
+    method.fit(chest_phantom(n, size, seed, *arm(name)), None, Run(seed=seed, folder=folder, progress=False))
     return method
 
 
@@ -192,8 +201,7 @@ def table(results: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    parser = study_parser(
-        __doc__, data="phantom", profile="course", n=320, epochs=16, part="validation", correction=10, seed=0, source="", notes=""
-    )
+    numbers = {"n": 320, "epochs": 16, "correction": 10, "seed": 0}
+    parser = study_parser(__doc__, data="phantom", profile="course", part="validation", runs="runs", source="", notes="", **numbers)
     parser.add_argument("--arms", nargs="+", default=["nothing", "everything"])
     raise SystemExit(run_study(parser, record))
