@@ -149,7 +149,7 @@ def record(
     results: dict[str, Any] = {}
     for name in arms:
         if name == "given":
-            method = load_pretrained("chest")
+            method: Method = load_pretrained("chest")
         else:
             method = _trained(name, cases[0].size, profile, n, epochs, seed, Path(runs))
         results[name] = _judged(method, judged, few)
