@@ -26,7 +26,8 @@ ANATOMY = {
     "size": 0.1, "rotation": 10.0, "shift": 5.0, "turn": 3.0, "tilt": 3.0, "child": 1.0, "framed": 1.0,
 }  # fmt: skip
 TISSUES = {
-    "girth": 1.0, "breasts": 2.0, "tissues": 0.3, "ribs": 1.0, "hidden": 1.0, "consolidation": 1.0, "effusion": 1.0, "nodules": 1.0,
+    "girth": 1.0, "neck": 1.0, "breasts": 2.0, "tissues": 0.3, "ribs": 1.0, "hidden": 1.0,
+    "consolidation": 1.0, "effusion": 1.0, "nodules": 1.0,
 }  # fmt: skip
 
 DEFAULT = {  # seed and number -> mean, standard deviation and one pixel of the image; mean landmark

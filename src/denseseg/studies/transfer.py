@@ -46,7 +46,7 @@ GROUPS = {
     "organs": ("lungs", "heart", "diaphragm"),
     "bones": ("clavicles", "shoulders", "ribs"),
     "pose": ("size", "rotation", "shift", "turn", "tilt", "framed"),
-    "tissues": ("girth", "breasts", "tissues"),
+    "tissues": ("girth", "neck", "breasts", "tissues"),
     "disease": ("consolidation", "effusion", "nodules"),
     "objects": ("wires", "tubes", "plates", "letters"),
     "exposure": ("exposure", "slope", "scatter", "quantum"),

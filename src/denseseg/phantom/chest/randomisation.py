@@ -36,6 +36,7 @@ class Randomisation:
     Standard deviations, 1 for clearly visible and still plausible: lungs (form, and the slant of the chest wall), heart (size, form
     and place), diaphragm (higher or lower, each side for itself), clavicles (angle, height, length and thickness), shoulders (place
     and turn of the blades, arms), girth (of the trunk, and where the armpits lie), breasts (their size), ribs (their slope).
+    neck: how much higher the skin beside the neck may lie, 1 for up to 8 hundredths of the field.
     size, tissues: standard deviations of the logarithm of how large the patient is shown, and of each tissue's contrast.
     Uniform in +-: rotation, of the whole patient in degrees; shift, in hundredths of the field; turn, of the patient about his long
     axis, in hundredths by which what lies in front moves; tilt, forwards or backwards, in hundredths by which the clavicles rise or
@@ -61,6 +62,7 @@ class Randomisation:
     child: Chance = 0.0
     framed: Chance = 0.0
     girth: Spread = 0.0
+    neck: Spread = 0.0
     breasts: Spread = 0.0
     tissues: Spread = 0.0
     ribs: Spread = 0.0
@@ -74,16 +76,16 @@ NO_RANDOMISATION = Randomisation()
 TRANSFER = Randomisation(
     annotated=True, population=0.4, lungs=1.0, heart=1.0, diaphragm=1.0, clavicles=1.0, shoulders=1.0,
     size=0.1, rotation=6.0, shift=4.0, turn=3.0, tilt=3.0, child=0.1, framed=0.85,
-    girth=1.0, breasts=1.0, tissues=0.3, ribs=1.0, hidden=1.0,
+    girth=1.0, neck=1.0, breasts=1.0, tissues=0.3, ribs=1.0, hidden=1.0,
     consolidation=0.12, effusion=0.08, nodules=0.12,
 )  # fmt: skip
 
 
 # Logarithms of each tissue's contrast, in units of the switch `tissues`: middle and standard deviation. Bones and vessels of the
-# default phantom are clearer, and the lung behind its heart fainter, than most films show them.
+# default phantom are clearer, and the lung behind its heart and the shoulders fainter, than most films show them.
 CONTRASTS = {
     "air": (0.0, 0.4), "rim": (-2.0, 2.0), "ribs": (-1.5, 2.0), "vessels": (-1.0, 2.0), "hila": (-1.5, 2.0), "heart": (0.0, 1.0),
-    "behind": (1.5, 2.0), "airways": (0.0, 1.0), "spine": (0.5, 1.5), "shoulders": (0.0, 1.5), "clavicles": (-1.0, 1.5),
+    "behind": (1.5, 2.0), "airways": (0.0, 1.0), "spine": (0.5, 1.5), "shoulders": (1.5, 1.5), "clavicles": (-1.0, 1.5),
     "breasts": (0.5, 1.5), "gas": (1.2, 1.2), "softness": (-2.0, 1.5),
 }  # fmt: skip
 
@@ -99,7 +101,7 @@ class Tissues:
     rib cage, it ends that much within. abdomen: what is added to the attenuation below the diaphragm.
     heart_ends: how much of the heart's upper and lower end is seen. breast_size: a factor. rib_slope: added to the ribs' slope.
     girth: a factor of the trunk's width, which is never narrower than the lungs need (None: the default silhouette, whatever the
-    lungs); axilla: how much lower the armpits lie, in hundredths.
+    lungs); axilla: how much lower the armpits lie, in hundredths. neck: how much higher the skin beside the neck, in hundredths.
     """
 
     air: float = 1.0
@@ -125,6 +127,7 @@ class Tissues:
     rib_slope: float = 0.0
     girth: float | None = None
     axilla: float = 0.0
+    neck: float = 0.0
 
     @classmethod
     def random(cls, settings: Randomisation, random: Streams) -> Tissues:
@@ -146,6 +149,7 @@ class Tissues:
             rib_slope=0.06 * settings.ribs * normal(random("ribs")),
             girth=float(np.exp(0.1 * settings.girth * normal(girth))),
             axilla=6 * settings.girth * normal(girth),
+            neck=8 * settings.neck * float(random("neck").random()),
         )
 
 
