@@ -20,6 +20,7 @@ from denseseg.cases import Case, CaseSet, read_cases, write_cases
 from denseseg.errors import DataError
 from denseseg.exchange import TOOLS, read_annotations, write_annotations
 from denseseg.methods import create, save_method
+from denseseg.phantom import wrist_phantom
 from denseseg.pictures import write_png
 
 LABELS = tuple(f"point {i + 1}" for i in range(19))
@@ -171,6 +172,18 @@ def test_predict_lists_images_that_are_unlike_the_training_images(work, tmp_path
         for one in json.loads((out / "coco" / "annotations.json").read_text())["annotations"]
     }
     assert sorted(map(sorted, shown.values())) == [[1], [2]]
+
+
+def test_predict_finds_out_how_an_image_lies(work, tmp_path, capsys):
+    (drawing,) = wrist_phantom(1, (192, 112), 977)
+    write_png(tmp_path / "turned.png", np.rot90(drawing.image))
+    run(work, "predict", tmp_path / "turned.png", "--weights", "wrist", "--out", tmp_path / "out", "--any-way")
+    assert "1 of them:\nturned: 270 degrees anticlockwise" in capsys.readouterr().out
+    found = pd.read_csv(tmp_path / "out" / "landmarks.csv")[["x", "y"]].to_numpy()
+    true = np.stack([drawing.landmarks[:, 1], 111 - drawing.landmarks[:, 0]], axis=1)
+    assert np.nanmedian(np.linalg.norm(found - true, axis=1)) < 4
+    with pytest.raises(DataError, match="--any-way: these weights do not know"):
+        run(work, "predict", tmp_path / "turned.png", "--weights", weights(work), "--out", tmp_path / "other", "--any-way")
 
 
 def test_an_image_that_was_left_out_shows_in_the_exit_status(monkeypatch, work, tmp_path, capsys):

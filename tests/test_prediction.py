@@ -12,7 +12,7 @@ import pytest
 
 from denseseg.anatomy import CHEST, Anatomy, Kind, Structure
 from denseseg.errors import DataError
-from denseseg.geometry.frame import Frame
+from denseseg.geometry.frame import Frame, Turn
 from denseseg.prediction import Prediction, stacked_landmarks
 
 
@@ -94,6 +94,17 @@ def test_maps_of_a_large_original_take_memory_only_when_they_are_asked_for():
     np.testing.assert_array_equal(masks, [frame.maps_to_original(m) >= 0.5 for m in (maps > 0.5).astype(float)])
     np.testing.assert_array_equal(whole.uv[:, 1], whole.probabilities)
     assert pickle.loads(pickle.dumps(whole)).masks.shape == replace(whole, landmarks=None).masks.shape == (5, 1200, 1000)
+
+
+def test_a_prediction_of_a_turned_image_comes_back_with_all_its_maps():
+    turn, maps = Turn((30, 20), 1, mirrored=True), np.random.default_rng(2).random((5, 30, 20), dtype=np.float32)
+    centre = np.array([9.5, 14.5])
+    seen = Prediction(CHEST, points(), turn.maps_to_fitted(maps) > 0.5, turn.maps_to_fitted(maps), covariance=np.zeros((166, 2, 2)))
+    back = seen.restored(turn)
+    np.testing.assert_array_equal(back.masks, maps > 0.5)
+    np.testing.assert_array_equal(back.probabilities, maps)
+    assert back.uv is None and back.landmarks is not None
+    np.testing.assert_allclose(np.linalg.norm(back.landmarks - centre, axis=1), np.linalg.norm(points() - centre[::-1], axis=1))
 
 
 def test_a_frame_that_changes_nothing_changes_nothing():

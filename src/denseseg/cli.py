@@ -117,6 +117,7 @@ def predict(
     overlays: bool = False,
     annotations: Tool | None = None,
     names: Path | None = None,
+    any_way: bool = False,
     device: str = "cpu",
 ) -> None:
     """Find landmarks in images, and write them into a new folder: OUT/landmarks.csv, pixels of each image.
@@ -143,6 +144,9 @@ def predict(
     names
         Call cases 0001, 0002, ... in all that is written or told, and note in this new CSV file, to be kept apart, which is which:
         for files or folders that are named after patients.
+    any_way
+        Images may be turned by quarter turns or mirrored: try each in all eight ways, and take the one that is least unlike the
+        training images. Those that are not as they should be are listed; landmarks are where they lie in your image.
     device
         Such as cpu, cuda or mps.
     """
@@ -158,14 +162,20 @@ def predict(
     from denseseg.weights import load_weights
 
     method, files = load_weights(weights, device), image_files(images, numbered=names is not None)
+    if any_way and method.usual is None:
+        raise DataError("--any-way: these weights do not know what is unlike their training images; train with validation cases")
     if names is not None:
         write_names(names, files)
     folders = {kind: new_folder(out / kind) for kind, wanted in (("", True), ("masks", masks), ("overlays", overlays)) if wanted}
-    tables, found, broken, doubted = [], [], [], []
+    tables, found, broken, doubted, turned = [], [], [], [], []
     for name, path in tqdm(files.items(), desc="predict", unit="image", disable=None):
         try:
             read = read_image(path)
-            prediction = method.predict_image(read.image)
+            if any_way:
+                prediction, turn = method.predict_any_way(read.image)
+                turned += [f"{name}: {turn}"] * (str(turn) != "as it is")
+            else:
+                prediction = method.predict_image(read.image)
         except (DataError, OSError) as error:
             broken.append(str(error) if names is None else unnamed(str(error), path, name))
             continue
@@ -191,6 +201,8 @@ def predict(
     print(f"predicted: {len(files) - len(broken)} of {len(files)} images, written to {out}")
     if doubted:
         print(f"not to be believed, {len(doubted)} of them, beyond the limit of 1 or not found:", *doubted, sep="\n")
+    if turned:
+        print(f"laid otherwise before they were read, {len(turned)} of them:", *turned, sep="\n")
     if method.usual is None:
         print("nothing was refused for being unlike the training images: these weights know no limit;")
         print("train again, with 4 validation cases or more, to have one")

@@ -13,7 +13,7 @@ import pandas as pd
 from denseseg.anatomy import Anatomy
 from denseseg.errors import DataError
 from denseseg.files import write_csv
-from denseseg.geometry.frame import Frame
+from denseseg.geometry.frame import Frame, Turn
 
 
 class _Maps:
@@ -118,23 +118,27 @@ class Prediction:
         """Write `table` to a CSV file; coordinates to 1e-3 pixel, empty where a landmark was not found. Raises DataError."""
         return write_csv(Path(path), self.table())
 
-    def restored(self, frame: Frame) -> Prediction:
+    def restored(self, frame: Frame | Turn) -> Prediction:
         """The prediction in the original image, of which the method saw the fitted one. Points move exactly, maps bilinearly."""
-        if frame.original == frame.fitted:
+        if isinstance(frame, Frame) and frame.original == frame.fitted:
             return self
 
-        def back(maps: np.ndarray | None) -> Callable[[], np.ndarray] | None:
-            return None if maps is None else partial(frame.maps_to_original, maps)
+        def back(name: str) -> Callable[[], np.ndarray] | None:
+            return None if vars(self)[f"_{name}"] is None else partial(_maps_of, self, name, frame)
 
-        masks = self.masks
         return replace(
             self,
             landmarks=None if self.landmarks is None else frame.to_original(self.landmarks),
-            masks=back(None if masks is None else np.asarray(masks, bool)),
-            probabilities=back(self.probabilities),
-            uv=back(self.uv),
-            covariance=None if self.covariance is None else self.covariance / frame.scale**2,
+            masks=back("masks"),
+            probabilities=back("probabilities"),
+            uv=back("uv"),
+            covariance=None if self.covariance is None else frame.covariance_to_original(self.covariance),
         )
+
+
+def _maps_of(prediction: Prediction, name: str, frame: Frame | Turn) -> np.ndarray:
+    """A field of maps in the original image."""
+    return frame.maps_to_original(getattr(prediction, name))
 
 
 def stacked_landmarks(predictions: Sequence[Prediction]) -> np.ndarray:

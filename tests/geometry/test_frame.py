@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 from skimage.transform import resize
 
-from denseseg.geometry.frame import Frame, inside_image, scale_points
+from denseseg.geometry.frame import Frame, Turn, inside_image, scale_points
 
 sides = st.integers(8, 3000)
 
@@ -97,3 +97,36 @@ def test_maps_come_back_bilinearly_with_any_axes_in_front():
     expected = map_coordinates(maps[1, 2], [at[..., 1], at[..., 0]], order=1, mode="nearest")
     assert found.shape == (2, 3, 50, 37)
     np.testing.assert_allclose(found[1, 2], expected, atol=1e-5)
+
+
+# ---- turns ----------------------------------------------------------------------------------------------------------
+
+few = st.integers(1, 6)
+
+
+@given(few, few, st.integers(0, 7), st.data())
+def test_a_point_is_where_its_pixel_is_however_the_image_is_laid(height, width, number, data):
+    turn = Turn.all((height, width))[number]
+    row, column = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
+    image = np.zeros((2, height, width))
+    image[1, row, column] = 1
+    laid = turn.maps_to_fitted(image)
+    assert laid.shape[1:] == turn.fitted
+    _, y, x = np.argwhere(laid)[0]
+    np.testing.assert_allclose(turn.to_original(np.array([x, y])), [column, row], atol=1e-9)
+    np.testing.assert_array_equal(turn.maps_to_original(laid), image)
+
+
+@given(st.integers(0, 7))
+def test_a_covariance_turns_as_its_points_do(number):
+    turn, points = Turn.all((30, 20))[number], RNG.normal(size=(50, 2)) * (3, 1)
+    np.testing.assert_allclose(turn.covariance_to_original(np.cov(points.T)), np.cov(turn.to_original(points).T), atol=1e-9)
+
+
+def test_the_eight_turns_differ_and_say_what_they_are():
+    turns, image = Turn.all((3, 3)), np.arange(9).reshape(3, 3)
+    assert len({turn.maps_to_fitted(image).tobytes() for turn in turns}) == 8
+    np.testing.assert_array_equal(turns[0].maps_to_fitted(image), image)
+    assert [str(turns[k]) for k in (0, 1, 4, 7)] == [
+        "as it is", "90 degrees anticlockwise", "mirrored", "mirrored and 270 degrees anticlockwise"
+    ]  # fmt: skip

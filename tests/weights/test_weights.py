@@ -17,6 +17,7 @@ from denseseg.errors import DataError
 from denseseg.evaluation import evaluate, per_case
 from denseseg.experiments import read_studies
 from denseseg.files import read_tensors
+from denseseg.geometry.frame import Turn
 from denseseg.methods.onnx_export import graph_choices, to_onnx
 from denseseg.phantom import PHANTOMS, RANDOMISED, chest_phantom
 from denseseg.studies.transfer import table
@@ -48,6 +49,18 @@ def test_it_finds_the_landmarks_of_drawings_that_it_has_not_seen(name, pixels):
     spacing = new[0].spacing or 1.0
     assert per_case(evaluate(found, new), "tre").median() < pixels * spacing
     assert all(one.ood_score is not None for one in found)
+
+
+@pytest.mark.parametrize("number", [1, 4, 7])
+def test_it_finds_out_how_a_hand_lies(number):
+    method = load_pretrained("wrist")
+    (case,) = PHANTOMS["wrist"](1, method.size, 977, **RANDOMISED["wrist"])
+    turn = Turn.all(case.size)[number]
+    as_it_is = method.predict_image(case.image)
+    given = turn.maps_to_fitted(case.image)
+    found, laid = method.predict_any_way(given)
+    np.testing.assert_allclose(laid.maps_to_fitted(given), case.image, atol=1e-6)
+    np.testing.assert_allclose(turn.to_original(found.landmarks), as_it_is.landmarks, atol=1e-3)
 
 
 def test_the_card_for_chests_has_the_numbers_of_the_record():

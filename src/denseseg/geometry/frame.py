@@ -54,6 +54,10 @@ class Frame:
         """The inverse of `to_fitted`."""
         return (np.asarray(points) + 0.5 - np.array(self.offset)) / self.scale - 0.5
 
+    def covariance_to_original(self, covariance: np.ndarray) -> np.ndarray:
+        """Covariances (..., 2, 2) of points in the fitted image, as they are in the original."""
+        return np.asarray(covariance) / self.scale**2
+
     def maps_to_fitted(self, maps: np.ndarray) -> np.ndarray:
         """Images or masks (..., H0, W0) as (..., H, W) float32: smoothed where they shrink, then bilinear; the padding is 0.
 
@@ -82,6 +86,55 @@ class Frame:
                 large = _linear(large, at, axis)
             result[index] = large >= 0.5 if maps.dtype == bool else large
         return result
+
+
+@dataclass(frozen=True)
+class Turn:
+    """How an image of `original` = (H0, W0) pixels is laid: mirrored from left to right or not, then turned by quarters, exactly.
+
+    quarters: 0 to 3, anticlockwise.
+    """
+
+    original: Size
+    quarters: int = 0
+    mirrored: bool = False
+
+    @classmethod
+    def all(cls, original: Size) -> list[Turn]:
+        """The eight of them, first the one that leaves the image as it is."""
+        return [cls(original, quarters, mirrored) for mirrored in (False, True) for quarters in range(4)]
+
+    def __str__(self) -> str:
+        words = ["mirrored"] * self.mirrored + [f"{90 * self.quarters} degrees anticlockwise"] * bool(self.quarters)
+        return " and ".join(words) or "as it is"
+
+    @property
+    def fitted(self) -> Size:
+        """(H, W) of the image once it is laid."""
+        return self.original if self.quarters % 2 == 0 else self.original[::-1]
+
+    def maps_to_fitted(self, maps: np.ndarray) -> np.ndarray:
+        """Images or masks (..., H0, W0), laid: (..., H, W)."""
+        return np.rot90(np.flip(maps, -1) if self.mirrored else maps, self.quarters, (-2, -1))
+
+    def maps_to_original(self, maps: np.ndarray) -> np.ndarray:
+        """The inverse of `maps_to_fitted`."""
+        back = np.rot90(maps, -self.quarters, (-2, -1))
+        return np.flip(back, -1) if self.mirrored else back
+
+    def to_original(self, points: np.ndarray) -> np.ndarray:
+        """Points (..., 2) of the laid image in the original one."""
+        centre, original = ((np.array(size[::-1]) - 1) / 2 for size in (self.fitted, self.original))
+        return (np.asarray(points) - centre) @ self._back.T + original
+
+    def covariance_to_original(self, covariance: np.ndarray) -> np.ndarray:
+        """Covariances (..., 2, 2) of points in the laid image, as they are in the original."""
+        return self._back @ np.asarray(covariance) @ self._back.T
+
+    @property
+    def _back(self) -> np.ndarray:
+        """(2, 2) what takes directions of the laid image to those of the original."""
+        return np.diag([-1 if self.mirrored else 1, 1]) @ np.linalg.matrix_power(np.array([[0, -1], [1, 0]]), self.quarters)
 
 
 def _linear(maps: np.ndarray, at: np.ndarray, axis: int) -> np.ndarray:

@@ -23,7 +23,7 @@ from denseseg.anatomy import Anatomy, Kind
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError, checked
-from denseseg.geometry.frame import Frame, Size
+from denseseg.geometry.frame import Frame, Size, Turn
 from denseseg.geometry.shape_model import ShapeModel, fit_shape_model
 from denseseg.geometry.template import Template
 from denseseg.methods.outliers import LEAST, Usual
@@ -199,15 +199,25 @@ class Method(ABC):
 
     def predict_image(self, image: np.ndarray) -> Prediction:
         """Prediction for one (H, W) image in [0, 1] of any size, in its own pixels."""
-        image = np.asarray(image, dtype=np.float32)
-        if image.ndim != 2 or not np.isfinite(image).all() or image.min() < 0 or image.max() > 1:
-            raise DataError(
-                f"predict_image takes one (H, W) image of grey values in 0..1 without NaN, got shape {image.shape} "
-                f"with values {np.nanmin(image):g}..{np.nanmax(image):g}; read it with denseseg.read_image"
-            )
+        image = _grey(image)
         frame = Frame.fit((image.shape[0], image.shape[1]), self.size)
         tensor = torch.from_numpy(np.clip(frame.maps_to_fitted(image), 0, 1))[None, None]
         return self._judged(tensor)[0].restored(frame)
+
+    def predict_any_way(self, image: np.ndarray) -> tuple[Prediction, Turn]:
+        """Prediction for an image that may be turned by quarters or mirrored, in its own pixels, and how it had to be laid.
+
+        It is laid in all eight ways; the one that is least unlike the training cases, by `ood_score`, is taken.
+        Raises DataError as `predict_image` does, and where no limit is known.
+        """
+        if self.usual is None:
+            raise DataError(
+                f"{self.name} knows no out-of-distribution score; train it again, with {LEAST} validation cases or more"
+            )
+        image = _grey(image)
+        turns = Turn.all((image.shape[0], image.shape[1]))
+        ways = [(self.predict_image(turn.maps_to_fitted(image)).restored(turn), turn) for turn in turns]
+        return min(ways, key=lambda way: float(way[0].ood_score or 0))
 
     def require(self, cases: CaseSet) -> None:
         """Raise DataError unless there are cases, all of the method's anatomy and size."""
@@ -221,6 +231,17 @@ class Method(ABC):
         spoilt = next((case for case in cases if not np.isfinite(case.image).all() or np.isinf(case.landmarks).any()), None)
         if spoilt is not None:
             raise DataError(f"case {spoilt.id} was changed, and holds values that are not finite; read it again")
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    """The (H, W) image as float32. Raises DataError where it is none, or its values are not in 0..1."""
+    image = np.asarray(image, dtype=np.float32)
+    if image.ndim != 2 or not np.isfinite(image).all() or image.min() < 0 or image.max() > 1:
+        raise DataError(
+            f"give one (H, W) image of grey values in 0..1 without NaN, got shape {image.shape} "
+            f"with values {np.nanmin(image):g}..{np.nanmax(image):g}; read it with denseseg.read_image"
+        )
+    return image
 
 
 def require_areas(cases: CaseSet) -> None:
