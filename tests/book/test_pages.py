@@ -317,9 +317,11 @@ def test_a_method_without_landmarks_has_its_rows(rendered):
 
 def test_runs_on_single_landmarks_stand_above_the_published_rows(rendered):
     """With what lies beyond a radius, which no record says, from what lies within it."""
-    points = {"tre": numbers(0.61) | {"median": 0.4}, "sdr_2": numbers(96.5, "%"), "sdr_4": numbers(99.5, "%")}
+    points = {"tre": numbers(0.61) | {"median": 0.4}, "sdr_2": numbers(96.5, "%") | {"n": 2000}, "sdr_4": numbers(99.5, "%")}
     content = record(dataset="Digital Hand Atlas")
     content = content.model_copy(update={"metrics": {"average": record(points).metrics["average"]}})
+    page = rendered(content).split("## Hand: Digital Hand Atlas")[1]
+    assert rows_with(page, "")[2][3:5] == ["70 (3.50)", "0.50"]  # of a single run also how many they are, where it says of how many
     again = {"spec": content.spec.model_copy(update={"seed": 1}), "seconds_train": 601.0}
     runs = [content, content.model_copy(update=again)]
     page = rendered(*runs).split("## Hand: Digital Hand Atlas")[1]

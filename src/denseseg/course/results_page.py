@@ -277,10 +277,14 @@ def _all_metrics(name: str, records: list[Record]) -> str:
 
 
 def _as_published(runs: list[Record], key: str, unit: str) -> str:
-    """A metric of ours as papers on single landmarks print it: the TRE with its median, and shares *beyond* a radius."""
+    """A metric of ours as papers on single landmarks print it: the TRE with its median, and how many landmarks lie *beyond* a
+    radius: of a single run their number, and the share."""
     if key.startswith("beyond_"):
         within = _numbers(runs, key.replace("beyond", "sdr"))
-        return f"{100 - fmean(one.mean for one in within):.2f}" if within else "–"
+        if not within:
+            return "–"
+        share, n = 100 - fmean(one.mean for one in within), within[0].n
+        return f"{share:.2f}" if n is None or len(within) > 1 else f"{share * n / 100:.0f} ({share:.2f})"
     medians = [one.median for one in _numbers(runs, key) if one.median is not None]
     return _cell(_numbers(runs, key), unit) + (_median(fmean(medians)) if medians and key == "tre" else "")
 

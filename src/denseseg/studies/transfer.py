@@ -21,11 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from denseseg.anatomy import CHEST, Anatomy
 from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError
 from denseseg.evaluation.scores import evaluate
+from denseseg.evaluation.summary import per_case
 from denseseg.evaluation.tables import pipe_table
 from denseseg.experiments.experiment import recipe_of, retrained
 from denseseg.experiments.profiles import get_profile, load_cases
@@ -135,7 +137,8 @@ def record(
 
     n: phantoms of each arm. epochs: passes over them. correction: real training cases, drawn with the seed, for the fixed
     correction. results: arm -> group of structures or "average" -> `SHOWN`, the values of `CORRECTED`, and lost, the structures
-    without a mask; in the average also doubtful, the images beyond the limit of the out-of-distribution score.
+    without a mask; in the average also, where images have an out-of-distribution score: doubtful, those beyond its limit, and
+    score_against_tre, how well it puts images in the order of their errors (Spearman's correlation).
     Raises DataError for an unknown arm or part, and where the data show no chest.
     """
     if part not in ("validation", "test"):
@@ -168,14 +171,18 @@ def _judged(method: Method, judged: CaseSet, few: CaseSet) -> dict[str, dict[str
     predictions = method.predict_cases(judged)
     moved = fixed_correction(stacked_landmarks(method.predict_cases(few)), few.landmarks, CHEST)
     better = corrected(stacked_landmarks(predictions), moved, CHEST)
-    before = metrics_of(evaluate(predictions, judged))
+    errors = evaluate(predictions, judged)
+    before = metrics_of(errors)
     after = metrics_of(evaluate([replace(p, landmarks=q) for p, q in zip(predictions, better, strict=True)], judged))
     numbers = {}
     for group in (*CHEST.groups, "average"):
         numbers[group] = {key: before[group][key]["mean"] for key in SHOWN}
         numbers[group] |= {name: after[group][key]["mean"] for key, name in CORRECTED.items()}
         numbers[group]["lost"] = before[group]["dsc"]["failures"]
-    numbers["average"]["doubtful"] = sum(one.doubtful for one in predictions)
+    scores = [one.ood_score for one in predictions if one.ood_score is not None]
+    if len(scores) == len(judged):
+        order = spearmanr(scores, per_case(errors, "tre").to_numpy()).statistic
+        numbers["average"] |= {"doubtful": sum(score > 1 for score in scores), "score_against_tre": float(order)}
     return numbers
 
 
