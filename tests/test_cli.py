@@ -178,7 +178,7 @@ def test_predict_finds_out_how_an_image_lies(work, tmp_path, capsys):
     (drawing,) = wrist_phantom(1, (192, 112), 977)
     write_png(tmp_path / "turned.png", np.rot90(drawing.image))
     run(work, "predict", tmp_path / "turned.png", "--weights", "wrist", "--out", tmp_path / "out", "--any-way")
-    assert "1 of them:\nturned: 270 degrees anticlockwise" in capsys.readouterr().out
+    assert "1 of them:\nturned: 270° anticlockwise" in capsys.readouterr().out
     found = pd.read_csv(tmp_path / "out" / "landmarks.csv")[["x", "y"]].to_numpy()
     true = np.stack([drawing.landmarks[:, 1], 111 - drawing.landmarks[:, 0]], axis=1)
     assert np.nanmedian(np.linalg.norm(found - true, axis=1)) < 4

@@ -128,5 +128,5 @@ def test_the_eight_turns_differ_and_say_what_they_are():
     assert len({turn.maps_to_fitted(image).tobytes() for turn in turns}) == 8
     np.testing.assert_array_equal(turns[0].maps_to_fitted(image), image)
     assert [str(turns[k]) for k in (0, 1, 4, 7)] == [
-        "as it is", "90 degrees anticlockwise", "mirrored", "mirrored and 270 degrees anticlockwise"
+        "as it is", "90° anticlockwise", "mirrored", "mirrored and 270° anticlockwise"
     ]  # fmt: skip

@@ -105,7 +105,7 @@ class Turn:
         return [cls(original, quarters, mirrored) for mirrored in (False, True) for quarters in range(4)]
 
     def __str__(self) -> str:
-        words = ["mirrored"] * self.mirrored + [f"{90 * self.quarters} degrees anticlockwise"] * bool(self.quarters)
+        words = ["mirrored"] * self.mirrored + [f"{90 * self.quarters}° anticlockwise"] * bool(self.quarters)
         return " and ".join(words) or "as it is"
 
     @property
