@@ -98,13 +98,13 @@ def test_maps_of_a_large_original_take_memory_only_when_they_are_asked_for():
 
 def test_a_prediction_of_a_turned_image_comes_back_with_all_its_maps():
     turn, maps = Turn((30, 20), 1, mirrored=True), np.random.default_rng(2).random((5, 30, 20), dtype=np.float32)
-    centre = np.array([9.5, 14.5])
-    seen = Prediction(CHEST, points(), turn.maps_to_fitted(maps) > 0.5, turn.maps_to_fitted(maps), covariance=np.zeros((166, 2, 2)))
-    back = seen.restored(turn)
+    laid, wide = turn.maps_to_fitted(maps), np.tile(np.diag([4.0, 1.0]), (166, 1, 1))
+    back = Prediction(CHEST, points(), laid > 0.5, laid, np.stack([laid, laid], 1), covariance=wide).restored(turn)
     np.testing.assert_array_equal(back.masks, maps > 0.5)
     np.testing.assert_array_equal(back.probabilities, maps)
-    assert back.uv is None and back.landmarks is not None
-    np.testing.assert_allclose(np.linalg.norm(back.landmarks - centre, axis=1), np.linalg.norm(points() - centre[::-1], axis=1))
+    np.testing.assert_array_equal(back.uv[:, 1], maps)
+    np.testing.assert_allclose(back.landmarks, turn.to_original(points()))
+    np.testing.assert_allclose(back.covariance, np.tile(np.diag([1.0, 4.0]), (166, 1, 1)), atol=1e-9)
 
 
 def test_a_frame_that_changes_nothing_changes_nothing():

@@ -145,8 +145,9 @@ def predict(
         Call cases 0001, 0002, ... in all that is written or told, and note in this new CSV file, to be kept apart, which is which:
         for files or folders that are named after patients.
     any_way
-        Images may be turned by quarter turns or mirrored: try each in all eight ways, and take the one that is least unlike the
-        training images. Those that are not as they should be are listed; landmarks are where they lie in your image.
+        Images may be turned by quarter turns or mirrored: try all eight orientations of each, and take the one that is least unlike
+        the training images. It takes eight times as long. Images that were turned are listed; landmarks are given in your image.
+        Do not use it where left and right are the question: a heart on the right looks like a mirrored image.
     device
         Such as cpu, cuda or mps.
     """
@@ -202,7 +203,7 @@ def predict(
     if doubted:
         print(f"not to be believed, {len(doubted)} of them, beyond the limit of 1 or not found:", *doubted, sep="\n")
     if turned:
-        print(f"laid otherwise before they were read, {len(turned)} of them:", *turned, sep="\n")
+        print(f"turned or mirrored before reading, {len(turned)} of them:", *turned, sep="\n")
     if method.usual is None:
         print("nothing was refused for being unlike the training images: these weights know no limit;")
         print("train again, with 4 validation cases or more, to have one")

@@ -47,8 +47,8 @@ class Prediction:
         limit that validation cases set. None where no limit is known.
     ood_reasons: (C,) texts, of what is beyond the limit, for each structure; "" where nothing is.
 
-    In an image that was scaled for the method, masks, probabilities and uv are computed each time that they are asked for, since
-    they may be large: ask once.
+    In an image that was scaled or turned for the method, masks, probabilities and uv are computed each time that they are asked
+    for, since they may be large: ask once.
 
     Raises DataError where both landmarks and masks are None.
     """
@@ -119,7 +119,10 @@ class Prediction:
         return write_csv(Path(path), self.table())
 
     def restored(self, frame: Frame | Turn) -> Prediction:
-        """The prediction in the original image, of which the method saw the fitted one. Points move exactly, maps bilinearly."""
+        """The prediction in the original image, of which the method saw the fitted one.
+
+        Points move exactly; maps bilinearly where the image was scaled, and exactly where it was turned.
+        """
         if isinstance(frame, Frame) and frame.original == frame.fitted:
             return self
 
@@ -138,7 +141,8 @@ class Prediction:
 
 def _maps_of(prediction: Prediction, name: str, frame: Frame | Turn) -> np.ndarray:
     """A field of maps in the original image."""
-    return frame.maps_to_original(getattr(prediction, name))
+    maps = getattr(prediction, name)
+    return frame.maps_to_original(np.asarray(maps, bool) if name == "masks" else maps)
 
 
 def stacked_landmarks(predictions: Sequence[Prediction]) -> np.ndarray:

@@ -59,6 +59,9 @@ def test_the_record_of_a_very_short_run_has_every_arm_and_a_table(tmp_path, monk
         assert set(groups) == {"lungs", "heart", "clavicles", "average"}
         assert all(0 <= numbers["dsc"] <= 100 for numbers in groups.values())
     assert table(made.results).count("| everything |") == 4
+    shown = record("phantom", "smoke", ["given"], correction=2, part="test")
+    given = shown.results["given"]["average"]
+    assert 0 <= given["doubtful"] <= shown.n["test"] and -1 <= given["score_against_tre"] <= 1
 
     def fail(*_: object, **__: object) -> None:
         raise AssertionError("trained again")

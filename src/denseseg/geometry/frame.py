@@ -90,9 +90,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class Turn:
-    """How an image of `original` = (H0, W0) pixels is laid: mirrored from left to right or not, then turned by quarters, exactly.
+    """One of the eight orientations of an image of `original` = (H0, W0) pixels: mirrored from left to right or not, then turned by
+    quarter turns. Nothing is resampled.
 
-    quarters: 0 to 3, anticlockwise.
+    quarters: 0 to 3 quarter turns, anticlockwise.
     """
 
     original: Size
@@ -101,7 +102,7 @@ class Turn:
 
     @classmethod
     def all(cls, original: Size) -> list[Turn]:
-        """The eight of them, first the one that leaves the image as it is."""
+        """All eight, first the one that leaves the image as it is."""
         return [cls(original, quarters, mirrored) for mirrored in (False, True) for quarters in range(4)]
 
     def __str__(self) -> str:
@@ -110,11 +111,11 @@ class Turn:
 
     @property
     def fitted(self) -> Size:
-        """(H, W) of the image once it is laid."""
+        """(H, W) of the turned image."""
         return self.original if self.quarters % 2 == 0 else self.original[::-1]
 
     def maps_to_fitted(self, maps: np.ndarray) -> np.ndarray:
-        """Images or masks (..., H0, W0), laid: (..., H, W)."""
+        """Images or masks (..., H0, W0), turned: (..., H, W)."""
         return np.rot90(np.flip(maps, -1) if self.mirrored else maps, self.quarters, (-2, -1))
 
     def maps_to_original(self, maps: np.ndarray) -> np.ndarray:
@@ -123,17 +124,17 @@ class Turn:
         return np.flip(back, -1) if self.mirrored else back
 
     def to_original(self, points: np.ndarray) -> np.ndarray:
-        """Points (..., 2) of the laid image in the original one."""
+        """Points (..., 2) of the turned image in the original one."""
         centre, original = ((np.array(size[::-1]) - 1) / 2 for size in (self.fitted, self.original))
         return (np.asarray(points) - centre) @ self._back.T + original
 
     def covariance_to_original(self, covariance: np.ndarray) -> np.ndarray:
-        """Covariances (..., 2, 2) of points in the laid image, as they are in the original."""
+        """Covariances (..., 2, 2) of points in the turned image, as they are in the original."""
         return self._back @ np.asarray(covariance) @ self._back.T
 
     @property
     def _back(self) -> np.ndarray:
-        """(2, 2) what takes directions of the laid image to those of the original."""
+        """(2, 2) what takes directions of the turned image to those of the original."""
         return np.diag([-1 if self.mirrored else 1, 1]) @ np.linalg.matrix_power(np.array([[0, -1], [1, 0]]), self.quarters)
 
 

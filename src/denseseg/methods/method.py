@@ -205,19 +205,17 @@ class Method(ABC):
         return self._judged(tensor)[0].restored(frame)
 
     def predict_any_way(self, image: np.ndarray) -> tuple[Prediction, Turn]:
-        """Prediction for an image that may be turned by quarters or mirrored, in its own pixels, and how it had to be laid.
+        """Prediction for an image that may be turned by quarter turns or mirrored, in its own pixels, and the orientation used.
 
-        It is laid in all eight ways; the one that is least unlike the training cases, by `ood_score`, is taken.
-        Raises DataError as `predict_image` does, and where no limit is known.
+        All eight orientations are tried; the one with the lowest `ood_score` is taken. A patient whose heart is on the right is
+        read as a mirrored image. Raises DataError as `predict_image` does, and where the method knows no out-of-distribution score.
         """
         if self.usual is None:
-            raise DataError(
-                f"{self.name} knows no out-of-distribution score; train it again, with {LEAST} validation cases or more"
-            )
+            raise DataError(f"{self.name} cannot tell what it knows; train it again, with {LEAST} validation cases or more")
         image = _grey(image)
         turns = Turn.all((image.shape[0], image.shape[1]))
-        ways = [(self.predict_image(turn.maps_to_fitted(image)).restored(turn), turn) for turn in turns]
-        return min(ways, key=lambda way: float(way[0].ood_score or 0))
+        tried = [(self.predict_image(turn.maps_to_fitted(image)).restored(turn), turn) for turn in turns]
+        return min(tried, key=lambda one: _score(one[0]))
 
     def require(self, cases: CaseSet) -> None:
         """Raise DataError unless there are cases, all of the method's anatomy and size."""
@@ -231,6 +229,11 @@ class Method(ABC):
         spoilt = next((case for case in cases if not np.isfinite(case.image).all() or np.isinf(case.landmarks).any()), None)
         if spoilt is not None:
             raise DataError(f"case {spoilt.id} was changed, and holds values that are not finite; read it again")
+
+
+def _score(prediction: Prediction) -> float:
+    assert prediction.ood_score is not None
+    return prediction.ood_score
 
 
 def _grey(image: np.ndarray) -> np.ndarray:

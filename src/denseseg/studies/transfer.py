@@ -181,8 +181,9 @@ def _judged(method: Method, judged: CaseSet, few: CaseSet) -> dict[str, dict[str
         numbers[group]["lost"] = before[group]["dsc"]["failures"]
     scores = [one.ood_score for one in predictions if one.ood_score is not None]
     if len(scores) == len(judged):
-        order = spearmanr(scores, per_case(errors, "tre").to_numpy()).statistic
-        numbers["average"] |= {"doubtful": sum(score > 1 for score in scores), "score_against_tre": float(order)}
+        numbers["average"]["doubtful"] = sum(one.doubtful for one in predictions)
+    if len(scores) == len(judged) > 2:
+        numbers["average"]["score_against_tre"] = float(spearmanr(scores, per_case(errors, "tre").to_numpy()).statistic)
     return numbers
 
 

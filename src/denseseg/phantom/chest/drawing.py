@@ -58,7 +58,8 @@ def develop(canvas: Canvas, who: Physiology, looks: Looks, film: np.random.Gener
 
 
 def _skin(x: np.ndarray, y: np.ndarray, maps: Maps, outlines: Sequence[ShapeOutline], tissues: Tissues) -> Grid:
-    """Where the silhouette is looked up for positions of the body: the shoulders' skin follows the bones, the neck stays."""
+    """Where the silhouette is looked up for positions of the body: the shoulders' skin follows the bones; beside the neck it is
+    raised by `tissues.neck`."""
     lift = _lift(x, y, maps)
     skin_x, skin_y = x, y - lift + tissues.neck * rise(38 - y, 22)
     if tissues.girth is None:
