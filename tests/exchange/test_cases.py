@@ -34,6 +34,7 @@ def test_a_case_is_made_of_an_annotation_and_its_image(tmp_path):
     assert [case.id for case in found] == CASES.ids
     np.testing.assert_allclose(found[1].landmarks, CASES[1].landmarks + 1)
     np.testing.assert_allclose(found[1].image, CASES[1].image, atol=1e-4)
+    assert vars(found[1])["image"].nbytes == 2 * CASES[1].image.size  # as the file's 16 bit: many large images must fit
     assert not list(annotated_cases(annotations(landmarks=np.full((37, 2), np.nan)), images, HAND))
     with pytest.raises(DataError, match=r"case000.png was annotated at 32 x 25 pixels, the image has 32 x 24"):
         list(annotated_cases(annotations(size=(25, 32)), images, HAND))

@@ -62,7 +62,7 @@ def annotated_cases(annotations: Mapping[str, Annotation], images: Mapping[str, 
             raise DataError(f"there is no image for the annotation of {annotation.image}; add it, or remove the annotation")
         read = read_image(images[name])
         _check_size(annotation, read.image.shape)
-        yield Case(name, read.image, annotation.landmarks, anatomy, spacing=read.spacing)
+        yield Case(name, read.image, annotation.landmarks, anatomy, spacing=read.spacing).packed()  # a set of large images must fit
 
 
 def corrected_cases(cases: Iterable[Case], annotations: Mapping[str, Annotation]) -> Iterator[Case]:
@@ -74,7 +74,7 @@ def corrected_cases(cases: Iterable[Case], annotations: Mapping[str, Annotation]
     for case in cases:
         if (annotation := left.pop(case.id, None)) is not None:
             _check_size(annotation, case.size)
-            yield replace(case, landmarks=annotation.landmarks)
+            yield replace(case, landmarks=annotation.landmarks).packed()
     if left:
         raise DataError(
             f"the data set has no case {next(iter(left))!r}, which is annotated; remove the annotation, or give another set"
