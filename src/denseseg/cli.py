@@ -174,7 +174,8 @@ def predict(
             read = read_image(path)
             if any_way:
                 prediction, turn = method.predict_any_way(read.image)
-                turned += [f"{name}: {turn}"] * (str(turn) != "as it is")
+                if not turn.unchanged:
+                    turned.append(f"{name}: {turn}")
             else:
                 prediction = method.predict_image(read.image)
         except (DataError, OSError) as error:

@@ -123,7 +123,7 @@ class Prediction:
 
         Points move exactly; maps bilinearly where the image was scaled, and exactly where it was turned.
         """
-        if isinstance(frame, Frame) and frame.original == frame.fitted:
+        if frame.unchanged:
             return self
 
         def back(name: str) -> Callable[[], np.ndarray] | None:

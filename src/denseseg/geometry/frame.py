@@ -46,6 +46,11 @@ class Frame:
         top, left = (round((new - old * scale) / 2) for old, new in zip(original, fitted, strict=True))
         return cls(original, fitted, scale, (float(left), float(top)))
 
+    @property
+    def unchanged(self) -> bool:
+        """Whether the fitted image is the original."""
+        return self.original == self.fitted
+
     def to_fitted(self, points: np.ndarray) -> np.ndarray:
         """Points (..., 2) of the original image in the fitted one."""
         return (np.asarray(points) + 0.5) * self.scale - 0.5 + np.array(self.offset)
@@ -108,6 +113,11 @@ class Turn:
     def __str__(self) -> str:
         words = ["mirrored"] * self.mirrored + [f"{90 * self.quarters}° anticlockwise"] * bool(self.quarters)
         return " and ".join(words) or "as it is"
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the turned image is the original."""
+        return not (self.quarters or self.mirrored)
 
     @property
     def fitted(self) -> Size:

@@ -179,11 +179,11 @@ def _judged(method: Method, judged: CaseSet, few: CaseSet) -> dict[str, dict[str
         numbers[group] = {key: before[group][key]["mean"] for key in SHOWN}
         numbers[group] |= {name: after[group][key]["mean"] for key, name in CORRECTED.items()}
         numbers[group]["lost"] = before[group]["dsc"]["failures"]
-    scores = [one.ood_score for one in predictions if one.ood_score is not None]
-    if len(scores) == len(judged):
+    if method.usual is not None:
         numbers["average"]["doubtful"] = sum(one.doubtful for one in predictions)
-    if len(scores) == len(judged) > 2:
-        numbers["average"]["score_against_tre"] = float(spearmanr(scores, per_case(errors, "tre").to_numpy()).statistic)
+        if len(judged) > 2:
+            scores = [one.ood_score for one in predictions]
+            numbers["average"]["score_against_tre"] = float(spearmanr(scores, per_case(errors, "tre").to_numpy()).statistic)
     return numbers
 
 
