@@ -34,7 +34,7 @@ SNAKEFILE = Path(__file__).with_name("Snakefile")
 
 # every column of the DenseSeg paper's Table 1, its ablations, our recipes, and the methods of the other papers
 TABLE = (
-    ("denseseg", "paper"), ("denseseg", "released"), ("denseseg", "sparse"), ("denseseg", "default"),
+    ("denseseg", "paper"), ("denseseg", "released"), ("denseseg", "sparse"), ("denseseg", "sparse_eq4"), ("denseseg", "default"),
     ("heatmap_regression", "paper"), ("heatmap_regression", "default"),
     ("heatmap_segmentation", "paper"), ("heatmap_segmentation", "default"),
     ("spatial_configuration", "default"), ("localization_unet", "default"), ("local_appearance", "default"),
