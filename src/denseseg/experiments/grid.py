@@ -38,8 +38,8 @@ TABLE = (
     ("heatmap_regression", "paper"), ("heatmap_regression", "default"),
     ("heatmap_segmentation", "paper"), ("heatmap_segmentation", "default"),
     ("spatial_configuration", "default"), ("localization_unet", "default"), ("local_appearance", "default"),
-    ("spatial_configuration_loss", "default"), ("shapeformer", "paper"), ("shapeformer", "default"), ("linear_shape", "default"), ("mean_shape", "default"),
-    ("plain_unet", "default"), ("nnunet", "default"),
+    ("spatial_configuration_loss", "default"), ("shapeformer", "paper"), ("shapeformer", "default"),
+    ("linear_shape", "default"), ("mean_shape", "default"), ("plain_unet", "default"), ("nnunet", "default"),
 )  # fmt: skip
 # what places single landmarks, as hands have them
 HAND = (

@@ -61,17 +61,22 @@ class Scale:
 
 @dataclass(frozen=True)
 class Arm:
-    """One training: a method and what its recipe and its scale have of their own. sigma_px: in pixels of its images."""
+    """One training: a method and what its recipe and its scale have of their own.
+
+    augmentation: the recipe from which it is taken, if not its own. sigma_px: in pixels of its images.
+    """
 
     group: str
     name: str
     method: str = "spatial_configuration"
     recipe: str = "default"
+    augmentation: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     sigma_px: float | None = None
     scale: dict[str, Any] = field(default_factory=dict)
 
 
+SUBPIXEL = {"decoder": "subpixel"}
 FIXED = {"learned_widths": False, "loss_weights": {"heatmap": 1.0}}
 SCN = Arm("components", "SCN")
 LA_NET = Arm("components", "LA-Net", "local_appearance")
@@ -96,7 +101,9 @@ ARMS = (
     ),
     *(Arm("input size", f"{h} x {w} px", scale={"size": (h, w)}) for h, w in ((64, 48), (112, 84))),
     Arm("cells", "1/16 of 80 pixels", options={"cells": 5}),
-    Arm("training", "the paper's", recipe="paper", options={"decoder": "subpixel"}),
+    Arm("training", "the paper's", recipe="paper", options=SUBPIXEL),
+    Arm("training", "the paper's, our augmentation", recipe="paper", augmentation="default", options=SUBPIXEL),
+    Arm("training", "the paper's, 1600 steps", recipe="paper", options=SUBPIXEL, scale={"steps": 1600}),
 )
 GROUPS = tuple(dict.fromkeys(arm.group for arm in ARMS))
 
@@ -110,8 +117,10 @@ def drawn(size: Size, n: int, seed: int) -> CaseSet:
 def recipe_of(arm: Arm, scale: Scale) -> LocalizationRecipe:
     """The arm's recipe at this scale; the shape prior and the views, which would hide differences, are left out."""
     recipe = get_recipe(arm.method, arm.recipe)
-    assert isinstance(recipe, LocalizationRecipe)
-    training = recipe.training.changed(length=Steps(scale.steps), batch_size=scale.batch_size)
+    augmented = get_recipe(arm.method, arm.augmentation or arm.recipe)
+    assert isinstance(recipe, LocalizationRecipe) and isinstance(augmented, LocalizationRecipe)
+    training = recipe.training.changed(augmentation=augmented.training.augmentation)
+    training = training.changed(length=Steps(scale.steps), batch_size=scale.batch_size)
     if isinstance(training.optimiser, Adam):  # not the paper's
         training = training.changed(optimiser=Adam(scale.learning_rate))
     recipe = recipe.changed(
