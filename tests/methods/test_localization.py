@@ -13,7 +13,7 @@ from denseseg.augment import NO_AUGMENTATION
 from denseseg.batch import Batch
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
-from denseseg.methods import create
+from denseseg.methods import create, get_recipe
 from denseseg.methods.localization import ALPHA, FIRST_SIGMA, GAMMA, LocalizationMethod
 from denseseg.methods.network_method import validation_error
 from denseseg.phantom import chest_phantom
@@ -132,3 +132,10 @@ def test_four_phantoms_are_learned_by_heart(name, steps, rate, cases):
     method.fit(cases, None, Run(progress=False))
     assert validation_error(method, cases) < 1.0
     assert method.network.sigma.mean() < FIRST_SIGMA  # what is found is painted narrower
+
+
+def test_a_smaller_u_net_keeps_the_features_before_its_1_x_1_layer():
+    """37 heatmaps mixed pixel by pixel from 16 feature maps can't be told apart; larger last kernels know no such limit."""
+    names = ("localization_unet", "spatial_configuration")
+    small = [get_recipe(name, "default").scaled(1.0, 1 / 8, 4).channels for name in names]
+    assert small == [(64, 16, 16, 16, 16), (16, 16, 16, 16)]

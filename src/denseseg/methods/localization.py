@@ -41,7 +41,7 @@ class LocalizationRecipe(HeatmapRecipe):
     """
 
     amplitude: PositiveFloat = GAMMA / (2 * math.pi * FIRST_SIGMA**2)
-    fewest_features: ClassVar[int] = 1  # all levels have as many, and more than one pixel of them makes a heatmap
+    fewest_features: ClassVar[int] = 1  # more than one pixel of them makes a heatmap: its last layer is larger than 1 x 1
     learned_widths: bool = True
     common_intensities: bool = False
     dropout: Share = 0.5
@@ -59,7 +59,7 @@ PAYER = TrainingSettings(
         rotation=15, translation=20 / SIDE, scale=0.4, elastic=5 / 3**0.5 / SIDE, elastic_grid=12, gain=0.25, offset=0.125
     ),
 )
-# Adam as in our other recipes: in 400 steps on small hands the paper's optimiser is as good for the SCN and worse for its rivals.
+# Adam as in our other recipes: 400 steps by the paper's training leave a much larger error on small hands (chapter 16).
 # Without norms a wide network bears smaller steps only: with 32 features 3e-4 gives 0.6 pixels, 1e-3 more than twice that.
 DEFAULT = LocalizationRecipe(
     training=OURS.changed(optimiser=Adam(3e-4)),

@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from denseseg.methods.localization import DEFAULT, PAPER, LocalizationMethod
+from denseseg.errors import checked
+from denseseg.methods import localization
+from denseseg.methods.heatmap_method import HeatmapRecipe
+from denseseg.methods.localization import LocalizationMethod, LocalizationRecipe
 from denseseg.methods.method import Recipe
 from denseseg.networks.localization import LearnedWidths
 from denseseg.networks.localization_unet import LocalizationUNet as Network
 
-LEVELS = (128,) * 5
+LEVELS = {"channels": (128,) * 5}
+
+
+@checked
+class LocalizationUNetRecipe(LocalizationRecipe):
+    """As its rival's; but the last layer is 1 x 1, so a smaller network keeps the features before it: see `fewest_features`."""
+
+    fewest_features: ClassVar[int] = HeatmapRecipe.fewest_features
 
 
 class LocalizationUNet(LocalizationMethod):
@@ -18,7 +28,10 @@ class LocalizationUNet(LocalizationMethod):
 
     name = "localization_unet"
     title = "Localization U-Net"
-    recipes: ClassVar[Mapping[str, Recipe]] = {"default": DEFAULT.changed(channels=LEVELS), "paper": PAPER.changed(channels=LEVELS)}
+    recipes: ClassVar[Mapping[str, Recipe]] = {
+        "default": LocalizationUNetRecipe(**vars(localization.DEFAULT) | LEVELS),
+        "paper": LocalizationUNetRecipe(**vars(localization.PAPER) | LEVELS),
+    }
 
     def build(self) -> LearnedWidths:
         recipe = self.recipe

@@ -1,8 +1,9 @@
 """The studies of the SpatialConfiguration-Net's paper on small hand phantoms (Payer et al. 2019, Sections 4.1 and 5).
 
 Does the product split the task in two? What are learned widths worth, what more filters, what larger images? Each question is a
-few short trainings that differ in one thing; all of a study have the same cases, steps and seed. Besides, what each component of a
-trained network says by itself (Fig. 9), local appearance also with the truth's help: "LAaroundGT", its maximum within 10 mm.
+few short trainings that differ in one thing, on the same cases, with the same seed, of 400 steps unless the name says more.
+Besides, what each component of a trained network says by itself (Fig. 9), local appearance also with the truth's help:
+"LAaroundGT", its maximum within 10 mm.
 
     python -m denseseg.studies.spatial_configuration --groups components widths --notes "one thread"
 
@@ -123,9 +124,8 @@ def recipe_of(arm: Arm, scale: Scale) -> LocalizationRecipe:
     training = training.changed(length=Steps(scale.steps), batch_size=scale.batch_size)
     if isinstance(training.optimiser, Adam):  # not the paper's
         training = training.changed(optimiser=Adam(scale.learning_rate))
-    recipe = recipe.changed(
-        training=training, channels=(scale.features,) * len(recipe.channels), shape_prior=0.0, test_time_views=1
-    )
+    recipe = recipe.scaled(1.0, scale.features / recipe.channels[0], scale.batch_size)
+    recipe = recipe.changed(training=training, shape_prior=0.0, test_time_views=1)
     sigma = recipe.sigma if arm.sigma_px is None else arm.sigma_px / scale.size[0]
     return recipe.changed(sigma=sigma, **arm.options)
 
