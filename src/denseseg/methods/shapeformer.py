@@ -87,9 +87,8 @@ class ShapeFormer(NetworkMethod):
 
     The paper gives the layers, but neither loss, optimiser nor epochs, nor how many blocks the PointTransformer has. Ours are ours:
     the mean absolute error, DenseSeg's training with larger steps, three blocks, features for each landmark of its own. So is the
-    way through the mean shape: a network that has to take off the start shape's own place first is slow to learn it (chest phantom,
-    course profile, seed 0: 2.33 against 2.40 px, and 2.60 against 3.23 px from one start; both before views and prior). The
-    published backbone begins with ImageNet's weights; without a file of them (`backbone`) it begins with random ones.
+    way through the mean shape, without which a network has to learn first to take off the start shape's own place. The published
+    backbone begins with ImageNet's weights; without a file of them (`backbone`) it begins with random ones.
     """
 
     name = "shapeformer"

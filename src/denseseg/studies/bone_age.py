@@ -220,7 +220,7 @@ class EnsembleAge(AgeRegressor):
     noise: SD of the random affine change of each bone in training, relative to the bones' size. Training alternates between true
     and read landmarks where both are given. The paper's images lack no bone; here an absent one enters as zeros, as no bone that is
     there can look. presence=True adds a flag for each structure, positions=True where its centroid lies from the middle of all,
-    which centring throws away. On the wrist phantom neither gains anything that can be measured.
+    which centring throws away; the paper has neither.
     """
 
     members: int = 5

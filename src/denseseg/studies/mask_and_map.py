@@ -1,8 +1,9 @@
 """Does a mask that is too large drag the uv map along? (paper, Section 4.1)
 
-Keuth et al. show a case whose heart's mask is too large and its map with it, and blame what the two heads share. To see both errors
-together tells no cause: where an image misleads, it misleads both. So here masks are made too large on purpose. Networks are
-trained with dilated masks, or with the paper's class weights, while the maps that they are to learn stay the true ones.
+Keuth et al. show a case whose heart's mask is too large and its map with it, and blame that both are learned together. To see
+both errors together tells no cause: where an image misleads, it misleads both. So here masks are made too large on purpose.
+Networks are trained with dilated masks, or with the paper's class weights, while the maps that they are to learn stay the true
+ones.
 
 Landmarks are read from each map in three ways, so that it shows where an enlarged mask does its harm: within the true mask (what
 the map itself says), within the predicted mask, and projected onto the predicted mask's outline.

@@ -53,7 +53,7 @@ def gap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """(...) pixels between facing landmarks (..., k, 2) of two structures, such as the width of a growth plate; NaN if unknown.
 
     The length of the mean vector from one side to the other. The smallest distance of any two landmarks would do for exact ones,
-    but noise makes a minimum smaller: half a pixel of it made phantom hands of 192 rows seem 16 months older.
+    but noise makes a minimum smaller, and so a hand seem older.
     """
     return np.linalg.norm(_mean(second - first), axis=-1)
 
