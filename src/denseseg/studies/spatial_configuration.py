@@ -100,6 +100,8 @@ ARMS = (
         Arm("filters", f"{n} filters", scale={"features": n, "learning_rate": rate})
         for n, rate in ((4, 1e-3), (8, 1e-3), (32, 3e-4))
     ),
+    # which keeps 64 before its 1 x 1 layer elsewhere, and is a starved rival without them
+    Arm("filters", "16 in all of the Localization U-Net", "localization_unet", options={"channels": (16,) * 5}),
     *(Arm("input size", f"{h} x {w} px", scale={"size": (h, w)}) for h, w in ((64, 48), (112, 84))),
     Arm("cells", "1/16 of 80 pixels", options={"cells": 5}),
     Arm("training", "the paper's", recipe="paper", options=SUBPIXEL),
