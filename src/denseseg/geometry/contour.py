@@ -101,7 +101,7 @@ def soften(inside: Tensor, contour: Tensor, longest: float) -> Tensor:
 
 
 def dilate(masks: Tensor, reach: int) -> Tensor:
-    """(B, H, W) bool masks grown by `reach` pixels along rows, columns and diagonals: shifted ORs, far faster than pooling."""
+    """(B, H, W) bool masks grown by `reach` pixels along rows, columns and diagonals: shifted ORs."""
     grown = F.pad(masks, [reach] * 4)
     for axis in (1, 2):
         width = 1  # of what is joined so far; each OR doubles it

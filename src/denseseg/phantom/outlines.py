@@ -55,7 +55,7 @@ def _distance_to_curve(grid: np.ndarray, corners: np.ndarray) -> np.ndarray:
     """(H, W) distances of a grid (H, W, 2) of points to a closed polygon (k, 2), of which 16 points a side stand for the curve.
 
     The nearest of these is looked for on the two sides that meet in the nearest corner, where a projection tells it, and where the
-    neighbours on the grid have found another part of the curve, there too. That is ten times faster than to search all.
+    neighbours on the grid have found another part of the curve, there too. So few points are looked at instead of all.
     """
     count = 16 * len(corners)
     at = np.linspace(0, len(corners), count, endpoint=False)

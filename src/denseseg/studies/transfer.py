@@ -4,7 +4,7 @@
     python -m denseseg.studies.transfer --data data/jsrt --arms given --part test
 
 Each arm trains the same network on the same number of chest phantoms; only what varies in them differs. It is then shown real cases
-that nobody trained on: those by which arms are chosen ("validation"), or, once, for the arm that was chosen, the test cases. The
+that nobody trained on: those by which arms are chosen ("validation"), or, for the arm that was chosen, the test cases. The
 arm "given" trains nothing: it is the network that comes with the package. The command goes on where it was stopped: each training
 keeps its state in --runs.
 

@@ -163,8 +163,8 @@ class Run:
     def resolved_precision(self) -> str:
         """For "auto", bfloat16 autocast where the device computes in it natively, else float32.
 
-        A processor without such instructions emulates bfloat16, ten times slower than float32; with them it is two to three times
-        faster for networks of 32 features and more.
+        A processor without such instructions emulates bfloat16, far slower than float32; with them a step of the course profile
+        takes about two thirds of the time (results/benchmarks/training.json).
         """
         if self.precision != "auto":
             return self.precision

@@ -82,7 +82,7 @@ TRANSFER = Randomisation(
 
 
 # Logarithms of each tissue's contrast, in units of the switch `tissues`: middle and standard deviation. Bones and vessels of the
-# default phantom are clearer, and the lung behind its heart and the shoulders fainter, than most films show them.
+# default phantom are clearer, and the lung behind its heart and the shoulders fainter, than on most films, by judgement.
 CONTRASTS = {
     "air": (0.0, 0.4), "rim": (-2.0, 2.0), "ribs": (-1.5, 2.0), "vessels": (-1.0, 2.0), "hila": (-1.5, 2.0), "heart": (0.0, 1.0),
     "behind": (1.5, 2.0), "airways": (0.0, 1.0), "spine": (0.5, 1.5), "shoulders": (1.5, 1.5), "clavicles": (-1.0, 1.5),
