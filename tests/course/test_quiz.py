@@ -186,6 +186,8 @@ def test_steps_are_judged_by_the_first_out_of_place_and_kept(browser: Tab, page:
 
 @needs_browser
 def test_answers_can_be_forgotten(browser: Tab, page: Path) -> None:
+    browser.evaluate("localStorage.clear()")  # what an earlier test has answered
+    browser.open(page.as_uri())
     asked = browser.evaluate(STEPS)
     arrange(browser, "add", "multiply", "subtract")
     said(browser, "steps")
