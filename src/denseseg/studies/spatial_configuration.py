@@ -122,8 +122,9 @@ def recipe_of(arm: Arm, scale: Scale) -> LocalizationRecipe:
     recipe = get_recipe(arm.method, arm.recipe)
     augmented = get_recipe(arm.method, arm.augmentation or arm.recipe)
     assert isinstance(recipe, LocalizationRecipe) and isinstance(augmented, LocalizationRecipe)
-    training = recipe.training.changed(augmentation=augmented.training.augmentation)
-    training = training.changed(length=Steps(scale.steps), batch_size=scale.batch_size)
+    training = recipe.training.changed(
+        length=Steps(scale.steps), batch_size=scale.batch_size, augmentation=augmented.training.augmentation
+    )
     if isinstance(training.optimiser, Adam):  # not the paper's
         training = training.changed(optimiser=Adam(scale.learning_rate))
     recipe = recipe.scaled(1.0, scale.features / recipe.channels[0], scale.batch_size)
