@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from denseseg import chest_phantom
@@ -50,6 +51,17 @@ def test_the_best_are_trained_again_beside_the_recipe_as_it_stands(study, cases)
     record = search.record(cases, {"denseseg": study}, {"denseseg": again}, **more)
     shown = search.table(record.results)
     assert "as published" in shown and "4 trials (4 complete)" in shown
+
+
+def test_what_was_trained_again_is_not_trained_once_more(study, cases, tmp_path):
+    def again() -> pd.DataFrame:
+        return search.trained_again(study, "denseseg", cases[:8], cases[8:], seeds=(1,), count=1, runs=tmp_path, **SMALL)
+
+    first = again()
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("checkpoint.safetensors")}
+    assert len(written) == 2  # the recipe as it stands, and one trial
+    pd.testing.assert_frame_equal(again(), first)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("checkpoint.safetensors")} == written
 
 
 def test_a_rival_is_judged_by_its_landmarks_alone(cases):

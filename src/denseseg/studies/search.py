@@ -178,23 +178,25 @@ def chosen(study: optuna.Study, count: int = 5) -> list[optuna.trial.FrozenTrial
 
 def trained_again(
     study: optuna.Study, name: str, train: CaseSet, validation: CaseSet, *, epochs: int, seeds: tuple[int, ...] = (1, 2),
-    recipe: str = "paper", width: float = 1 / 8, count: int = 5,
+    recipe: str = "paper", width: float = 1 / 8, count: int = 5, runs: Path | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """The `chosen` trials, trained for longer and with other seeds than the search had; the first row is the recipe as it stands.
 
+    runs: the folder where each training keeps its checkpoint in a folder of its own, by which it goes on if interrupted, or None.
     Returns trial (-1 for the recipe as it stands), the proposal's values, and the means over the seeds of what `measured` gives.
     """
     rows = []
     for trial in (None, *chosen(study, count)):
-        changes = {} if trial is None else PROPOSALS[name](trial)
+        number, changes = (-1, {}) if trial is None else (trial.number, PROPOSALS[name](trial))
         begun = _begun(name, recipe, width, epochs).changed(**changes)
         results = []
         for seed in seeds:
             method = _method(name, train, begun, seed)
-            method.fit(train, validation, Run(seed=seed, progress=False))
+            own = f"{study.study_name}_{'as it stands' if trial is None else number}_{epochs}_{seed}".replace(" ", "_")
+            method.fit(train, validation, Run(seed=seed, folder=runs and runs / own, progress=False))
             results.append(measured(method, validation))
         means = pd.DataFrame(results).mean().to_dict()
-        rows.append({"trial": -1 if trial is None else trial.number} | ({} if trial is None else trial.params) | means)
+        rows.append({"trial": number} | ({} if trial is None else trial.params) | means)
     return pd.DataFrame(rows)
 
 
@@ -217,14 +219,15 @@ def record(data: CaseSet, studies: Mapping[str, optuna.Study], again: Mapping[st
 def searched(trials: int, epochs: int, longer: int, runs: str, notes: str = "") -> StudyRecord:
     """Search for each method of `PROPOSALS` on the chest phantoms of the course profile at `SIZE`, train the best again, record it.
 
-    epochs: of a trial; longer: of what is trained again. runs: the folder with the journal, by which a search goes on.
+    epochs: of a trial; longer: of what is trained again. runs: the folder with the journal of the trials and the checkpoints of
+    what is trained again, by which both go on where they were interrupted.
     """
     cases = load_cases(get_profile("course")).fitted(SIZE)
     split = cases.split(seed=0)
-    parts, journal = (split.train, split.validation), Path(runs) / "search.log"
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    studies = {name: search(name, *parts, trials=trials, epochs=epochs, journal=journal) for name in PROPOSALS}
-    again = {name: trained_again(study, name, *parts, epochs=longer) for name, study in studies.items()}
+    parts, folder = (split.train, split.validation), Path(runs)
+    folder.mkdir(parents=True, exist_ok=True)
+    studies = {name: search(name, *parts, trials=trials, epochs=epochs, journal=folder / "search.log") for name in PROPOSALS}
+    again = {name: trained_again(study, name, *parts, epochs=longer, runs=folder) for name, study in studies.items()}
     n = {"train": len(split.train), "validation": len(split.validation)}
     settings = {"size": SIZE, "epochs": epochs, "epochs_again": longer}
     return record(cases, studies, again, profile="course", seed=0, notes=notes, n=n, settings=settings)
