@@ -98,10 +98,10 @@ class Tab:
 
 
 @contextmanager
-def tab(profile: Path, width: int, height: int = 900) -> Iterator[Tab]:
-    """A tab of the given size in a Chromium of its own, which is ended with it."""
+def tab(profile: Path, width: int, height: int = 900, *flags: str) -> Iterator[Tab]:
+    """A tab of the given size in a Chromium of its own, started with these flags too, which is ended with it."""
     (read_orders, write_orders), (read_answers, write_answers) = os.pipe(), os.pipe()
-    start = command(profile, "--remote-debugging-pipe", f"--window-size={width},{height}", "--hide-scrollbars")
+    start = command(profile, "--remote-debugging-pipe", f"--window-size={width},{height}", "--hide-scrollbars", *flags)
     pipes = f'exec "$@" 3<&{read_orders} 4>&{write_answers}'  # the browser reads from 3 and writes to 4
     process = subprocess.Popen(
         ["bash", "-c", pipes, "bash", *start], pass_fds=(read_orders, write_answers), stderr=subprocess.DEVNULL

@@ -108,7 +108,8 @@ UP = """[...document.querySelectorAll("#quiz-steps li")]
 
 @pytest.fixture(scope="module")
 def phone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
-    with tab(tmp_path_factory.mktemp("profile"), 390) as opened:
+    # without the flag, Chromium 156 gives a page from a file that reads its storage early now and then another, empty one
+    with tab(tmp_path_factory.mktemp("profile"), 390, 900, "--allow-file-access-from-files") as opened:
         yield opened
 
 
@@ -186,8 +187,6 @@ def test_steps_are_judged_by_the_first_out_of_place_and_kept(browser: Tab, page:
 
 @needs_browser
 def test_answers_can_be_forgotten(browser: Tab, page: Path) -> None:
-    browser.evaluate("localStorage.clear()")  # what an earlier test has answered
-    browser.open(page.as_uri())
     asked = browser.evaluate(STEPS)
     arrange(browser, "add", "multiply", "subtract")
     said(browser, "steps")
