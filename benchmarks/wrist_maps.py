@@ -25,6 +25,7 @@ from geometry import commit, machine, milliseconds
 from denseseg.anatomy import Anatomy
 from denseseg.evaluation.correspondence import dense_correspondence_error
 from denseseg.files import plain, write_json
+from denseseg.geometry.contour import signed_area
 from denseseg.geometry.frame import Size
 from denseseg.geometry.regions import contour_masks
 from denseseg.geometry.template import Template
@@ -39,11 +40,6 @@ def kinds(anatomy: Anatomy) -> list[str]:
     """For each structure the row that it belongs to: its group, but with shafts and epiphyses apart."""
     split = {"ulna/radius": "shafts"}
     return ["epiphyses" if s.name.startswith("epiphysis") else split.get(s.group, s.group) for s in anatomy.structures]
-
-
-def polygon_area(points: np.ndarray) -> float:
-    x, y = points.T
-    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
 
 
 def is_star_shaped(points: np.ndarray) -> bool:
@@ -73,7 +69,7 @@ def measure_bones(phantom: Any, method: str) -> pd.DataFrame:
         if not masks[c].any():
             continue
         own, error = landmarks[where], table.iloc[c]
-        ratio = np.sqrt(polygon_area(own) / polygon_area(points[c]))
+        ratio = np.sqrt(abs(signed_area(own) / signed_area(points[c])))
         rows.append(
             {
                 "case": phantom.case.id,

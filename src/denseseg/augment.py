@@ -31,7 +31,7 @@ class Augmentation:
     in 1 +-, less than 1. elastic: standard deviation of a smooth displacement, share of the image size, on a square grid of
     `elastic_grid` control points a side. gamma: exponent exp(N(0, gamma)). contrast: factor exp(N(0, contrast)) about the image
     mean. gain: factor uniform in 1 +- about the middle grey, 0.5. offset: what is added, uniform in +-. noise: standard deviation.
-    The defaults are the paper's (Section 3.5, with the signs of its code). Raises ValueError where a range is out of its bounds.
+    The defaults are the paper's (Section 3.5, with the signs of its code). Raises DataError where a range is out of its bounds.
     """
 
     rotation: Annotated[float, Field(ge=0, le=180)] = 10.0

@@ -48,7 +48,7 @@ def laplace_heatmaps(landmarks: Tensor, size: Sequence[int], width: float, ampli
 class Decoder(StrEnum):
     """How landmarks are read from heatmaps, see `DECODERS`; all but the first find places between pixels.
 
-    All but BLOB ask only where a map is brightest, not how bright it is.
+    A map that is brighter by a factor gives the same place, except to BLOB.
     """
 
     ARGMAX = "argmax"
@@ -71,8 +71,8 @@ def argmax_landmarks(heatmaps: Tensor) -> Tensor:
 def subpixel_landmarks(heatmaps: Tensor, radius: int = RADIUS) -> Tensor:
     """Peak position by a parabola through the logarithm round the brightest pixel, exact for a Gaussian.
 
-    heatmaps: (B, N, H, W). Each axis is fitted on its own by least squares over 2 radius + 1 pixels, weighted by brightness; the
-    result stays within `radius` pixels of the brightest one. Returns (B, N, 2) pixels.
+    heatmaps: (B, N, H, W). Each axis is fitted on its own by least squares over 2 radius + 1 pixels, weighted by the square of
+    their brightness; the result stays within `radius` pixels of the brightest one. Returns (B, N, 2) pixels.
     """
     height, width = heatmaps.shape[-2:]
     peak = argmax_landmarks(heatmaps)

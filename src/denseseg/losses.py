@@ -1,6 +1,7 @@
-"""Loss terms, each its own function; every one returns a scalar, the mean over cases and structures.
+"""Loss terms, each its own function, and what they are computed from. Each says what its mean is taken over.
 
-Each case counts for itself, except in `dice`, which also looks at the other cases of the batch, those on other ranks included.
+Most are means over cases, each counting for itself. `heatmap_mse` and `correlation_mse` are means over the known landmarks, or
+pairs of them, of the whole batch; `dice` looks at the other cases of the batch too, those on other ranks included.
 """
 
 from __future__ import annotations
@@ -55,10 +56,10 @@ def _soft_dice() -> nn.Module:
 def dice(logits: Tensor, masks: Tensor) -> Tensor:
     """One minus the soft Dice coefficient (Milletari 2016), mean over cases and structures; masks may be soft.
 
-    Where a structure is absent there is no overlap to ask for, and Dice would punish the first pixel half as much as a lost bone.
-    There the loss is D S / (S + A): S the area that is claimed, A the mean area of the structure in the cases of the batch that
-    have it, and D (a constant) how well it is found in those, since only who has learned what a bone looks like can tell that it
-    is missing. What nobody in the batch has does not count. Chapter 13 compares it with its alternatives.
+    Where a structure is absent, the smoothed Dice loss of one falsely claimed pixel would be 0.5, half that of a missed bone. There
+    the loss is D S / (S + A) instead: S the area that is claimed, A the mean area of the structure in the cases of the batch that
+    have it, and D, a constant, its mean soft Dice in those: a network that does not find a bone yet need not tell that it is
+    missing. A structure that no case of the batch has is left out. Chapter 13 compares this with its alternatives.
 
     logits, masks: (B, C, H, W). Looks at the whole batch: where several ranks share one, all must call this together, and with
     equally many cases each the mean of their losses is the loss of the whole batch.

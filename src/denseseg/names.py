@@ -45,15 +45,15 @@ def name_fault(name: object) -> str | None:
 
 
 def same_file(name: str) -> str:
-    """What names share that mean one file on some disks, which tell neither capitals apart nor how an accent is written."""
+    """A key that is equal for names which mean the same file on a disk that ignores case and how an accent is encoded."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def file_name(text: str) -> str:
-    """A name that a file can bear: the same for the same text, another for another.
+    """A file name for a text: the same for the same text, another for another.
 
-    Of a few plain words they are kept, with "-" for a blank and "--" for a hyphen; of anything else what a file can bear, and a
-    digest.
+    A few plain words stay as they are, with "-" for a space and "--" for a hyphen. Any other text loses the characters that file
+    names should not have, and gets a digest of itself.
     """
     plain = text.replace("-", "--").replace(" ", "-")
     if PLAIN.fullmatch(text) and not name_fault(plain):

@@ -1,4 +1,4 @@
-"""The truth: cases, sets of them, and the folder they live in."""
+"""Cases with their ground truth, sets of cases, and the folder that holds a set."""
 
 import lazy_loader
 

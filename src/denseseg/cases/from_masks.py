@@ -43,7 +43,8 @@ def landmarks_from_masks(cases: CaseSet) -> CaseSet:
 def mask_outline(case: Case, structure: str) -> np.ndarray | None:
     """(k, 2) closed outline of a structure's mask, at sub-pixel precision; None where the mask is empty.
 
-    A part or hole of a pixel or two is overlooked (`SPECK`). Raises DataError where a larger one is there, or no mask at all.
+    A part or hole is left out where its outline is at most a tenth (`SPECK`) as long as the longest. Raises DataError for a larger
+    one, or where there is no mask at all.
     """
     if case.masks is None:
         raise DataError(f"case {case.id}: has no masks to make landmarks from; add its file to the folder masks/")

@@ -21,7 +21,8 @@ def true_masks(case: Case) -> np.ndarray:
 
 
 def true_outlines(case: Case) -> list[Outline]:
-    """The outlines of each structure: those of its mask where the case has masks, else the polygon of its known landmarks.
+    """The outlines of each structure: those of its mask where the case has masks, else the polygon of its known landmarks,
+    or for a hull the contour of its mask.
 
     An outline is a list of closed curves (k, 2); that of a structure which is absent or covers no region is empty.
     """

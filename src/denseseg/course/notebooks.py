@@ -1,6 +1,6 @@
 """Run the book's notebooks with papermill: two at once, each in its own kernel, and only those that changed.
 
-    python -m denseseg.course.notebooks --profile smoke|course|compact|full [--only 03 ...] [-p NAME VALUE ...] [--jobs 2]
+    python -m denseseg.course.notebooks --profile smoke|course|compact|large|full [--only 03 ...] [-p NAME VALUE ...] [--jobs 2]
 
 Executed copies go to build/executed/<profile>/NAME.ipynb, each with a NAME.json that tells how it went. A notebook whose copy
 was made from the same source, package and parameters is not run again, so an interrupted run goes on where it stopped.

@@ -1,6 +1,6 @@
 """Build the book: stage pages and executed notebooks in build/stage, let Jupyter Book make build/book/_build/html of them.
 
-    python -m denseseg.course.staging --profile smoke|course|compact|full [--partial] [--build DIR]
+    python -m denseseg.course.staging --profile smoke|course|compact|large|full [--partial] [--build DIR]
 
 The stage is a copy: a banner says in which profile each notebook ran, the results and status pages get their tables, solutions
 and the checks of exercises are folded away, and the JavaScript that pages need is put beside them, so that the book can be read

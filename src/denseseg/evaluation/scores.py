@@ -55,8 +55,8 @@ def evaluate(predictions: Sequence[Any], cases: Sequence[Case], radii: Sequence[
     radii: of the successful detection rate, in mm (px without a spacing); each R gives a metric sdr_R.
     Returns one row per case, structure and metric: case, structure, group, metric, value, unit (mm, px or %), n (landmarks
         counted, or 1 for a mask), failed, landmark (the index of a single landmark, else empty). Metrics: see `metrics.METRICS` and
-        the top of this module. A method without landmarks has no tre and sdr, and its asd_one_way starts from all contour points,
-        as published for nnU-Net.
+        the top of this module. A method without landmarks has no tre and sdr, and its asd_one_way starts from points at most a
+        pixel apart along the predicted outline (as published for nnU-Net: from all contour points).
     Raises DataError where predictions and cases do not fit each other.
     """
     _check(predictions, cases)

@@ -6,7 +6,8 @@ with a single category for the whole anatomy, such as "person", is read too. Key
 
 COCO's keypoints are indices of pixels, so whole numbers are pixel centres, as here; its polygons and boxes count from the pixel's
 corner. So reads them Detectron2 (detectron2/data/datasets/coco.py, with issues 1373 and 2401), the reference of those who train
-on COCO. Tools that export to COCO from a canvas (CVAT, Label Studio) often keep their own corner: give `origin` then.
+on COCO. Tools that export to COCO from a canvas (CVAT, Label Studio) often keep their own corner:
+`read_annotations(..., origin=0.5)` reads those; `denseseg import` takes the file to be as COCO says.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from denseseg.anatomy import Anatomy, Kind
 from denseseg.errors import DataError, validated
 from denseseg.exchange.annotation import CENTRE, CORNER, Mark, Marked
 from denseseg.files import write_json
+from denseseg.geometry.contour import signed_area
 
 ORIGIN = CENTRE
 
@@ -124,8 +126,7 @@ def _instance(mark: Mark, **ids: int) -> _Instance:
     there = mark.points[mark.present] - CENTRE + CORNER
     low, extent = there.min(0), np.ptp(there, axis=0)
     outline = mark.structure.outlined and len(there) > 2
-    x, y = (there - low).T
-    area = abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2 if outline else extent.prod()
+    area = abs(signed_area(there)) if outline else extent.prod()
     return _Instance(
         **ids, keypoints=keypoints, num_keypoints=len(there), bbox=[*low.round(4).tolist(), *extent.round(4).tolist()],
         area=float(area), segmentation=[there.round(4).ravel().tolist()] if outline else [],

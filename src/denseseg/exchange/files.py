@@ -1,4 +1,4 @@
-"""The one door: annotations from the files of a tool, whichever it is, and to them."""
+"""Annotations read from the files of any of the supported tools, and written to them."""
 
 from __future__ import annotations
 

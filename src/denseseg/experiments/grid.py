@@ -25,7 +25,6 @@ from denseseg.experiments.pooling import pooled, pooled_spec
 from denseseg.experiments.profiles import dataset_name, get_profile, load_cases
 from denseseg.experiments.record import Record, Spec
 from denseseg.experiments.store import find_record, write_record
-from denseseg.methods import METHODS
 from denseseg.training.settings import Epochs, Seconds, Steps
 
 Budget = Epochs | Steps | Seconds
@@ -39,7 +38,7 @@ TABLE = (
     ("heatmap_segmentation", "paper"), ("heatmap_segmentation", "default"),
     ("spatial_configuration", "default"), ("localization_unet", "default"), ("local_appearance", "default"),
     ("spatial_configuration_loss", "default"), ("shapeformer", "paper"), ("shapeformer", "default"),
-    ("linear_shape", "default"), ("mean_shape", "default"), ("plain_unet", "default"), ("nnunet", "default"),
+    ("mean_shape", "default"), ("plain_unet", "default"), ("nnunet", "default"),
 )  # fmt: skip
 # what places single landmarks, as hands have them
 HAND = (
@@ -93,11 +92,6 @@ GRIDS = {
 }
 
 
-def known(pair: tuple[str, str]) -> bool:
-    """Whether this program has the method and its recipe."""
-    return pair[0] in METHODS and pair[1] in METHODS[pair[0]].recipes
-
-
 def budget_from(words: str) -> Budget | None:
     """The inverse of `Spec.budget_words`. Raises DataError where that is not understood."""
     number, _, unit = words.partition(" ")
@@ -111,7 +105,7 @@ def budget_from(words: str) -> Budget | None:
 def grid_specs(
     name: str, dataset: str, profile: str, seeds: Sequence[int] = (0,), only: Sequence[str] | None = None, budget: str = ""
 ) -> list[Spec]:
-    """The runs of a grid by its name, of those methods that this program has.
+    """The runs of a grid by its name.
 
     only: "method" or "method:recipe", to take no others. budget: such as "900 steps"; by default each recipe's own length.
     Raises DataError where a name is unknown.
@@ -119,7 +113,7 @@ def grid_specs(
     if name not in GRIDS:
         raise DataError(f"unknown grid {name!r}; known: {', '.join(GRIDS)}")
     get_profile(profile)  # or an error that lists them
-    pairs = [pair for pair in GRIDS[name].methods if known(pair)]
+    pairs = GRIDS[name].methods
     words = {pair: {pair[0], ":".join(pair)} for pair in pairs}
     for word in only or ():
         if not any(word in own for own in words.values()):

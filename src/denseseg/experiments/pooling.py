@@ -24,7 +24,8 @@ def pooled(records: Sequence[Record]) -> Record:
     """One record of all folds.
 
     Metrics are those of `summarise` for all images at once, to the five digits that records keep. Costs are summed up, seconds per
-    case are a mean over the images, n_train and n_validation a mean over the folds, the memory is the largest. There is no history.
+    step are the ratio of the sums, seconds per case a mean over the images, n_train and n_validation a mean over the folds, the
+    memory is the largest. There is no history.
     Raises DataError where runs of different specs, recipes or data are mixed, an image is tested twice, or one is not tested.
     """
     if not records:
@@ -57,6 +58,8 @@ def pooled(records: Sequence[Record]) -> Record:
     sums = {
         name: _sum(getattr(one, name) for one in records) for name in ("failures", "seconds_train", "processor_seconds", "steps")
     }
+    seconds, steps = sums["processor_seconds"], sums["steps"]
+    sums["seconds_per_step"] = seconds / steps if seconds is not None and steps else None
     return validated(Record, plain(content | sums), "pooled folds")
 
 

@@ -14,7 +14,7 @@ from denseseg.methods import METHODS
 
 
 def results_table(results: Mapping[str, pd.DataFrame | Record]) -> pd.DataFrame:
-    """Several results in one tidy table with the columns of `published` (without dataset and source), and low and high.
+    """Several results in one tidy table: method, group, metric, mean, sd, median, low, high, unit.
 
     results: column title -> a table of `summarise`, or a run's record. Let the title say what was run on what
         (`run_title`): a run on phantoms must not read like one on patients.

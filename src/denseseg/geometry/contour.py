@@ -119,7 +119,8 @@ def polygon_mask(points: np.ndarray, size: Size) -> np.ndarray:
 
 
 def mask_contours(mask: np.ndarray, level: float = 0.5) -> list[np.ndarray]:
-    """Sub-pixel outlines of an (H, W) mask or probability map: list of (k, 2) closed curves of (x, y), longest first.
+    """Sub-pixel outlines of an (H, W) mask or probability map: list of (k, 2) closed curves of (x, y), the one with most
+    points first.
 
     The image is padded with zeros, so that an outline also closes along the image border.
     """
@@ -149,6 +150,12 @@ def distance_to_outline(points: np.ndarray, outline: Outline) -> np.ndarray:
     for curve in outline:
         nearest = np.minimum(nearest, distance_to_contour(where, torch.as_tensor(np.asarray(curve, float))[None])[0].numpy())
     return nearest
+
+
+def signed_area(polygon: np.ndarray) -> float:
+    """Area of an (n, 2) polygon, in its unit squared, positive where it runs clockwise on a displayed image."""
+    x, y = (polygon - polygon[0]).T
+    return float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
 
 
 def perimeter(curve: np.ndarray) -> float:

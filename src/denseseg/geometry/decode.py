@@ -20,7 +20,8 @@ from denseseg.geometry.template import Template
 class Decoded:
     """Landmarks read from uv maps.
 
-    points: (B, n, 2) pixels (x, y); NaN where the structure's mask is empty.
+    points: (B, n, 2) pixels (x, y); NaN where the structure's mask is empty. Where no fit was possible, with fewer than six masked
+        neighbours, the masked pixel nearest in uv; covariance and jacobian are then NaN.
     covariance: (B, n, 2, 2) pixels squared: J^-1 S J^-T with J the fitted Jacobian and S the residual covariance of the fit.
     jacobian: (B, n, 2, 2), d(u, v) / d(x, y).
     extrapolation: (B, n) extrapolation distance, pixels from the masked pixel that the last fit is centred on to where the fit sees
@@ -65,8 +66,9 @@ def affine_inversion(
 
     Start at the masked pixel nearest in uv; fit uv = A (x - p) + b to its (2 radius + 1)^2 masked neighbours with Gaussian weights
     of `sigma` pixels; solve for x; recentre and repeat. Beyond the mask's edge the fit extrapolates, by at most `radius` pixels.
-    Within a window that is wide for its structure a map is not affine: in masks of less than about 350 pixels sigma shrinks to
-    8 % of the square root of their area.
+    A step of more than twice the radius is not believed: the landmark then stays at the fit before, or where it started. Within a
+    window that is wide for its structure a map is not affine: in masks of less than about 350 pixels sigma shrinks to 8 % of the
+    square root of their area, but not below half a pixel.
 
     uv: (B, 2, H, W); mask: (B, H, W) bool; targets: (n, 2) uv. half_extent: pixels per unit of u and of v, in which "nearest" is
     measured; it matters for long, thin structures, whose v tells much more than their u.

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy.spatial.distance import cdist
 
-from denseseg.geometry.contour import mask_contours, perimeter, resample
+from denseseg.geometry.contour import mask_contours, perimeter, resample, signed_area
 from denseseg.geometry.frame import inside_image
 from denseseg.geometry.template import Template
 from denseseg.geometry.warp import sample
@@ -45,8 +45,9 @@ def project_onto_outline(
     """Move landmarks that the anatomy places on an outline to the 0.5 level set of the predicted mask.
 
     Landmark x goes to the outline point p with the least |p - x|^2 + uv_weight |(uv(p) - target) * half_extent|^2: nearest in
-    the image and in the template together, both in pixels. The landmarks keep their order along the outline, with the least sum of
-    costs that this allows, so that a noisy map cannot make the contour cross itself.
+    the image and in the template together, both in pixels. The landmarks keep their order along the outline, so that a noisy map
+    cannot make the contour cross itself: the one with the least cost takes its own best place, the others those with the least sum
+    of costs that the order then allows.
 
     Where the image border cuts a structure, its mask ends at the border, not at an outline. That stretch takes its part in the
     order, but a landmark that belongs to it stays where it is, as do all that are missing or lie beyond the border pixels.
@@ -59,7 +60,7 @@ def project_onto_outline(
     if not curves or not seen.any():
         return _unmoved(points)
     outline = resample(curves[0], max(int(perimeter(curves[0]) / step), 4 * len(points)) - 1)
-    if (_signed_area(outline) > 0) != (_signed_area(targets) > 0):
+    if (signed_area(outline) > 0) != (signed_area(targets) > 0):
         outline = outline[::-1]
     cost = cdist(points[seen], outline, "sqeuclidean")
     if uv_weight:
@@ -95,9 +96,10 @@ def _across(probability: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np
 
 
 def _cyclic_assignment(cost: np.ndarray) -> np.ndarray:
-    """(n,) columns, one for each row of an (n, K) cost with K >= n, in cyclic order and of least total cost.
+    """(n,) columns, one for each row of an (n, K) cost with K >= n, in cyclic order.
 
-    The cheapest landmark is taken at its own best place; from there on round the curve, dynamic programming finds the others.
+    The smallest cost of all is taken; from there on round the curve, dynamic programming finds the others, of least total cost.
+    (All K beginnings would have to be tried for the least of all.)
     """
     n, k = cost.shape
     first, start = np.unravel_index(cost.argmin(), cost.shape)
@@ -111,12 +113,6 @@ def _cyclic_assignment(cost: np.ndarray) -> np.ndarray:
     for i in range(n - 1, -1, -1):
         column[i] = limit = total[i, :limit].argmin()
     return np.roll((column + start) % k, first)
-
-
-def _signed_area(polygon: np.ndarray) -> float:
-    """Twice the area of an (n, 2) polygon, positive where it runs clockwise on a displayed image."""
-    x, y = polygon.T
-    return float(x @ np.roll(y, -1) - y @ np.roll(x, -1))
 
 
 def _read(maps: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from denseseg.geometry.frame import Size
 from denseseg.geometry.spline import usable
 
 HULL_MARGIN = 0.1  # of the longer side of the points' box
-GROUP_COST = 3e5  # what another group costs on a CPU, in pixels times landmarks
+GROUP_COST = 3e5  # fixed cost of one more group on a CPU, in pixels times landmarks
 
 
 def padded_landmarks(landmarks: Tensor, anatomy: Anatomy) -> Tensor:
@@ -36,7 +36,8 @@ class Windows:
 
     rows: (S,) integers, case * C + structure. first: (S, 2) the windows' first pixel (x, y); they lie within the image.
     landmarks: (S, n, 2) pixels, NaN where missing. polygon: (S, k, 2) what encloses the region, in pixels of the window.
-    longest: the longest edge of all polygons, pixels. stride: whole pixels between landmarks, 1 to 4, where they lie closest.
+    longest: the longest edge of all polygons, pixels. stride: pixels, 1 to 4, between
+    the points of the coarse grid on which a spline is evaluated: the least mean spacing of a structure's landmarks.
     inside: (S, h, w) bool, the pixels whose centre the polygon encloses.
     """
 
@@ -69,7 +70,7 @@ class Windows:
 
 @dataclass(frozen=True)
 class Regions:
-    """The regions of a batch: `groups` holds those that there are. shape: B, C, H, W."""
+    """The regions of a batch, in groups of windows of about equal size; one without a region is in none. shape: B, C, H, W."""
 
     shape: tuple[int, int, int, int]
     groups: list[Windows]
@@ -121,7 +122,7 @@ def find_regions(landmarks: Tensor, anatomy: Anatomy, size: Size, margin: int = 
     low = np.clip(np.floor(polygon.min(1)) - margin, 0, limit - 1).astype(int)
     high = np.clip(np.ceil(polygon.max(1)) + margin + 1, 1, limit).astype(int)
     edge = np.linalg.norm(np.roll(polygon, -1, axis=1) - polygon, axis=-1)
-    spacing = np.full(len(anatomy), np.inf)  # of each structure's landmarks where they lie closest
+    spacing = np.full(len(anatomy), np.inf)  # mean along each structure's outline, in the case where it is least
     np.minimum.at(spacing, structure, edge.sum(1) / np.array(anatomy.counts)[structure])
     stride = np.clip(spacing[structure], 1, 4).astype(int)
     work = np.column_stack([high - low, count, 1 / stride**2])
@@ -145,7 +146,10 @@ def grown_hull(points: np.ndarray) -> np.ndarray:
 
 
 def _alike(work: np.ndarray, most: int) -> list[np.ndarray]:
-    """(S, k) factors of work -> indices of up to `most` groups, each member of which costs as much as the largest factors say."""
+    """Windows in up to `most` groups, as indices, so that padding each to the largest of its group costs least.
+
+    work: (S, k) factors whose product is the cost of a window.
+    """
     everyone = np.arange(len(work))
     best, halves = _cost(work)[-1] - GROUP_COST, [everyone]
     for key in (work.prod(1), *work.T) if most > 1 and len(work) > 1 else ():

@@ -20,7 +20,7 @@ from denseseg.geometry.spline import bending_energy
 
 POINTS = 100  # that slide on each outline, however many are asked for
 SMOOTHING = 0.5  # of the spline: outlines of masks have stairs, which no spline should follow
-RIGIDITY = 0.01  # weight of the squared distance from a similarity of the reference beside the bending, which lets go of shears
+RIGIDITY = 0.01  # weight, beside the bending, of the squared distance from a similarity of the reference: no shear bends
 PASSES = 3
 STEPS = 10  # of the sliding in each pass
 SPACING = 0.5  # pixels between the points that an outline is made of

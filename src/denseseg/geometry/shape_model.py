@@ -12,7 +12,7 @@ import numpy as np
 
 from denseseg.errors import DataError
 
-HAND = 1 / 8  # of the noise of a prediction: what of a person's correction says nothing of the other points
+MANUAL_NOISE = 1 / 8  # random error of a manual correction, as a share of a prediction's noise
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class ShapeModel:
             raise DataError("a shape model holds a number that is not finite, or a negative variance; fit it anew")
 
     def distance(self, points: np.ndarray) -> float:
-        """Mahalanobis distance of (N, 2) points from the mean: root mean square a coordinate, in standard deviations of a residual.
+        """Mahalanobis distance of (N, 2) points from the mean, divided by the root of the number of coordinates: no unit.
 
-        Points that are not finite take no part; NaN where none is finite.
+        About 1 for a shape as the training set has them. Points that are not finite take no part; NaN where none is finite.
         """
         observed = np.isfinite(points).ravel()
         if not observed.any():
@@ -73,22 +73,22 @@ class ShapeModel:
         return Posterior(shape.reshape(-1, 2), self, noise, observed, inferred, inner)
 
     def errors(self, noise: float) -> Errors:
-        """How the errors of predicted points belong together, which were read with independent noise of this SD, pixels.
+        """The joint Gaussian of the errors of predicted points, each of them read with independent noise of this SD, pixels.
 
         A predicted shape is wrong as shapes vary, but along no mode by more than the noise: covariance (S^-1 + noise^-2)^-1, that
         of the posterior, S that of the shapes.
         """
         along, rest = (part * noise**2 / (part + noise**2) for part in (self.variances, self.residual))
         kept = along - rest > 1e-6 * noise**2  # the others are as the rest
-        return Errors(self.modes[:, kept] * np.sqrt(along - rest)[kept], float(rest), HAND * noise)
+        return Errors(self.modes[:, kept] * np.sqrt(along - rest)[kept], float(rest), MANUAL_NOISE * noise)
 
 
 @dataclass(frozen=True)
 class Errors:
     """Gaussian of the errors of N predicted points: covariance = factors factors^T + rest * identity, pixels squared.
 
-    factors: (2N, k), x and y of each point in turn. rest: pixels squared. hand: SD in pixels of what a person moves a point by that
-    says nothing of the others.
+    factors: (2N, k), x and y of each point in turn. rest: pixels squared. hand: SD in pixels of the random
+    error of a manual correction, which says nothing of the other points.
     """
 
     factors: np.ndarray
@@ -96,7 +96,7 @@ class Errors:
     hand: float
 
     def scaled(self, by: float) -> Errors:
-        """The same in pixels of which there are so many times as many."""
+        """The same for an image that is enlarged by this factor."""
         return Errors(self.factors * by, self.rest * by**2, self.hand * by)
 
     def corrected(self, points: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -161,8 +161,9 @@ def _blocks(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 def fit_shape_model(landmarks: np.ndarray, folds: int = 10) -> ShapeModel:
     """The shape model of (M, N, 2) training landmarks, M >= 2; missing ones are inferred from the others of their case.
 
-    The residual is cross-validated: the mean squared distance per coordinate of held-out shapes from the modes of the others. Few
-    training shapes thus give a large residual, and a model that trusts the image. Raises DataError for fewer than two.
+    The residual is cross-validated: the squared distance of held-out shapes from the modes of the others, divided by the number of
+    directions that these modes do not span. Few training shapes thus give a large residual, and a model that trusts the image.
+    Raises DataError for fewer than two.
     """
     if len(landmarks) < 2:
         raise DataError(f"a shape model needs two training cases or more, and was given {len(landmarks)}; train with more")

@@ -18,7 +18,7 @@ LEVELS = {"channels": (128,) * 5}
 
 @checked
 class LocalizationUNetRecipe(LocalizationRecipe):
-    """As its rival's; but the last layer is 1 x 1, so a smaller network keeps the features before it: see `fewest_features`."""
+    """As `LocalizationRecipe`. A last layer of 1 x 1 needs features, so a smaller network keeps those: see `fewest_features`."""
 
     fewest_features: ClassVar[int] = HeatmapRecipe.fewest_features
 

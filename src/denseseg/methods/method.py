@@ -23,6 +23,7 @@ from denseseg.anatomy import Anatomy, Kind
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError, checked
+from denseseg.geometry.contour import signed_area
 from denseseg.geometry.frame import Frame, Size, Turn
 from denseseg.geometry.shape_model import ShapeModel, fit_shape_model
 from denseseg.geometry.template import Template
@@ -260,5 +261,4 @@ def _area(outline: np.ndarray) -> float:
     """Square pixels that a polygon of (n, 2) points encloses; infinite where that cannot be said, since some are missing."""
     if not np.isfinite(outline).all():
         return np.inf if np.isfinite(outline).all(1).sum() > 2 else 0.0
-    x, y = (outline - outline.mean(0)).T
-    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+    return abs(signed_area(outline))

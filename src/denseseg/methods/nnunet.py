@@ -30,6 +30,7 @@ from denseseg.errors import DataError, checked
 from denseseg.files import write_json
 from denseseg.geometry.frame import Size
 from denseseg.methods.method import Method, Recipe
+from denseseg.methods.segmentation import without_region
 from denseseg.pictures import write_png
 from denseseg.prediction import Prediction
 from denseseg.training.loop import exclusive
@@ -98,8 +99,7 @@ class NNUNet(Method):
 
     @classmethod
     def unsupported(cls, anatomy: Anatomy) -> str | None:
-        bare = [s.name for s in anatomy.structures if not s.covers]
-        return f"{', '.join(bare[:3])} covers no region, so there is no mask to learn" if bare else None
+        return without_region(anatomy)
 
     @property
     def parameters(self) -> int:

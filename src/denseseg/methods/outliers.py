@@ -1,4 +1,4 @@
-"""What an image, or what was found in it, is not: an out-of-distribution score.
+"""An out-of-distribution score: how unlike the training data an image and its prediction are.
 
 A method predicts something for any image, also for a black, an inverted or a mirrored one. So each prediction is compared with what
 is usual: how the image looks (at 16 x 16 pixels, against a Gaussian of the training images), which way round that fits best, how
@@ -27,7 +27,7 @@ from denseseg.prediction import Prediction
 
 SIDE = 16  # pixels of the small images
 FLAT = 1e-3  # standard deviation of an image without contrast
-REACH = 2.0  # with many cases the limit lies so many times as far above the median as the bound of 95 % of the usual cases does
+REACH = 2.0  # with many cases the limit is the median + REACH * (95 % quantile - median) of the usual cases; with few it is higher
 LEAST = 4  # validation cases, to know a limit
 # name -> how far above the median the limit lies at least, and what is told of an image or a structure beyond it
 CHECKS = {
@@ -172,7 +172,7 @@ def _small(image: np.ndarray) -> np.ndarray:
 
 
 def _detail(image: np.ndarray) -> float:
-    """Log of the mean difference of neighbouring pixels, against the image's contrast."""
+    """Log of the root mean square difference of neighbouring pixels, against the image's contrast."""
     steps = np.mean(np.diff(image, axis=0) ** 2) + np.mean(np.diff(image, axis=1) ** 2)
     return float(np.log(np.sqrt(steps) / max(float(image.std()), FLAT) + 1e-4))
 

@@ -15,10 +15,9 @@ from typing import Annotated
 import numpy as np
 from imageio.v3 import imread, imwrite
 from pydantic import Field
-from pydantic.dataclasses import dataclass as model
 from scipy.ndimage import gaussian_filter, zoom
 
-from denseseg.errors import STRICT
+from denseseg.errors import checked
 from denseseg.phantom.canvas import Canvas, bump, path_distance, rise
 from denseseg.phantom.film import LETTERS, blurred, collimate, draw_letter
 from denseseg.phantom.outlines import spline
@@ -38,7 +37,7 @@ def normal(rng: np.random.Generator) -> float:
     return float(np.clip(rng.normal(), -2.5, 2.5))
 
 
-@model(frozen=True, config=STRICT)
+@checked
 class Looks:
     """How much each look may vary; zero switches it off, and all are off unless said otherwise. None may be negative.
 
@@ -50,7 +49,7 @@ class Looks:
     in hundredths of the field; coarse, greatest factor of a lower resolution less 1; grain, most standard deviation of noise.
     Chances: boxes (black, grey or white ones, as labels and blanked names are); frame (an unexposed or white border); corner (one
     corner inverted); inverted (the whole picture); jpeg (compression of any quality).
-    Raises ValueError where a value is out of its bounds.
+    Raises DataError where a value is out of its bounds.
     """
 
     wires: Chance = 0.0

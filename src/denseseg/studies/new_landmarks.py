@@ -6,7 +6,8 @@ annotated examples, and found in a new image in one of two ways:
 
 * "map": where the predicted uv map takes the place's uv (affine inversion), as in the paper;
 * "spline": a thin-plate spline carries the template's landmarks to the predicted ones, and the new landmark with them. It has a
-  meaning beyond the mask too, profits from the shape model and the contour step, and can use several structures at once.
+  meaning beyond the mask too, profits from the shape model and the projection onto the contour, and can use several structures at
+  once.
 
 Whether a landmark transfers at all is decided by anatomy, not by the network: `transfer_score` tells from training landmarks alone.
 """
@@ -68,9 +69,11 @@ class NewLandmark:
 def locate(
     prediction: Prediction, template: Template, new: Sequence[NewLandmark], reader: str = "spline", smoothing: float = SMOOTHING
 ) -> np.ndarray:
-    """The new landmarks in a predicted image: (K, 2) pixels, NaN where a reference was not found.
+    """The new landmarks in a predicted image: (K, 2) pixels.
 
-    reader: "map" needs the prediction's uv maps and masks, "spline" its landmarks. Raises ValueError where it has none.
+    reader: "map" needs the prediction's uv maps and masks, and gives NaN where the mask of any reference is empty; "spline" needs
+    its landmarks, and gives NaN where fewer than three of all references together were found. Raises ValueError where the
+    prediction lacks what the reader needs, and for another reader.
     """
     if reader == "spline":
         if prediction.landmarks is None:

@@ -2,7 +2,7 @@
 
 Three questions, each with its part of the record:
 - what the softmax of a true heatmap leaves of a landmark's place, computed exactly for any image size, width and beta;
-- how loud the second term of the loss then is beside the first, on images of the paper's 800 x 640 pixels;
+- how large the second term of the loss and its gradient then are beside the first, on images of the paper's 800 x 640 pixels;
 - the rows of the paper's Tables 3 to 5 in small, on phantoms, and the gain of the whole loss over its U-Net with several seeds.
 
     python -m denseseg.studies.spatial_loss --folder runs/spatial_loss
@@ -101,10 +101,10 @@ def shares(landmarks: torch.Tensor, size: Size, widths: Sequence[float] = (3.0, 
     ]
 
 
-# ---- how loud the second term is --------------------------------------------------------------------------------
+# ---- how large the second term is -------------------------------------------------------------------------------
 
 
-def loudness(method: SpatialConfigurationLoss, outputs: torch.Tensor, batch: Batch) -> list[dict[str, float]]:
+def term_sizes(method: SpatialConfigurationLoss, outputs: torch.Tensor, batch: Batch) -> list[dict[str, float]]:
     """For each beta both terms of the loss, and how large the gradient of the second is beside that of the first, at gamma = 1.
 
     outputs: (B, N, H, W) of a network, for which the gradients are taken.
@@ -120,7 +120,7 @@ def loudness(method: SpatialConfigurationLoss, outputs: torch.Tensor, batch: Bat
 
 
 def at_full_size(cases: CaseSet, steps: int = 50, channels: Sequence[int] = (4, 8, 16, 32, 64)) -> dict[str, Any]:
-    """Training with the paper's recipe on a few cases of full size, with a narrow network: how loud the second term is for the
+    """Training with the paper's recipe on a few cases of full size, with a narrow network: how large the second term is for the
     first case before and after, and for its true heatmaps if all of them lay 2 pixels to the right."""
     training = PAPER.training.changed(length=Steps(steps))
     method = SpatialConfigurationLoss(cases.anatomy, cases[0].size, PAPER.changed(channels=tuple(channels), training=training))
@@ -131,14 +131,14 @@ def at_full_size(cases: CaseSet, steps: int = 50, channels: Sequence[int] = (4, 
             return method.network(*method.inputs(first, torch.Generator()))
 
     moved = method.targets(replace(first, landmarks=first.landmarks + torch.tensor([2.0, 0.0])))["heatmaps"]
-    fresh = loudness(method, painted(), first)
+    fresh = term_sizes(method, painted(), first)
     history = method.fit(cases, None, Run(progress=False))
     return {
         "steps": steps,
         "channels": list(channels),
         "fresh": fresh,
-        "trained": loudness(method, painted(), first),
-        "moved": loudness(method, moved, first),
+        "trained": term_sizes(method, painted(), first),
+        "moved": term_sizes(method, moved, first),
         "history": history[["heatmap", "correlation"]].to_dict("list"),
     }
 

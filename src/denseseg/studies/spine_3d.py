@@ -1,8 +1,8 @@
 """Landmarks in three dimensions, many of which look alike: vertebrae (Payer et al. 2019, Section 4.4), on a phantom.
 
-The house is built for images; this study works on plain tensors, with a loop of its own. Volumes are taller than what the networks
-are trained on: training sees a random part along z, prediction goes through overlapping tiles and keeps the greatest response. A
-vertebra beyond the field of view has an empty target, and where a heatmap stays low it is told to be absent. The
+The package is made for images in 2-D; this study works on plain tensors, with a loop of its own. Volumes are taller than what the
+networks are trained on: training sees a random part along z, prediction goes through overlapping tiles and keeps the greatest
+response. A vertebra beyond the field of view has an empty target, and where a heatmap stays low it is told to be absent. The
 SpatialConfiguration-Net and the Localization U-Net are trained alike.
 
     python -m denseseg.studies.spine_3d --notes "one thread"

@@ -16,6 +16,7 @@ from denseseg.anatomy import Anatomy, Kind
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
 from denseseg.cases.health.finding import Finding
+from denseseg.geometry.contour import signed_area
 
 LONGEST = 128  # pixels of the images in which grey is looked at
 GAIN = 1.25  # in how much grey changes at the outlines, from which a mistake is believed
@@ -80,9 +81,8 @@ def order_findings(cases: CaseSet) -> Iterator[Finding]:
 
 def _area(points: Points) -> float:
     """Signed area of a closed outline, as a share of that of the box round it; NaN with gaps."""
-    x, y = (points - points[0]).T
     box = np.prod(np.ptp(points, axis=0))
-    return float((x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2 / box) if box else np.nan
+    return signed_area(points) / box if box else np.nan
 
 
 def reduced(image: np.ndarray, points: Points, longest: int) -> tuple[np.ndarray, Points]:

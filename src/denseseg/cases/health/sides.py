@@ -18,7 +18,7 @@ from denseseg.cases.health.norm import LEAST, aligned_to, distinct, misfit
 COLUMNS = ("laterality", "side")  # of cases.csv
 SIDES = {"l": "left", "left": "left", "r": "right", "right": "right"}
 OTHER = {"left": "right", "right": "left"}
-AGREE = 0.8  # how much larger the share that looks like some case must be on one side than on the other, to tell sides by it
+AGREE = 0.8  # sides can be told apart where left and right hands differ so much in the share that resembles a reference case
 UPRIGHT = 60  # degrees by which two hands may be turned against each other
 
 

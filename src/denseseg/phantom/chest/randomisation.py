@@ -11,10 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-from pydantic.dataclasses import dataclass as model
 from scipy.ndimage import gaussian_filter1d
 
-from denseseg.errors import STRICT
+from denseseg.errors import checked
 from denseseg.phantom.chest.annotated import annotated_outlines
 from denseseg.phantom.chest.population import Parts, Physiology
 from denseseg.phantom.chest.shapes import chest_outlines
@@ -26,7 +25,7 @@ APEX_LEVEL, MIDDLE = 8.0, 50.0
 Pairs = tuple[Chain, Chain]
 
 
-@model(frozen=True, config=STRICT)
+@checked
 class Randomisation:
     """How far anatomy and tissues may go beyond the default phantom; zero (False) is the default phantom. None may be negative.
 
@@ -44,7 +43,7 @@ class Randomisation:
     Chances: child, of a child's proportions; framed, that a patient whose lungs stick out of the picture is shown smaller and
     shifted until they do not; and for each lung consolidation, effusion (which hides the costophrenic angle), nodules.
     hidden: how much of the heart's upper and lower end cannot be seen, at most.
-    Raises ValueError where a value is out of its bounds.
+    Raises DataError where a value is out of its bounds.
     """
 
     annotated: bool = False

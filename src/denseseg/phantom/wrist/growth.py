@@ -23,7 +23,7 @@ ONSET = {
 FIRST_YEAR = {"epiphysis of radius", "capitate", "hamate"}  # there from 2 years on, however late the child
 ONSET_SD = 0.12  # of the mean age at onset, from child to child
 CARPALS_MATURE, CLOSED, GROWN = 14.5, 16.0, 18.0
-BANDS = ("2 to 5 years", "6 to 9 years", "10 to 13 years", "14 to 17 years")
+BANDS = ("2 to 5 years", "6 to 9 years", "10 to 13 years", "14 to 17 years", "18 years or more")
 
 
 def onsets(rng: np.random.Generator) -> np.ndarray:

@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 import numpy as np
-from pydantic.dataclasses import dataclass as model
 from scipy.ndimage import gaussian_filter
 
 from denseseg.anatomy import WRIST
-from denseseg.errors import STRICT
+from denseseg.errors import checked
 from denseseg.phantom.canvas import Canvas, bump, path_distance, rise
 from denseseg.phantom.looks import Chance, Spread, Streams, normal
 from denseseg.phantom.warps import Affine, Chain
@@ -30,7 +29,7 @@ FRONT = {
 TALLEST = 200.0  # field units from the lower border to the end of the longest metacarpal: the image has 171
 
 
-@model(frozen=True, config=STRICT)
+@checked
 class WristRandomisation:
     """How far a hand may go beyond the default phantom; zero is the default phantom. None may be negative.
 
@@ -40,7 +39,7 @@ class WristRandomisation:
     shift: of the hand, in hundredths of the field's width, uniform in +-. oblique: standard deviation in degrees of the hand's turn
     about the axis of the forearm: what lies in front moves, and all becomes narrower.
     cast: chance of a plaster cast.
-    Raises ValueError where a value is out of its bounds.
+    Raises DataError where a value is out of its bounds.
     """
 
     population: Spread = 0.0

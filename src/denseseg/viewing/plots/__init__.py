@@ -1,4 +1,4 @@
-"""Pictures: every figure of the book is one call of a function in this room.
+"""Pictures that several chapters share, or that users of the package need.
 
 Each function draws one picture and returns what it drew on: one panel an `Axes`, several a `Figure`. Pass `ax` to draw
 into a panel of your own. Data stay in pixels, also where the ticks read millimetres, so further points go on top as they are.
