@@ -242,6 +242,7 @@ def read_csv(path: Path, text: list[str] | None = None, missing: str = "correct 
     Cells are parted by commas, or where the first line has none by semicolons, tabs or bars; numbers then may have decimal commas,
     and get points. Lines of empty cells are left out: the index says which line is which, 0 the one below the names.
     text: for large tables, the columns that are text; the others then are what pandas makes of them.
+    Raises DataError where the file is missing or no such table; missing: how that is mended.
     """
     lines = read_text(path, missing).lstrip("\r\n")
     if told := re.match(r'"?sep=(.)"?\r?\n', lines):  # as Excel is told

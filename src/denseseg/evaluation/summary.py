@@ -23,7 +23,7 @@ def summarise(table: pd.DataFrame, n_resamples: int = 2000, seed: int = 0) -> pd
     bootstrap interval of the mean; it resamples images, never structures or landmarks.
     Columns: group, metric, mean, sd, median, low, high, unit, n (values), missing (not in the truth), failures (values that hold
     a failure).
-    Raises DataError where a metric mixes units.
+    Raises DataError where a metric mixes units, or a case is in the table twice.
     """
     twice = table[table.duplicated(["case", "structure", "metric", "landmark"])]
     if len(twice):
@@ -65,7 +65,10 @@ def _pooled_mean(sums: np.ndarray, counts: np.ndarray, n_resamples: int, seed: i
 
 
 def per_case(table: pd.DataFrame, metric: str, group: str = "average") -> pd.Series:
-    """One number per image, indexed by case: the group's mean, or for "average" the mean of the group means."""
+    """One number per image, indexed by case: the group's mean, or for "average" the mean of the group means.
+
+    Raises DataError where the table has no such metric or group.
+    """
     rows = table[table["metric"] == metric]
     if group != "average":
         rows = rows[rows["group"] == group]
@@ -80,6 +83,7 @@ def image_specific_errors(table: pd.DataFrame) -> pd.Series:
 
     table: of `evaluate`. Every landmark weighs alike, whatever structure it is of (in `per_case` every group does), and a failure
     has its price. NaN for an image without any known landmark. `metrics.cumulative_share` makes the papers' curve of it.
+    Raises DataError where the table has no tre.
     """
     tre = table[table["metric"] == "tre"]
     if tre.empty:

@@ -48,7 +48,10 @@ def retrained(recipe: Recipe, **changes: Any) -> Recipe:
 
 
 def split_of(cases: CaseSet, spec: Spec) -> Split:
-    """How a run divides its cases. Always with seed 0, so that seeds of the training are compared on the same test cases."""
+    """How a run divides its cases. Always with seed 0, so that seeds of the training are compared on the same test cases.
+
+    Raises DataError where a run of folds does not say which, and where `CaseSet.split` does.
+    """
     if spec.split == "folds" and spec.fold is None:
         raise DataError("a run tests one fold; give Spec its number as fold, or pool the records of all folds")
     few = {} if spec.train_size is None else {"train_size": spec.train_size, "draw": spec.draw or 0}

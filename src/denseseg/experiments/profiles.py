@@ -75,6 +75,7 @@ def load_cases(profile: Profile, data: str = "phantom", seed: int = 0, size: Siz
     """The cases of a run at the profile's size, or at another (H, W).
 
     data: "phantom" (the chest), another phantom such as "hand phantom", or the path of a data-set folder.
+    Raises DataError where that is no folder, or `read_cases` does.
     """
     name = "chest" if data == "phantom" else data.removesuffix(" phantom")
     if name in PHANTOMS and data.endswith("phantom"):

@@ -37,7 +37,7 @@ def read_records(folder: str | Path = "results") -> list[Record]:
 
 
 def find_record(spec: Spec, folder: str | Path = "results") -> Record | None:
-    """The record of this run, where there is one."""
+    """The record of this run, None where there is none. Raises DataError where its file cannot be read, or holds another run."""
     path = spec.path(folder)
     if not exists(path):
         return None

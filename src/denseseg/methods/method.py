@@ -188,7 +188,7 @@ class Method(ABC):
         return 0
 
     def predict_cases(self, cases: Sequence[Case], batch_size: int = 8, progress: bool = False) -> list[Prediction]:
-        """Predictions for cases of any size, each in its own pixels."""
+        """Predictions for cases of any size, each in its own pixels. Raises DataError for a batch size below 1."""
         if not isinstance(batch_size, int) or batch_size < 1:
             raise DataError(f"batch_size={batch_size!r}: give a whole number of cases, at least 1")
         found: list[Prediction] = []
@@ -199,7 +199,7 @@ class Method(ABC):
         return found
 
     def predict_image(self, image: np.ndarray) -> Prediction:
-        """Prediction for one (H, W) image in [0, 1] of any size, in its own pixels."""
+        """Prediction for one (H, W) image of any size, in its own pixels. Raises DataError where its values are not in [0, 1]."""
         image = _grey(image)
         frame = Frame.fit((image.shape[0], image.shape[1]), self.size)
         tensor = torch.from_numpy(np.clip(frame.maps_to_fitted(image), 0, 1))[None, None]

@@ -93,7 +93,10 @@ class ShapeFeatures:
     names: list[str] = field(default_factory=list)
 
     def fit(self, landmarks: np.ndarray) -> ShapeFeatures:
-        """Learn the mean shape, its modes and the scale of each feature from (M, N, 2) training landmarks, M >= 3."""
+        """Learn the mean shape, its modes and the scale of each feature from (M, N, 2) training landmarks, M >= 3.
+
+        Raises DataError for fewer.
+        """
         if len(landmarks) < 3:
             raise DataError(f"{len(landmarks)} shapes are too few to describe shapes by; give at least 3")
         self._mean_shape = _mean_shape(landmarks)

@@ -156,7 +156,7 @@ def errors_mm(found: np.ndarray, cases: CaseSet) -> np.ndarray:
 
 
 def score(errors: np.ndarray) -> dict[str, float]:
-    """Point-to-point errors (M, N) in mm, as in the paper's Table 1: mean, SD, median, and outliers in %."""
+    """Point-to-point errors (M, N) in mm, as in the paper's Table 1: mean, SD (over n), median, and outliers in %."""
     outliers = {f"over_{radius:g}_mm_percent": 100 * float((errors > radius).mean()) for radius in RADII}
     return {"mean": float(errors.mean()), "sd": float(errors.std()), "median": float(np.median(errors))} | outliers
 

@@ -214,7 +214,7 @@ class Trials:
 
 
 def summary(errors: np.ndarray) -> dict[str, float]:
-    """Of (M, N) errors in mm: mean, SD over all, and the shares in percent beyond each of `RADII`."""
+    """Of (M, N) errors in mm: mean, SD (n - 1) over all, and the shares in percent beyond each of `RADII`."""
     beyond = {f"beyond_{radius}": float(100 * (errors > radius).mean()) for radius in RADII}
     return {"mean": float(errors.mean()), "sd": float(errors.std(ddof=1)), **beyond}
 

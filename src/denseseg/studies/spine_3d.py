@@ -196,7 +196,7 @@ def read(predict: Predict, volumes: Tensor, tile: int = TILE) -> tuple[np.ndarra
 
 
 def score(points: np.ndarray, true: np.ndarray) -> dict[str, float]:
-    """Points (M, N, 3) against the truth, voxels: PE in mm and voxels, and ID rate in % (Section 3.2, Eq. 8).
+    """Points (M, N, 3) against the truth, voxels: PE (its SD over n) in mm and voxels, and ID rate in % (Section 3.2, Eq. 8).
 
     As in the paper, every vertebra in the field of view counts, however faint its heatmap is.
     """
