@@ -72,6 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if min(given.seed, given.phantoms, given.steps) < 0:
         parser.error("seed, phantoms and steps are numbers from 0 up")
+    if given.out.suffix != ".safetensors":
+        parser.error(f"{given.out} is to be a weights file; let its name end in .safetensors")
     run = given.run or given.out.with_suffix("")
 
     def work() -> None:

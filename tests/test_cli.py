@@ -93,7 +93,7 @@ def test_help_loads_none_of_the_libraries_that_take_time(words):
 def test_bad_input_ends_in_one_line_and_status_1(monkeypatch, tmp_path, capsys):
     assert ended(monkeypatch, "check", tmp_path / "nothing") == 1
     told = capsys.readouterr()
-    assert told.err.startswith("error: ") and "dataset.toml is missing" in told.err and told.err.count("\n") == 1
+    assert told.err.startswith("error: ") and "nothing is no folder; give" in told.err and told.err.count("\n") == 1
 
 
 def test_the_tools_named_are_those_that_there_are():
@@ -127,6 +127,31 @@ def test_train_leaves_weights_and_a_record_and_the_same_command_again_the_same(w
 )
 def test_cases_are_divided_as_their_table_allows(metadata, scheme):
     assert cli.default_scheme([replace(case, metadata=metadata) for case in drawn(2)]) == scheme
+
+
+@pytest.mark.parametrize("parts", [("Train", "test"), ("train", "val"), ("train", "")])
+def test_a_slip_in_the_column_of_parts_is_told_and_no_other_division_taken(work, tmp_path, parts, capsys):
+    cases = [replace(case, metadata={"split": parts[i % 2]}) for i, case in enumerate(drawn(4))]
+    write_cases(tmp_path / "heads", CaseSet("heads", HEADS, cases))
+    with pytest.raises(SystemExit):
+        run(work, "check", tmp_path / "heads")
+    assert "2 of 4 cases are for neither train nor test" in capsys.readouterr().out
+    with pytest.raises(DataError, match=r"the split column of cases.csv holds .*; give every case train or test"):
+        run(work, "train", tmp_path / "heads", "--method", "mean_shape", "--profile", "smoke", *where(tmp_path))
+
+
+def test_what_could_not_be_recorded_is_not_trained(work, tmp_path):
+    """A record of other data has the name, or errors of the test part would be in mm and in pixels."""
+    moved = [replace(case, landmarks=case.landmarks + 1) for case in drawn(12)]
+    write_cases(tmp_path / "moved", CaseSet("heads", HEADS, moved))
+    words = ["--method", "mean_shape", "--profile", "smoke", "--runs", tmp_path / "runs"]
+    with pytest.raises(DataError, match=r"json is the record of such a run on other data.*name another folder for results"):
+        run(work, "train", tmp_path / "moved", *words, "--results", work / "results")
+    bare = [replace(case, spacing=None if case.id == "c03" else 0.5) for case in drawn(12)]
+    write_cases(tmp_path / "bare", CaseSet("heads", HEADS, bare))
+    with pytest.raises(DataError, match=r"to test on have no spacing, such as c03, .* fill it in"):
+        run(work, "train", tmp_path / "bare", *words, "--results", tmp_path / "results")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_predict_goes_on_after_a_broken_image_and_lists_it(work, tmp_path, capsys):
@@ -198,6 +223,11 @@ def test_evaluate_judges_the_test_part_in_millimetres(work, tmp_path, capsys):
     told = capsys.readouterr().out
     assert "Mean shape on 4 cases of heads" in told and "mm" in told
     assert set(pd.read_csv(tmp_path / "values.csv")["case"]) == {"c00", "c03", "c06", "c09"}
+    landmarks = work / "heads" / "landmarks.csv"
+    before = landmarks.read_bytes()
+    with pytest.raises(DataError, match="holds something else than such a table"):
+        run(work, "evaluate", work / "heads", "--weights", weights(work), "--csv", landmarks)
+    assert landmarks.read_bytes() == before
     run(work, "evaluate", work / "heads", "--weights", weights(work), "--part", "all")
     assert "on 12 cases" in capsys.readouterr().out
 
@@ -206,6 +236,8 @@ def test_evaluate_judges_the_test_part_in_millimetres(work, tmp_path, capsys):
 def test_a_data_set_goes_to_each_tool_and_comes_back(work, tmp_path, tool, capsys):
     run(work, "export", work / "heads", tmp_path / "out", "--to", tool)
     run(work, "import", tmp_path / "out", tmp_path / "back", "--images", work / "heads")
+    with pytest.raises(DataError, match="exists and is not empty"):  # nothing is lost, neither annotations nor the data set itself
+        run(work, "export", work / "heads", work / "heads", "--to", tool)
     before, back = read_cases(work / "heads"), read_cases(tmp_path / "back")
     assert back.ids == before.ids and back.anatomy == before.anatomy and back[0].metadata == before[0].metadata
     np.testing.assert_allclose(back.landmarks, before.landmarks, atol=2e-4)
@@ -213,6 +245,7 @@ def test_a_data_set_goes_to_each_tool_and_comes_back(work, tmp_path, tool, capsy
     new = read_cases(tmp_path / "new")
     np.testing.assert_allclose(new.landmarks, before.landmarks, atol=2e-4)
     assert new[0].spacing == (0.5 if tool == "slicer" else None)
+    assert (new.name, back.name, list(new.info)) == ("new", "back", ["source"])
     assert np.corrcoef(new[0].image.ravel(), before[0].image.ravel())[0, 1] > 0.99
 
 
@@ -224,14 +257,18 @@ def test_predictions_that_a_person_corrected_join_the_data_set(work, tmp_path, t
         write_png(tmp_path / "images" / f"new{i}.png", case.image)
     out = tmp_path / "out"
     run(work, "predict", tmp_path / "images", "--weights", weights(work), "--out", out, "--annotations", tool)
+    words = ["--images", out / tool, "--predicted", out / "landmarks.csv", "--also", work / "heads"]
+    with pytest.raises(DataError, match="in none of the 3 annotated images has a landmark been changed"):
+        run(work, "import", out / tool, tmp_path / "none", *words)
+    assert not (tmp_path / "none").exists()
     answer = read_annotations(out / tool, HEADS)
     moved = {name: replace(one, landmarks=one.landmarks + (5.0 if name == "new1" else 0.0)) for name, one in answer.items()}
     for file in [*(out / tool).rglob("*.json"), *(out / tool).rglob("*.xml")]:
         file.unlink()
     write_annotations(out / tool, [replace(one, size=SIZE) for one in moved.values()], HEADS, tool)
-    words = ["--images", out / tool, "--predicted", out / "landmarks.csv", "--also", work / "heads"]
     run(work, "import", out / tool, tmp_path / "more", *words)
     more = read_cases(tmp_path / "more")
+    assert more.name == "more" and "kind" not in more.info  # that of the drawings
     assert more.ids == [*read_cases(work / "heads").ids, "new1"] and more[12].metadata["split"] == "train"
     np.testing.assert_allclose(more[12].landmarks, moved["new1"].landmarks, atol=1e-3)
     (tmp_path / "other.csv").write_text("case,x,y\na,left,3\n")

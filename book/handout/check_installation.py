@@ -48,7 +48,7 @@ def problem_with_a_prediction() -> str | None:
     from denseseg.methods import load_method
     from denseseg.phantom import PHANTOMS
 
-    weights = next(HERE.glob("learner/runs/*/weights.safetensors"), None)
+    weights = next(HERE.glob("learner/runs/chest-phantom_denseseg*/weights.safetensors"), None)
     if weights is None:
         return "learner/runs has no trained network; unpack the zip file again, all of it"
     method = load_method(weights)

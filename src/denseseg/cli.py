@@ -92,12 +92,14 @@ def train(
     from denseseg.evaluation import summarise
     from denseseg.experiments import Spec, get_profile, load_cases, run_experiment, write_record
     from denseseg.experiments.grid import budget_from
+    from denseseg.experiments.store import require_free
 
     cases = load_cases(get_profile(profile), data)
     spec = Spec(
         dataset=cases.name, method=method, recipe=recipe, profile=profile, split=split or default_scheme(cases), seed=seed,
         budget=budget_from(budget),
     )  # fmt: skip
+    require_free(spec, cases.fingerprint(), results)
     experiment = run_experiment(cases, spec, runs)
     record = write_record(experiment.record, results)
 
@@ -165,9 +167,11 @@ def predict(
     method, files = load_weights(weights, device), image_files(images, numbered=names is not None)
     if any_way and method.usual is None:
         raise DataError("--any-way: these weights do not know what is unlike their training images; train with validation cases")
+    if names is not None and names.resolve().is_relative_to(out.resolve()):
+        raise DataError(f"--names {names} lies in {out}, which others may see; keep it in another folder")
+    folders = {kind: new_folder(out / kind) for kind, wanted in (("", True), ("masks", masks), ("overlays", overlays)) if wanted}
     if names is not None:
         write_names(names, files)
-    folders = {kind: new_folder(out / kind) for kind, wanted in (("", True), ("masks", masks), ("overlays", overlays)) if wanted}
     tables, found, broken, doubted, turned = [], [], [], [], []
     for name, path in tqdm(files.items(), desc="predict", unit="image", disable=None):
         try:
@@ -241,10 +245,14 @@ def evaluate(
         Such as cpu, cuda or mps.
     """
     from denseseg.cases import read_cases
+    from denseseg.errors import DataError
     from denseseg.evaluation import evaluate, summarise
+    from denseseg.evaluation.scores import COLUMNS
     from denseseg.files import atomic_file
     from denseseg.weights import load_weights
 
+    if csv is not None and csv.exists() and not csv.read_text("utf-8", "replace").startswith(",".join(COLUMNS)):
+        raise DataError(f"{csv} holds something else than such a table; name another file, so that it is not lost")
     cases, method = read_cases(folder), load_weights(weights, device)
     if part == "test":
         cases = cases.split(split or default_scheme(cases)).test
@@ -278,7 +286,7 @@ def import_(
     annotations
         A file, or a folder with many; which tool wrote it is found from its content.
     out
-        The data-set folder to write.
+        The data-set folder to write. The set is called as it.
     images
         A folder of images of the same names. Where it is a data set, its anatomy, spacing and tables are kept.
     anatomy
@@ -291,7 +299,7 @@ def import_(
     from denseseg.cases import read_cases, write_cases
     from denseseg.exchange import imported, joined, new_folder
 
-    cases = imported(annotations, images, anatomy or (str(also) if also else None), predicted)
+    cases = imported(annotations, images, anatomy or (str(also) if also else None), predicted, out.resolve().name)
     cases = joined(read_cases(also), cases) if also else cases
     print(f"{len(cases)} cases written to {write_cases(new_folder(out), cases)}")
 
@@ -335,11 +343,12 @@ def unnamed(error: str, path: Path, name: str) -> str:
 
 
 def default_scheme(cases: Iterable[Case]) -> SplitScheme:
-    """As the published parts say where every case names its part, else by patients, else by strata."""
-    from denseseg.cases.case_set import published_part
+    """As the parts in cases.csv say where any case names one, else by patients, else by strata.
 
+    A set that names a part for some of its cases only, or another than train and test, is then refused by `CaseSet.split`.
+    """
     cases = list(cases)
-    if all(published_part(case) in ("train", "test") for case in cases):
+    if any(case.metadata.get("split") for case in cases):
         return "paper"
     return "patients" if any(case.metadata.get("patient") for case in cases) else "stratified"
 

@@ -106,5 +106,5 @@ def test_the_installation_test_notices_a_network_that_finds_nothing(installation
     (weights,) = unpacked.glob("learner/runs/*/weights.safetensors")
     method = load_method(weights)
     method.set_state({name: tensor + 1000 for name, tensor in method.state().items()})
-    save_method(method, installation.HERE / "learner" / "runs" / "any" / "weights.safetensors")
+    save_method(method, installation.HERE / "learner" / "runs" / "chest-phantom_denseseg_any" / "weights.safetensors")
     assert "landmarks are off by" in installation.problem_with_a_prediction()

@@ -183,6 +183,8 @@ def read_description(folder: Path) -> tuple[str, Anatomy, dict[str, str]]:
     settle(folder)
     path = folder / "dataset.toml"
     if not exists(path):
+        if not folder.is_dir():
+            raise DataError(f"{folder} is no folder; give a data-set folder, which holds a dataset.toml")
         raise DataError(f"{path} is missing: not a finished data-set folder; run the script that prepares it (again)")
     return _description(path, read_text(path).replace("\r\n", "\n").replace("\r", "\n"))
 

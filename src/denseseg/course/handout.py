@@ -7,6 +7,7 @@ It holds no data: the notebooks' own profile is `course`, whose images are phant
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
 import tempfile
@@ -59,6 +60,7 @@ def copy(source: Path, target: Path) -> None:
 
 
 def main() -> int:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     return exit_status(lambda: print(f"for students: {write_handout(find_root())}"))
 
 

@@ -387,6 +387,8 @@ def run_notebooks(
     if not notebooks:
         raise NotebookError(f"{root / 'notebooks'} holds no notebooks; run this in the book's repository")
     chosen = select(notebooks, only)
+    if parameters and parameters.get("profile", profile) != profile:
+        raise NotebookError(f"profile is {profile}, and {parameters['profile']} as a parameter; give it once, as --profile")
     parameters = {**(parameters or {}), "profile": profile}
     notebooks = with_needs(notebooks, chosen)
     validate((notebooks[name] for name in chosen), parameters)

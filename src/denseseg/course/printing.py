@@ -7,6 +7,7 @@ It prints what lies in build/book, so the book must have been built. Solutions a
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -98,6 +99,7 @@ def write_pdf(root: Path) -> Path:
 
 
 def main() -> int:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     return exit_status(lambda: print(f"\nThe book: {write_pdf(find_root())}"))
 
 

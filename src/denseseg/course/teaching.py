@@ -8,6 +8,7 @@ ruled lines where it makes a whole paragraph.
 
 from __future__ import annotations
 
+import argparse
 import html
 import re
 import shutil
@@ -75,6 +76,7 @@ def write_sheets(root: Path) -> list[Path]:
 
 
 def main() -> int:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     return exit_status(lambda: print(*write_sheets(find_root()), sep="\n"))
 
 

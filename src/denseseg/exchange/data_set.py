@@ -13,7 +13,7 @@ from denseseg.cases.folder import read_cases, read_description
 from denseseg.errors import DataError, explained
 from denseseg.exchange.annotation import Annotation
 from denseseg.exchange.cases import annotated_cases, annotation_of, corrected_cases
-from denseseg.exchange.files import Tool, read_annotations, write_annotations
+from denseseg.exchange.files import Tool, new_folder, read_annotations, write_annotations
 from denseseg.exchange.slicer import write_image
 from denseseg.files import read_csv
 from denseseg.pictures import write_png
@@ -24,9 +24,9 @@ UNMOVED = 0.01  # pixels; files round to less
 
 
 def exported(cases: CaseSet, folder: str | Path, tool: Tool) -> Path:
-    """Write the annotations and images of all cases, and return the folder. Raises DataError where it holds annotations already."""
+    """Write the annotations and images of all cases into a new folder, and return it. Raises DataError where it holds anything."""
     annotations = (annotation_of(picture(case.id, tool), case.size, case.landmarks, case.spacing) for case in cases)
-    folder = write_annotations(folder, annotations, cases.anatomy, tool)
+    folder = write_annotations(new_folder(folder), annotations, cases.anatomy, tool)
     for case in cases:
         write_picture(folder / picture(case.id, tool), case.image, case.spacing)
     return folder
@@ -47,27 +47,32 @@ def write_picture(path: Path, image: np.ndarray, spacing: float | None) -> None:
 
 
 def imported(
-    annotations: str | Path, images: str | Path, anatomy: str | None = None, predicted: str | Path | None = None
+    annotations: str | Path,
+    images: str | Path,
+    anatomy: str | None = None,
+    predicted: str | Path | None = None,
+    name: str | None = None,
 ) -> CaseSet:
     """The cases that annotations and images make together; those without any landmark are left out.
 
     images: a folder of images, or a data-set folder, of which all but the landmarks is kept. anatomy: a built-in name, or a folder
     whose dataset.toml describes it; not needed with a data-set folder. predicted: the landmarks.csv from which the annotations were
-    made; images in which nobody changed anything are then left out. Raises DataError.
+    made; images in which nobody changed anything are then left out. name: of the set; by default that of the data-set folder or the
+    anatomy. Raises DataError.
     """
     images = Path(images)
     if (images / "dataset.toml").exists():
         cases = read_cases(images)
         found = read_annotations(annotations, cases.anatomy, spacing={case.id: case.spacing for case in cases}.get)
         found = found if predicted is None else touched(found, predicted)
-        return CaseSet(cases.name, cases.anatomy, corrected_cases(cases, found), cases.info)
+        return CaseSet(name or cases.name, cases.anatomy, corrected_cases(cases, found), cases.info)
     if anatomy is None:
         raise DataError(f"{images} is no data-set folder, so it does not say what the landmarks are; name the anatomy as well")
-    name, known, info = read_description(Path(anatomy)) if Path(anatomy).is_dir() else (anatomy, get_anatomy(anatomy), {})
+    known = read_description(Path(anatomy))[1] if Path(anatomy).is_dir() else get_anatomy(anatomy)
     files = image_files([images])
     found = read_annotations(annotations, known, spacing=lambda case: _spacing(files[case]) if case in files else None)
     found = found if predicted is None else touched(found, predicted)
-    return CaseSet(name, known, annotated_cases(found, files, known), info)
+    return CaseSet(name or known.name, known, annotated_cases(found, files, known), {"source": f"imported from {annotations}"})
 
 
 def _spacing(path: Path) -> float | None:
@@ -82,14 +87,19 @@ def _spacing(path: Path) -> float | None:
 def touched(annotations: dict[str, Annotation], predicted: str | Path) -> dict[str, Annotation]:
     """Annotations in which a person moved, added or removed a landmark of what landmarks.csv says was predicted.
 
-    Only these are truth: of the others nobody knows whether anyone looked. Raises DataError where the table is none of these.
+    Only these are truth: of the others nobody knows whether anyone looked. Raises DataError where there are none, or the table is
+    no such table.
     """
     fix = "give the landmarks.csv that was written with them"
     table = read_csv(Path(predicted), missing=fix)
     with explained(f"{predicted} cannot be read", fix, (KeyError, ValueError)):
         points = table.set_index("case")[["x", "y"]].replace("", "nan").astype(float)
     before = {name: rows.to_numpy() for name, rows in points.groupby(level="case")}
-    return {name: one for name, one in annotations.items() if not _same(one.landmarks, before.get(name))}
+    changed = {name: one for name, one in annotations.items() if not _same(one.landmarks, before.get(name))}
+    if not changed:
+        fault = f"in none of the {len(annotations)} annotated images has a landmark been changed against {predicted}"
+        raise DataError(f"{fault}; correct some first, or leave that table out if all of them are right as they are")
+    return changed
 
 
 def _same(landmarks: np.ndarray, others: np.ndarray | None) -> bool:
@@ -100,10 +110,14 @@ def _same(landmarks: np.ndarray, others: np.ndarray | None) -> bool:
 
 
 def joined(cases: CaseSet, more: CaseSet) -> CaseSet:
-    """Both sets as one, named as the first. Further cases are for training, where the first set says what is for what.
+    """Both sets as one, named as the further one. Its cases are for training, where the first set says what is for what.
 
-    They were chosen, because a method was wrong there: as test cases they would say nothing of all others.
+    They were chosen, because a method was wrong there: as test cases they would say nothing of all others. Of what is told about
+    the sets (licence, kind and so on) only that is kept in which they agree, and the sources of both.
     """
     divided = any("split" in case.metadata for case in cases)
     further = (replace(case, metadata={"split": "train", **case.metadata}) if divided else case for case in more)
-    return CaseSet(cases.name, cases.anatomy, [*cases, *further], cases.info)
+    info = {key: value for key, value in cases.info.items() if more.info.get(key) == value}
+    if sources := [one.info["source"] for one in (cases, more) if "source" in one.info]:
+        info["source"] = "; ".join(dict.fromkeys(sources))
+    return CaseSet(more.name, cases.anatomy, [*cases, *further], info)

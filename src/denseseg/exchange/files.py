@@ -61,7 +61,8 @@ def new_folder(folder: str | Path) -> Path:
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} exists and is not empty; name a new folder, so that nothing in it is lost")
-    folder.mkdir(parents=True, exist_ok=True)
+    with explained(f"{folder} cannot be made", "choose a folder in which you may write", OSError):
+        folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 

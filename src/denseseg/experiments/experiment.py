@@ -91,6 +91,10 @@ def run_experiment(
         raise DataError(f"the run is to use {spec.dataset!r}, the cases are {cases.name!r}; give Spec the name of the cases")
     cases = cases if spec.size is None else cases.fitted(spec.size)
     split, recipe, data = split_of(cases, spec), recipe_of(spec), cases.fingerprint()
+    without = [case.id for case in split.test if case.spacing is None]
+    if 0 < len(without) < len(split.test):
+        fault = f"{cases.name}: some cases to test on have no spacing, such as {without[0]}, so errors would be in mm and in px"
+        raise DataError(f"{fault}; fill it in in cases.csv, or leave it empty in all")
     own = None if folder is None else Path(folder) / run_name(data, spec)
     run = Run(seed=spec.seed, folder=own, precision=precision, progress=progress)
     with exclusive(run):

@@ -82,6 +82,7 @@ def load_cases(profile: Profile, data: str = "phantom", seed: int = 0, size: Siz
         return PHANTOMS[name](profile.n_cases, size or profile.size_like(FULL_SIZES[name]), seed)
     if not Path(data).is_dir():
         known = ", ".join(f'"{phantom} phantom"' for phantom in PHANTOMS)
-        raise DataError(f'data = {data!r} is no folder; give "phantom", {known} or the path of a folder (see data_scripts/)')
+        where = f"is no folder, seen from {Path.cwd()}"
+        raise DataError(f'data = {data!r} {where}; give "phantom", {known} or the path of a folder (see data_scripts/)')
     cases = read_cases(data)
     return cases.fitted(size or profile.size_like(cases[0].size))

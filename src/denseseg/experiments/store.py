@@ -36,6 +36,14 @@ def read_records(folder: str | Path = "results") -> list[Record]:
     return _distinct(paths, [_read(path, Record) for path in paths])
 
 
+def require_free(spec: Spec, data_sha256: str, folder: str | Path = "results") -> None:
+    """Raise DataError where the record of a run could not be written, since its file is that of other data: before training."""
+    older = find_record(spec, folder)
+    if older is not None and older.data_sha256 != data_sha256:
+        fault = f"{spec.path(folder)} is the record of such a run on other data, or on these before they were changed"
+        raise DataError(f"{fault}; move it away, or name another folder for results")
+
+
 def find_record(spec: Spec, folder: str | Path = "results") -> Record | None:
     """The record of this run, None where there is none. Raises DataError where its file cannot be read, or holds another run."""
     path = spec.path(folder)

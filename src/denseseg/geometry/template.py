@@ -27,9 +27,10 @@ class Template:
 
     def __post_init__(self) -> None:
         if self.points.shape != (self.anatomy.n_landmarks, 2) or not np.isfinite(self.points).all():
+            known = int(np.isfinite(self.points).all(-1).sum())
             raise DataError(
-                f"a template of the {self.anatomy.name} needs {self.anatomy.n_landmarks} finite points, got {self.points.shape}; "
-                "each landmark must be present in at least one training case"
+                f"a template of the {self.anatomy.name} needs {self.anatomy.n_landmarks} finite points, got {known}; "
+                "each landmark must be present in at least one training case; from masks alone, make them with landmarks_from_masks"
             )
 
     @classmethod

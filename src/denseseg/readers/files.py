@@ -96,7 +96,8 @@ def preparing(out: Path, settings: str, files: Iterable[Path]) -> Iterator[None]
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file; name a folder")
     with locked(out):
-        if held(out) and not (note.exists() and note.read_text(encoding="utf-8") == text):
+        begun = held(out) not in ([], [note])  # a note alone is of a run that ended before it wrote anything
+        if begun and not (note.exists() and note.read_text(encoding="utf-8") == text):
             raise DataError(f"{out} holds something else (other files, or another size); give a new folder, or empty this one")
         require_own(out, resumed=True)
         with atomic_file(note) as temporary:

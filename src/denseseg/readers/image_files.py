@@ -32,7 +32,7 @@ def image_files(paths: Iterable[str | Path], numbered: bool = False) -> dict[str
         for file in files:
             name = f"{len(found) + 1:04d}" if numbered else image_name(file)
             if found.setdefault(name, file) != file:
-                raise DataError(f"{found[name]} and {file} have one name; rename one, or give them one after the other")
+                raise DataError(f"{found[name]} and {file} have one name; rename one, or give them in two runs")
     if not found:
         raise DataError(f"there is no image in {', '.join(map(str, named))}; give files or folders of {', '.join(ENDINGS)}")
     return found

@@ -72,6 +72,8 @@ def read_jsrt(
     """
     if size is not None and size < 8:
         raise DataError(f"size={size}: give at least 8 pixels a side")
+    if masks is not None and not any(Path(masks).glob("fold[12]/masks/*/*.gif")):
+        raise DataError(f"{masks} holds no fold1/masks/STRUCTURE/NAME.gif; give the SCR folder, or leave out masks")
     paths, report = find_images(Path(images)), Report()
     annotated = find_landmarks(Path(landmarks))
     if checksums is not None:

@@ -38,7 +38,15 @@ def load_weights(source: str | Path, device: str | torch.device = "cpu") -> Meth
     Raises DataError where it is neither, or the file is none that `save_method` wrote.
     """
     name = str(source)
-    return load_pretrained(name, device) if name in pretrained() and not Path(source).is_file() else load_method(source, device)
+    if name in pretrained() and not Path(source).is_file():
+        return load_pretrained(name, device)
+    if not Path(source).exists():
+        raise DataError(
+            f"{name} is no file, and no network that comes with the package ({', '.join(pretrained())}); correct the name"
+        )
+    if Path(source).is_dir():
+        raise DataError(f"{source} is a folder; give the file, such as {Path(source) / 'weights.safetensors'}")
+    return load_method(source, device)
 
 
 def card(name: str) -> str:

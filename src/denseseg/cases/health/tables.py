@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from denseseg.anatomy import Kind
-from denseseg.cases.case_set import CaseSet
+from denseseg.cases.case_set import CaseSet, published_part
 from denseseg.cases.health.finding import Finding
 
 WIDEST, NARROWEST = 3000.0, 5.0  # mm, of what a radiograph shows
@@ -48,6 +48,7 @@ def _counted(counter: Counter[str], most: int = 4) -> str:
 
 def table_findings(cases: CaseSet) -> Iterator[Finding]:
     yield from _copies(cases)
+    yield from _parts(cases)
     yield from _patients(cases)
     yield from _spacing(cases)
 
@@ -60,6 +61,15 @@ def _copies(cases: CaseSet) -> Iterator[Finding]:
         digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
         if (other := first.setdefault(digest, case.id)) != case.id and pixels.min() < pixels.max():
             yield Finding(10.0, case.id, f"its image has the same pixels as that of {other}", "remove one of the two")
+
+
+def _parts(cases: CaseSet) -> Iterator[Finding]:
+    """A column `split` with other words than train and test, or with gaps."""
+    parts = {case.id: published_part(case) for case in cases}
+    odd = [name for name, part in parts.items() if part not in ("train", "test")]
+    if odd and any(case.metadata.get("split") for case in cases):
+        what = f"{len(odd)} of {len(cases)} cases are for neither train nor test: {odd[0]} has {parts[odd[0]]!r}"
+        yield Finding(10.0, f"all of {cases.name}", what, "write train or test in the column split of each, or remove it", odd[0])
 
 
 def _patients(cases: CaseSet) -> Iterator[Finding]:
@@ -89,6 +99,11 @@ def _spacing(cases: CaseSet) -> Iterator[Finding]:
                 f"its spacing makes the image {extent:.4g} mm long, the others {usual:.4g}",
                 "correct its spacing",
             )
+    if known and (without := [case.id for case in cases if case.id not in known]):
+        what = f"{len(without)} of {len(cases)} cases have no spacing"
+        yield Finding(
+            10.0, f"all of {cases.name}", what, "fill it in, or leave it empty in all, to be judged in pixels", without[0]
+        )
     if known and not NARROWEST < usual < WIDEST:
         what = f"spacings make the images {usual:.4g} mm long"
         yield Finding(5.0, f"all of {cases.name}", what, "spacing is millimetres per pixel: correct it, or leave it empty")
