@@ -3,8 +3,8 @@
 python data_scripts/make_weights.py chest OUT.safetensors
 python data_scripts/make_weights.py chest OUT.safetensors --phantoms 16 --steps 2
 
-The first makes what `denseseg.weights` holds: half an hour to an hour on one processor core, as the cards say. Stopped, it goes on where it was; its state lies in --run.
-The same command with the same seed on the same kind of processor gives the same bytes.
+The first makes what `denseseg.weights` holds: half an hour to an hour on one processor core, as the cards say. Stopped, it goes on
+where it was; its state lies in --run. The same command with the same seed on the same kind of processor gives the same bytes.
 """
 
 from __future__ import annotations
