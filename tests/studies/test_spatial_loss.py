@@ -22,12 +22,12 @@ from denseseg.studies.spatial_loss import (
     SMALL,
     VARIANTS,
     Trials,
-    loudness,
     predicted_share,
     signal_left,
     spot_share,
     summary,
     table,
+    term_sizes,
 )
 from denseseg.training.settings import Steps
 
@@ -69,7 +69,7 @@ def test_a_soft_softmax_makes_the_second_term_quiet():
     hands = hand_phantom(2, (64, 48), seed=0)
     torch.manual_seed(0)
     method = create("spatial_configuration_loss", hands.anatomy, (64, 48), "paper", channels=(4, 8))
-    soft, _, sharp, *_ = loudness(method, torch.zeros(2, 37, 64, 48), Batch.of(hands))
+    soft, _, sharp, *_ = term_sizes(method, torch.zeros(2, 37, 64, 48), Batch.of(hands))
     assert (soft["beta"], sharp["beta"]) == (1, 10)
     assert soft["heatmap"] == sharp["heatmap"]
     assert 0 < soft["gradient_ratio"] < 0.1 * sharp["gradient_ratio"]
