@@ -93,3 +93,12 @@ def test_the_blob_is_the_largest_one_above_the_threshold_and_else_the_brightest_
     found = blob_landmarks(maps)
     torch.testing.assert_close(found, torch.tensor([[[6.0, 7.5], [4.5, 4.5], [9.0, 3.0]]]))
     assert blob_landmarks(0.9 * maps)[0, 0].tolist() == [2.0, 2.0]  # fainter maps are read otherwise
+
+
+def test_dark_finds_the_centre_of_a_slanted_ellipse():
+    """Its axes lie along no row, so the mixed derivative matters."""
+    y, x = torch.meshgrid(torch.arange(40.0, dtype=torch.float64), torch.arange(44.0, dtype=torch.float64), indexing="ij")
+    centre = torch.tensor([20.3, 18.4], dtype=torch.float64)
+    off, inverse = torch.stack([x, y], -1) - centre, torch.linalg.inv(torch.tensor([[9.0, 5], [5, 6]], dtype=torch.float64))
+    spot = (-0.5 * torch.einsum("hwi,ij,hwj->hw", off, inverse, off)).exp()[None, None]
+    torch.testing.assert_close(DECODERS[Decoder.DARK](spot)[0, 0], centre, atol=5e-3, rtol=0)

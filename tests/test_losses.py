@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -220,3 +221,32 @@ def test_the_correlation_loss_pulls_a_heatmap_towards_its_place():
     losses.correlation_mse(correlation(heatmaps), true, torch.ones(1, 2, dtype=torch.bool)).backward()
     slope = heatmaps.grad[0, 1]
     assert slope[9, 12] < 0 < slope[9, 10]
+
+
+def test_a_positive_pixel_costs_its_weight():
+    masks = torch.zeros(1, 2, 4, 4)
+    masks[:, 0, :2] = 1
+    masks[:, 1, 0, 0] = 1
+    found = losses.weighted_bce(torch.zeros_like(masks), masks, torch.tensor([3.0, 15.0]))
+    assert float(found) == pytest.approx(math.log(2) * ((8 * 3 + 8) + (15 + 15)) / 32)
+    assert losses.positive_weights(torch.zeros(1, 1, 5, 5)).tolist() == [25]  # of what is never there
+
+
+def test_landmark_loss_takes_absolute_differences_and_the_mean_of_structures():
+    uv, targets = torch.zeros(1, 2, 2, 16, 20), torch.tensor([[0.5, 1.5], [1, 2], [9, 9], [4, 0], [9, 9]])
+    landmarks = torch.tensor([[[3.0, 4], [5, 6], [50, 3], [7, 8], [torch.nan, torch.nan]]])
+    assert float(losses.landmark_uv(uv, landmarks, targets, POINTS)) == pytest.approx(((1 + 1.5) / 2 + 2) / 2)
+    landmarks[0, 3] = torch.nan
+    assert float(losses.landmark_uv(uv, landmarks, targets, POINTS)) == pytest.approx((1 + 1.5) / 2 / 2)
+
+
+def test_each_case_weighs_alike_in_the_dense_loss_and_unknown_landmarks_nothing_in_that_of_heatmaps():
+    valid = torch.zeros(2, 1, 4, 4, dtype=torch.bool)
+    valid[0], valid[1, 0, 0, 0] = True, True
+    uv = torch.zeros(2, 1, 2, 4, 4)
+    off = uv.clone()
+    off[0], off[1] = 1, 3
+    assert float(losses.uv_l1(off, uv, valid)) == pytest.approx((32 / 33 + 6 / 3) / 2)
+    maps = torch.tensor([1.0, 2, 3]).view(1, 3, 1, 1).expand(1, 3, 4, 4)
+    found = losses.heatmap_mse(maps, torch.zeros(1, 3, 4, 4), torch.tensor([[True, True, False]]))
+    assert float(found) == pytest.approx(2.5)

@@ -202,3 +202,13 @@ def test_every_metric_says_title_unit_and_direction():
 def test_a_failure_costs_half_the_diagonal_and_nothing_costs_more():
     limit = np.hypot(*SIZE) / 2 * 0.5
     assert metrics.clipped(np.array([1.0, np.inf, 1e6, np.nan]), SIZE, 0.5) == pytest.approx([1, limit, limit, np.nan], nan_ok=True)
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_an_outline_too_many_is_judged_alike_both_ways_round(swap):
+    """A small circle that only one of the two has, 50 pixels from the centre of a large one that both have."""
+    large, small = circle((30, 50), 10, 2000), circle((80, 50), 2, 2000)
+    pair = ([large], [large, small])
+    found = metrics.surface_distances(*(pair[::-1] if swap else pair), step=0.01)
+    assert metrics.assd(found) == pytest.approx(2 * 40 / (10 + 12), abs=0.02)
+    assert metrics.hd95(found) == pytest.approx(40 + 2 * np.cos(0.3 * np.pi), abs=0.05)

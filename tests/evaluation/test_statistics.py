@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import bootstrap
 
 from denseseg.evaluation.statistics import bootstrap_interval, holm, paired_difference, seeds_spread
 
@@ -62,3 +63,15 @@ def test_seeds_spread():
     assert (spread.mean, spread.sd, spread.n) == (2, 1, 3)
     assert spread.high - spread.mean == pytest.approx(4.303 / np.sqrt(3), rel=1e-3)  # t with 2 degrees of freedom
     assert np.isnan(seeds_spread([1.0]).sd)
+
+
+@pytest.mark.parametrize("level", [0.95, 0.5])
+def test_a_skewed_sample_has_the_interval_of_scipys_bca(level):
+    sample = np.random.default_rng(0).exponential(size=40)
+    options = {"n_resamples": 2000, "batch": 500, "confidence_level": level, "rng": np.random.default_rng(0)}
+    expected = bootstrap((sample,), np.mean, **options).confidence_interval
+    assert bootstrap_interval(sample, confidence=level) == pytest.approx((expected.low, expected.high))
+
+
+def test_wilcoxons_p_of_six_gains_is_two_in_all_signs():
+    assert paired_difference(np.arange(1.0, 7), np.zeros(6)).p_wilcoxon == pytest.approx(2 / 2**6)

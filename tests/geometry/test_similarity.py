@@ -54,3 +54,12 @@ def test_the_mean_of_shapes_lies_between_them():
     low, high = 1, 2
     width, height = np.ptp(procrustes_mean(np.stack([square, wide])), axis=0)
     assert low < width / height < high
+
+
+def test_a_mirrored_target_is_met_as_closely_as_any_rotation_and_scale_can():
+    source = np.random.default_rng(0).normal(size=(12, 2)) * (20, 8)
+    target = source * [-1, 1]
+    a, b = source - source.mean(0), target - target.mean(0)
+    turned = [a @ np.array([[np.cos(t), -np.sin(t)], [np.sin(t), np.cos(t)]]).T for t in np.linspace(0, 2 * np.pi, 721)]
+    best = min(((b - max((b * r).sum() / (a**2).sum(), 0) * r) ** 2).sum() for r in turned)
+    assert ((umeyama(source, target).apply(source) - target) ** 2).sum() <= best + 1e-9

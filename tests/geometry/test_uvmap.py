@@ -59,6 +59,10 @@ def test_folds_are_counted():
     everywhere = torch.ones(1, 10, 10, dtype=torch.bool)
     assert fold_over_share(identity, everywhere) == 0
     assert fold_over_share(identity.flip(1), everywhere) == 1
+    assert fold_over_share(torch.zeros(1, 2, 10, 10), everywhere) == 1  # a flat one is no map either
+    mirrored = torch.stack([torch.where(x < 5, x, 10 - x), y])[None]
+    assert float(fold_over_share(mirrored, everywhere)) == pytest.approx(4 * 9 / 81)  # from column 5 on it runs back
+    assert fold_over_share(mirrored, (x < 5)[None]) == 0
 
 
 def test_an_unknown_generator_is_refused():

@@ -39,6 +39,9 @@ def test_views_are_moved_back_before_they_are_averaged(views):
     seen = []
     maps = inference.average_over_views(lambda view: seen.append(view) or torch.cat([view, 2 * view], 1), smooth, views)
     assert len(seen) == views
+    torch.testing.assert_close(
+        inference.average_over_views(torch.ones_like, images, views), torch.ones_like(images)
+    )  # also at borders
     assert torch.equal(seen[0], smooth)
     inner = np.s_[..., 12:-12, 12:-12]
     assert (maps - torch.cat([smooth, 2 * smooth], 1))[inner].abs().mean() < 0.02

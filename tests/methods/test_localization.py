@@ -123,14 +123,14 @@ def test_the_papers_grey_values_run_from_the_darkest_to_the_brightest_of_all_tra
 
 @pytest.mark.parametrize(
     ("name", "steps", "rate"),
-    [("spatial_configuration", 60, 1e-3), ("localization_unet", 100, 3e-3), ("local_appearance", 160, 2e-3)],
+    [("spatial_configuration", 120, 1e-3), ("localization_unet", 300, 1e-3), ("local_appearance", 400, 2e-3)],
 )
 def test_four_phantoms_are_learned_by_heart(name, steps, rate, cases):
     training = TrainingSettings(length=Steps(steps), batch_size=4, optimiser=Adam(rate), augmentation=NO_AUGMENTATION)
     plain = {"dropout": 0.0, "test_time_views": 1, "shape_prior": 0.0}
     method = create(name, POINTS, SIZE, channels=(12, 12, 12), training=training, **plain)
     method.fit(cases, None, Run(progress=False))
-    assert validation_error(method, cases) < 1.0
+    assert validation_error(method, cases) < 0.6  # 0.24 to 0.38 in float32 and bfloat16
     assert method.network.sigma.mean() < FIRST_SIGMA  # what is found is painted narrower
 
 

@@ -94,7 +94,7 @@ def test_four_phantoms_are_learned_by_heart_to_below_a_pixel(hands):
     few = Anatomy("few", (Structure("hand", 10, "hand", Kind.POINTS),))  # every fourth landmark, and wide spots: they learn fast
     cases = CaseSet("few", few, [Case(case.id, case.image, case.landmarks[::4], few) for case in hands])
     training = TrainingSettings(
-        length=Steps(150), batch_size=4, optimiser=Adam(2e-2), schedule=Cosine(1e-4), augmentation=NO_AUGMENTATION
+        length=Steps(300), batch_size=4, optimiser=Adam(2e-2), schedule=Cosine(1e-4), augmentation=NO_AUGMENTATION
     )
     recipe = get_recipe(NAME, "paper").changed(
         channels=(16, 32, 64), training=training, sigma=1 / 16, amplitude=10.0, decoder=Decoder.SUBPIXEL
@@ -104,5 +104,5 @@ def test_four_phantoms_are_learned_by_heart_to_below_a_pixel(hands):
     floor = (subpixel_landmarks(laplace_heatmaps(true, SIZE, recipe.sigma * SIZE[0])) - true).norm(dim=-1).mean()
     assert floor < 0.1  # a parabola is no cone, so even perfect heatmaps are not read exactly
     history = method.fit(cases, None, Run(progress=False))
-    assert validation_error(method, cases) < 1
+    assert validation_error(method, cases) < 0.5  # 0.15 to 0.20 in float32 and bfloat16, seeds 0 to 2
     assert history["correlation"].iloc[-1] < 0.2 * history["correlation"].iloc[0]
