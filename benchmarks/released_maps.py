@@ -20,9 +20,9 @@ from scipy.ndimage import map_coordinates
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from denseseg import losses
 from denseseg.cases.case_set import CaseSet
 from denseseg.cases.folder import read_cases
+from denseseg.cases.masks import positive_weights
 from denseseg.files import plain, write_json
 from denseseg.geometry.decode import decode_published
 from denseseg.geometry.regions import contour_masks
@@ -67,11 +67,9 @@ def measure(data: CaseSet) -> dict[str, dict[str, float]]:
     anatomy = data.anatomy
     template = Template.from_landmarks(data.landmarks, anatomy, data[0].size)
     found: dict[str, dict[str, list[float]]] = {name: {} for name in anatomy.names}
-    masks = []
     for case in data:
         batch = torch.as_tensor(case.landmarks[None], dtype=torch.float32)
         mask = contour_masks(batch, anatomy, case.size)[0].bool()
-        masks.append(mask)
         released, ours = uv_maps(batch, template, generator="published"), uv_maps(batch, template)
         eased = uv_maps(batch, template, smoothing=1e-3).uv[0]
         read = decode_published(released.uv, released.valid, template)[0].numpy()
@@ -90,10 +88,9 @@ def measure(data: CaseSet) -> dict[str, dict[str, float]]:
             }
             for key, value in measured.items():
                 found[name].setdefault(key, []).append(value)
-    weights = losses.positive_weights(torch.stack(masks).float()).tolist()
     means = {name: {key: float(np.mean(values)) for key, values in own.items()} for name, own in found.items()}
-    for name, weight in zip(anatomy.names, weights, strict=True):
-        means[name] |= {"positive_weight": weight, "folded": sum(found[name]["folded"])}
+    for name, weight in zip(anatomy.names, positive_weights(data), strict=True):
+        means[name] |= {"positive_weight": float(weight), "folded": sum(found[name]["folded"])}
     return {name: {key: round(value, 4) for key, value in own.items()} for name, own in means.items()}
 
 

@@ -131,7 +131,7 @@ def test_a_slip_in_the_column_of_parts_is_told_and_no_other_division_taken(work,
     cases = [replace(case, metadata={"split": parts[i % 2]}) for i, case in enumerate(drawn(4))]
     write_cases(tmp_path / "heads", CaseSet("heads", HEADS, cases))
     with pytest.raises(SystemExit):
-        run(work, "check", tmp_path / "heads")
+        run(work, "check", tmp_path / "heads", "--sheet", tmp_path / "sheet.png")
     assert "2 of 4 cases are for neither train nor test" in capsys.readouterr().out
     with pytest.raises(DataError, match=r"the split column of cases.csv holds .*; give every case train or test"):
         run(work, "train", tmp_path / "heads", "--method", "mean_shape", "--profile", "smoke", *where(tmp_path))

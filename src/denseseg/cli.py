@@ -90,21 +90,18 @@ def train(
         Where records are kept.
     """
     from denseseg.evaluation import summarise
-    from denseseg.experiments import Spec, get_profile, load_cases, run_experiment, write_record
+    from denseseg.experiments import Spec, get_profile, load_cases, run_experiment
     from denseseg.experiments.grid import budget_from
-    from denseseg.experiments.store import require_free
 
     cases = load_cases(get_profile(profile), data)
     spec = Spec(
         dataset=cases.name, method=method, recipe=recipe, profile=profile, split=split or default_scheme(cases), seed=seed,
         budget=budget_from(budget),
     )  # fmt: skip
-    require_free(spec, cases.fingerprint(), results)
-    experiment = run_experiment(cases, spec, runs)
-    record = write_record(experiment.record, results)
+    experiment = run_experiment(cases, spec, runs, results=results)
 
     print(summarise(experiment.table).to_string(index=False))
-    print(f"record:  {record}")
+    print(f"record:  {experiment.record.path(results)}")
     print(f"weights: {experiment.weights}")
 
 
@@ -251,8 +248,10 @@ def evaluate(
     from denseseg.files import atomic_file
     from denseseg.weights import load_weights
 
-    if csv is not None and csv.exists() and not csv.read_text("utf-8", "replace").startswith(",".join(COLUMNS)):
-        raise DataError(f"{csv} holds something else than such a table; name another file, so that it is not lost")
+    if csv is not None and csv.exists():
+        with csv.open(encoding="utf-8", errors="replace") as file:
+            if not file.readline().startswith(",".join(COLUMNS)):
+                raise DataError(f"{csv} holds something else than such a table; name another file, so that it is not lost")
     cases, method = read_cases(folder), load_weights(weights, device)
     if part == "test":
         cases = cases.split(split or default_scheme(cases)).test
@@ -347,8 +346,10 @@ def default_scheme(cases: Iterable[Case]) -> SplitScheme:
 
     A set that names a part for some of its cases only, or another than train and test, is then refused by `CaseSet.split`.
     """
+    from denseseg.cases.case_set import names_parts
+
     cases = list(cases)
-    if any(case.metadata.get("split") for case in cases):
+    if names_parts(cases):
         return "paper"
     return "patients" if any(case.metadata.get("patient") for case in cases) else "stratified"
 

@@ -246,6 +246,11 @@ def published_part(case: Case) -> str:
     return str(case.metadata.get("split")).strip()
 
 
+def names_parts(cases: Iterable[Case]) -> bool:
+    """Whether the column split says something of any case."""
+    return any(not _empty(case.metadata.get("split")) for case in cases)
+
+
 def _patient(case: Case) -> str:
     """The patient's name, or nothing where the case tells none."""
     name = case.metadata.get("patient")

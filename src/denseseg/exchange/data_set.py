@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from denseseg.anatomy import get_anatomy
-from denseseg.cases.case_set import CaseSet
+from denseseg.cases.case_set import CaseSet, names_parts
 from denseseg.cases.folder import read_cases, read_description
 from denseseg.errors import DataError, explained
 from denseseg.exchange.annotation import Annotation
@@ -115,7 +115,7 @@ def joined(cases: CaseSet, more: CaseSet) -> CaseSet:
     They were chosen, because a method was wrong there: as test cases they would say nothing of all others. Of what is told about
     the sets (licence, kind and so on) only that is kept in which they agree, and the sources of both.
     """
-    divided = any("split" in case.metadata for case in cases)
+    divided = names_parts(cases)
     further = (replace(case, metadata={"split": "train", **case.metadata}) if divided else case for case in more)
     info = {key: value for key, value in cases.info.items() if more.info.get(key) == value}
     if sources := [one.info["source"] for one in (cases, more) if "source" in one.info]:

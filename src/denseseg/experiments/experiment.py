@@ -19,6 +19,7 @@ from denseseg.evaluation.scores import evaluate
 from denseseg.experiments.profiles import get_profile
 from denseseg.experiments.provenance import forget_peak_memory, peak_memory, processor_seconds
 from denseseg.experiments.record import Record, Spec, make_record
+from denseseg.experiments.store import require_free, write_record
 from denseseg.files import read_json, write_json
 from denseseg.methods import create, get_recipe, save_method
 from denseseg.methods.method import Method, Recipe
@@ -75,6 +76,7 @@ def run_experiment(
     spec: Spec,
     folder: str | Path | None = "runs",
     *,
+    results: str | Path | None = None,
     precision: str = "auto",
     notes: str = "",
     progress: bool = True,
@@ -82,7 +84,8 @@ def run_experiment(
     """Train one method on a split of the cases and evaluate it on the test part.
 
     cases: all of one size, unless the spec names the size that they are fitted to. folder: where runs are kept, each in a folder of
-        its own, or None; a run found there is resumed, a finished one is not trained again.
+        its own, or None; a run found there is resumed, a finished one is not trained again. results: where the record is written,
+        or None; what could not be recorded there is not trained.
     The seed decides the network's first weights, the order and the augmentation. A budget of seconds is divided by what a step
     takes, which is measured once and kept in the run's folder. Raises DataError where the spec names another data set, or something
     that is not known.
@@ -95,6 +98,8 @@ def run_experiment(
     if 0 < len(without) < len(split.test):
         fault = f"{cases.name}: some cases to test on have no spacing, such as {without[0]}, so errors would be in mm and in px"
         raise DataError(f"{fault}; fill it in in cases.csv, or leave it empty in all")
+    if results is not None:
+        require_free(spec, data, results)
     own = None if folder is None else Path(folder) / run_name(data, spec)
     run = Run(seed=spec.seed, folder=own, precision=precision, progress=progress)
     with exclusive(run):
@@ -119,6 +124,8 @@ def run_experiment(
         seconds_train=seconds, seconds_per_case=seconds_per_case, device=run.resolved_device, precision=precision,
         recipe=asdict(recipe), notes=notes, peak_memory_mib=peak_memory(run.resolved_device), **costs,  # type: ignore[call-overload]
     )  # fmt: skip
+    if results is not None:
+        write_record(record, results)
     return Experiment(method, split, history, table, record, weights)
 
 

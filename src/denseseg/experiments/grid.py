@@ -24,7 +24,7 @@ from denseseg.experiments.experiment import run_experiment
 from denseseg.experiments.pooling import pooled, pooled_spec
 from denseseg.experiments.profiles import dataset_name, get_profile, load_cases
 from denseseg.experiments.record import Record, Spec
-from denseseg.experiments.store import find_record, require_free, write_record
+from denseseg.experiments.store import find_record, write_record
 from denseseg.training.settings import Epochs, Seconds, Steps
 
 Budget = Epochs | Steps | Seconds
@@ -147,10 +147,7 @@ def named(specs: Iterable[Spec], name: str) -> Spec:
 def run_one(spec: Spec, data: str, results: str | Path = "results", runs: str | Path = "runs") -> Record:
     """Make the record of one run and write it down; a run that was stopped goes on where it was."""
     cases = load_cases(get_profile(spec.profile), data, size=spec.size)
-    require_free(spec, (cases if spec.size is None else cases.fitted(spec.size)).fingerprint(), results)
-    record = run_experiment(cases, spec, runs).record
-    write_record(record, results)
-    return record
+    return run_experiment(cases, spec, runs, results=results).record
 
 
 def pool_one(folds: Sequence[Spec], results: str | Path = "results") -> Record:

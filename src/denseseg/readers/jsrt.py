@@ -72,7 +72,7 @@ def read_jsrt(
     """
     if size is not None and size < 8:
         raise DataError(f"size={size}: give at least 8 pixels a side")
-    if masks is not None and not any(Path(masks).glob("fold[12]/masks/*/*.gif")):
+    if masks is not None and not _mask_files(Path(masks)):
         raise DataError(f"{masks} holds no fold1/masks/STRUCTURE/NAME.gif; give the SCR folder, or leave out masks")
     paths, report = find_images(Path(images)), Report()
     annotated = find_landmarks(Path(landmarks))
@@ -205,8 +205,12 @@ def _implausible(points: np.ndarray) -> bool:
 
 def read_masks(folder: Path, name: str, size: int) -> np.ndarray | None:
     """(5, size, size) bool from the SCR folder layout; None where a structure has no file in either fold."""
-    found = [sorted(folder.glob(f"fold[12]/masks/{structure}/{name}.gif")) for structure in CHEST.names]
+    found = [_mask_files(folder, structure, name) for structure in CHEST.names]
     return np.stack([_read_mask(files[0], size) for files in found]) if all(found) else None
+
+
+def _mask_files(folder: Path, structure: str = "*", name: str = "*") -> list[Path]:
+    return sorted(folder.glob(f"fold[12]/masks/{structure}/{name}.gif"))
 
 
 def _read_mask(path: Path, size: int) -> np.ndarray:

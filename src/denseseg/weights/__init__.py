@@ -37,15 +37,13 @@ def load_weights(source: str | Path, device: str | torch.device = "cpu") -> Meth
 
     Raises DataError where it is neither, or the file is none that `save_method` wrote.
     """
-    name = str(source)
-    if name in pretrained() and not Path(source).is_file():
-        return load_pretrained(name, device)
-    if not Path(source).exists():
-        raise DataError(
-            f"{name} is no file, and no network that comes with the package ({', '.join(pretrained())}); correct the name"
-        )
-    if Path(source).is_dir():
-        raise DataError(f"{source} is a folder; give the file, such as {Path(source) / 'weights.safetensors'}")
+    path, known = Path(source), pretrained()
+    if str(source) in known and not path.is_file():
+        return load_pretrained(str(source), device)
+    if not path.exists():
+        raise DataError(f"{source} is no file, and no network that comes with the package ({', '.join(known)}); correct the name")
+    if path.is_dir():
+        raise DataError(f"{source} is a folder; give the file, such as {path / 'weights.safetensors'}")
     return load_method(source, device)
 
 

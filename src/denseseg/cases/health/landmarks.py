@@ -21,10 +21,8 @@ SHAPE, STRUCTURE = 5.0, 15.0  # how odd a shape, and one structure of it, may be
 ODD, GAIN = 1.5, 0.62  # a mistake explains a case that is so odd, and falls to this share of it once the mistake is undone
 PART_GAIN, PART_ODD = 0.5, 2.5  # the same for single structures, which must be so odd first
 SUSPECTS = 6  # single landmarks that may have been exchanged
-OWN_GAIN, SHARP = (
-    0.8,
-    1.3,
-)  # it must lower the misfit of the structures alone to this share, too; other first landmarks are tried from this misfit on
+OWN_GAIN = 0.8  # it must lower the misfit of the structures alone to this share, too
+SHARP = 1.3  # misfit of a structure from which on other first landmarks are tried
 
 
 Mistake = tuple[tuple[int, ...], np.ndarray, str, str]  # structures, the order (N,) of all landmarks without it, what, mend

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from denseseg.anatomy import Kind
-from denseseg.cases.case_set import CaseSet, published_part
+from denseseg.cases.case_set import CaseSet, names_parts, published_part
 from denseseg.cases.health.finding import Finding
 
 WIDEST, NARROWEST = 3000.0, 5.0  # mm, of what a radiograph shows
@@ -67,7 +67,7 @@ def _parts(cases: CaseSet) -> Iterator[Finding]:
     """A column `split` with other words than train and test, or with gaps."""
     parts = {case.id: published_part(case) for case in cases}
     odd = [name for name, part in parts.items() if part not in ("train", "test")]
-    if odd and any(case.metadata.get("split") for case in cases):
+    if odd and names_parts(cases):
         what = f"{len(odd)} of {len(cases)} cases are for neither train nor test: {odd[0]} has {parts[odd[0]]!r}"
         yield Finding(10.0, f"all of {cases.name}", what, "write train or test in the column split of each, or remove it", odd[0])
 
