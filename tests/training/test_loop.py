@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import combinations, pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from attacks.common import without_the_right_to_read
@@ -31,6 +33,8 @@ class Brightness:
     seed: int = 0
     loss_weights: dict = field(default_factory=lambda: {"square": 2.0})
     seen: list = field(default_factory=list)
+    images: list = field(default_factory=list)
+    modes: list = field(default_factory=list)
 
     def __post_init__(self):
         torch.manual_seed(self.seed)
@@ -38,7 +42,13 @@ class Brightness:
 
     def inputs(self, batch, rng):
         self.seen.append(torch.rand(1, generator=rng).item())
+        self.images.append(batch.images.clone())
+        self.modes.append(self.network.training)
         return (batch.images,)
+
+    def epochs(self, steps):
+        """The images that each epoch of so many steps showed."""
+        return [torch.cat(self.images[first : first + steps]) for first in range(0, len(self.images), steps)]
 
     def targets(self, batch):
         assert not torch.is_autocast_enabled("cpu")
@@ -107,6 +117,41 @@ def test_the_gradient_is_clipped():
     assert (weights(trainable) - before).norm() == pytest.approx(1e-3, rel=1e-2)
 
 
+def test_the_rate_of_the_history_is_the_one_that_was_used():
+    """One clipped step of plain SGD an epoch: its length is the learning rate times the clip."""
+    plain_steps = SGD(1.0, momentum=0.0, nesterov=False)
+    trainable, at = Brightness(), [weights(Brightness())]
+    settings = QUICK.changed(batch_size=6, optimiser=plain_steps, gradient_clip=1e-3, ema_decay=0.0)
+    history = train(trainable, data(), settings, QUIET, validate=lambda: at.append(weights(trainable).clone()) or 1.0)
+    moved = [float((after - before).norm()) for before, after in pairwise(at)]
+    assert history["learning_rate"].nunique() == 4
+    np.testing.assert_allclose(moved, 1e-3 * history["learning_rate"], rtol=1e-2)
+
+
+def test_each_epoch_has_every_case_once_in_a_new_order():
+    trainable = Brightness()
+    train(trainable, data(), QUICK.changed(augmentation=NO_AUGMENTATION), QUIET)
+    cases = data().images.flatten(1)
+    orders = [[int((cases - image.flatten()).abs().sum(1).argmin()) for image in epoch] for epoch in trainable.epochs(3)]
+    assert [sorted(order) for order in orders] == [list(range(6))] * 4
+    assert len({tuple(order) for order in orders}) == 4
+
+
+def test_each_epoch_augments_anew():
+    trainable = Brightness()
+    train(trainable, data(1), QUICK.changed(batch_size=1, augmentation=Augmentation()), QUIET)
+    shown = [epoch[0] for epoch in trainable.epochs(1)]
+    assert all(not torch.allclose(one, other, atol=1e-3) for one, other in combinations(shown, 2))
+
+
+def test_the_network_learns_in_training_mode_and_is_validated_in_the_other():
+    trainable, modes = Brightness(), []
+    every_third = QUICK.changed(length=Epochs(7), validate_every=3)
+    history = train(trainable, data(), every_third, QUIET, validate=lambda: modes.append(trainable.network.training) or 1.0)
+    assert set(trainable.modes) == {True} and set(modes) == {False}
+    assert history.index[history["validation_error"].notna()].tolist() == [2, 5, 6]  # every third, and the last
+
+
 def test_seeds_decide_the_run_and_the_callers_random_numbers_are_left_alone():
     def trained(seed):
         trainable = Brightness()
@@ -160,7 +205,11 @@ class Stop(Exception):
 def test_a_killed_run_resumes_to_the_same_bits(tmp_path, monkeypatch, decay, optimiser):
     settings = QUICK.changed(ema_decay=decay, optimiser=optimiser, augmentation=Augmentation(elastic=0.02, noise=0.1))
     whole, cut, resumed = Brightness(), Brightness(), Brightness(seed=3)
-    train(whole, data(), settings, run_in(tmp_path / "whole"), "a", lambda: 1.0)
+
+    def trained(trainable, folder):
+        return train(trainable, data(), settings, run_in(tmp_path / folder), "a", lambda: -float(weights(trainable).norm()))
+
+    expected = trained(whole, "whole")
     monkeypatch.setattr(loop, "SHARE", 1e9)  # a checkpoint after every epoch
     losses, count = cut.losses, iter(range(100))
 
@@ -171,10 +220,11 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, monkeypatch, decay, opt
 
     cut.losses = killed
     with pytest.raises(Stop):
-        train(cut, data(), settings, run_in(tmp_path / "cut"), "a", lambda: 1.0)
+        trained(cut, "cut")
     torch.manual_seed(99)  # another process would not have the same random state
-    history = train(resumed, data(), settings, run_in(tmp_path / "cut"), "a", lambda: 1.0)
-    assert len(history) == 4
+    history = trained(resumed, "cut")
+    told = ["epoch", "learning_rate", "loss", "square", "size", "validation_error", "steps"]
+    pd.testing.assert_frame_equal(history[told], expected[told], check_exact=True)
     assert torch.equal(weights(whole), weights(resumed))
 
 
