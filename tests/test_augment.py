@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -97,6 +98,31 @@ def test_what_is_switched_off_is_not_drawn():
     angle = torch.atan2(changes.matrix[:, 1, 0], changes.matrix[:, 0, 0]).rad2deg()
     assert (angle.abs() <= 10).all() and ((changes.matrix.det().sqrt() - 1).abs() <= 0.15 + 1e-6).all()
     assert (changes.shift.abs() <= torch.tensor([4.8, 3.2])).all() and changes.shift.abs().max() > 0.5
+
+
+def test_each_change_is_as_large_as_its_range_says():
+    ranges = Augmentation(20, 0.1, 0.3, elastic=0.02, gamma=0.1, contrast=0.2, gain=0.3, offset=0.05, noise=0.15)
+    changes = draw(4000, (8, 12), ranges, seeded(0))
+    uniform = {
+        20: torch.atan2(changes.matrix[:, 1, 0], changes.matrix[:, 0, 0]).rad2deg(), 0.3: changes.matrix.det().sqrt() - 1,
+        1.2: changes.shift[:, 0], 0.8: changes.shift[:, 1], 0.05: changes.offset,
+    }  # fmt: skip
+    for reach, values in uniform.items():
+        assert (float(values.min()), float(values.max())) == pytest.approx((-reach, reach), rel=0.02)
+        assert float(values.std()) == pytest.approx(reach / 3**0.5, rel=0.05)
+    normal = {0.02 * 12: changes.bend, 0.1: changes.gamma, 0.2: changes.contrast, 0.15: changes.noise}
+    for spread, values in normal.items():
+        assert float(values.mean()) == pytest.approx(0, abs=0.1 * spread)
+        assert float(values.std()) == pytest.approx(spread, rel=0.05)
+
+
+def test_gamma_is_an_exponent_and_contrast_a_factor_about_the_mean():
+    image, still = torch.rand(1, 1, 8, 12, generator=seeded(0)), draw(1, (8, 12), NO_AUGMENTATION, seeded(0))
+    strength = torch.full((1, 1, 1, 1), math.log(2.0))
+    squared = apply(Batch(image, torch.zeros(1, 3, 2)), replace(still, gamma=strength)).images
+    spread = apply(Batch(image, torch.zeros(1, 3, 2)), replace(still, contrast=strength)).images
+    torch.testing.assert_close(squared, image**2, atol=1e-5, rtol=0)
+    torch.testing.assert_close(spread, 2 * image - image.mean(), atol=1e-5, rtol=0)
 
 
 def test_hard_masks_can_be_had_after_moving():

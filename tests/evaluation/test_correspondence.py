@@ -55,6 +55,18 @@ def test_a_shifted_chart_errs_by_the_shift_in_template_pixels(phantom, template,
     np.testing.assert_allclose(table["p95"], expected)
 
 
+def test_mean_p95_and_worst_are_over_the_pixels_of_the_mask(phantom, template, masks):
+    """Errors that differ from pixel to pixel, and are wild outside the mask."""
+    size = np.random.default_rng(0).gamma(1.0, 0.1, masks.shape)
+    wild = np.where(masks, size, 1e3)
+    direction = np.array([0.6, 0.8])
+    uv = true_uv(phantom, template) + direction[:, None, None] * wild[:, None]
+    table = dense_correspondence_error(phantom, template, uv, masks)
+    for c, row in table.iterrows():
+        errors = size[c][masks[c]] * np.linalg.norm(direction * template.half_extent[c])
+        np.testing.assert_allclose(row[["mean", "p95", "worst"]].tolist(), [errors.mean(), np.quantile(errors, 0.95), errors.max()])
+
+
 def test_an_empty_mask_is_counted_not_averaged(phantom, template, masks):
     masks = masks.copy()
     masks[2] = False

@@ -184,6 +184,9 @@ def test_landmarks_beyond_the_border_are_judged_apart():
     assert values(frame, "tre").tolist() == pytest.approx([2, 2, 2])
     assert values(frame, "tre", "n").tolist() == [40 - beyond.sum(), 40, 30]
     assert values(frame, "tre_outside").to_dict() == {"left": pytest.approx(7)}
+    further = evaluate([make_prediction(np.where(beyond[:, None], guess - [90, 0], guess))], [make_case(landmarks=cut)])
+    for metric in ("tre", "along", "across", "asd_one_way"):
+        assert values(further, metric).tolist() == pytest.approx(values(frame, metric).tolist())
     lost = evaluate([make_prediction(np.where(beyond[:, None], np.nan, cut))], [make_case(landmarks=cut)])
     assert not lost[lost["metric"] == "tre"]["failed"].any()
     assert values(lost, "tre_outside", "failed").all()

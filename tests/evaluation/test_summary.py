@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from circles import LANDMARKS, SIZE, TWO, make_case, make_prediction, noisy_table
+from scipy.stats import ttest_1samp
 
 from denseseg.errors import DataError
 from denseseg.evaluation import compare_methods, evaluate, image_specific_errors, per_case, summarise
@@ -84,5 +85,12 @@ def test_methods_are_compared_on_the_same_cases():
     assert table.loc["bad", "p_t"] < 0.05
     twice = 2 * table.loc["bad", ["p_wilcoxon", "p_permutation"]]  # the smaller of two p-values
     assert table.loc["bad", ["p_wilcoxon_holm", "p_holm"]].tolist() == pytest.approx(twice.tolist())
+    uneven = bad.assign(value=bad["value"].where(bad["group"] == "pair", 1.5 * bad["value"]))
+    shuffled = uneven.sample(frac=1, random_state=0)  # its rows in another order are still the same pairs
+    alone, again = (compare_methods({"good": good, "bad": rows}, "good", group="single") for rows in (uneven, shuffled))
+    pd.testing.assert_frame_equal(alone, again)
+    own = per_case(uneven, "tre", "single") - per_case(good, "tre", "single")
+    assert alone["difference"].tolist() == pytest.approx([own.mean()])
+    assert alone["p_t"].tolist() == pytest.approx([ttest_1samp(own, 0).pvalue])
     with pytest.raises(DataError, match="different cases"):
         compare_methods({"good": good, "fewer": good[good["case"] != "case 0"]}, "good")

@@ -10,6 +10,7 @@ from denseseg.augment import STRONG
 from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError
 from denseseg.experiments import Spec, evaluate_method, experiment, read_records, recipe_of, run_experiment, write_record
+from denseseg.experiments.experiment import split_of
 from denseseg.methods import create, load_method
 from denseseg.phantom import chest_phantom
 from denseseg.training.settings import Epochs, Seconds, Steps
@@ -74,6 +75,11 @@ def test_folds_and_draws_divide_the_cases(cases):
         run_experiment(cases, mean_of(cases, split="folds", folds=3), None)
 
 
+def test_runs_of_other_seeds_are_tested_on_the_same_cases(cases):
+    parts = [split_of(cases, mean_of(cases, split="stratified", seed=seed)).test.ids for seed in (0, 1)]
+    assert parts[0] == parts[1] != cases.split("stratified", seed=1).test.ids
+
+
 def mean_of(cases: CaseSet, **changes) -> Spec:
     return spec(cases, **{"method": "mean_shape", "options": {}} | changes)
 
@@ -89,7 +95,7 @@ def test_a_budget_and_an_augmentation_are_the_same_for_every_recipe(cases):
 def test_a_budget_of_seconds_becomes_steps_once(cases, tmp_path, monkeypatch):
     short = spec(cases, budget=Seconds(0.3))
     first = run_experiment(cases, short, tmp_path, progress=False).record
-    assert first.steps == round(0.3 / first.seconds_per_step) or first.steps == 1
+    assert first.steps == max(1, round(0.3 / first.seconds_per_step))
     assert first.recipe_settings["training"]["length"] == {"steps": first.steps}
     assert first.processor_seconds > 0 and first.peak_memory_mib > 100
     monkeypatch.setattr(experiment, "TIMED", 0)  # it would fail if it were timed again

@@ -57,6 +57,20 @@ def test_the_order_of_the_folds_does_not_matter(records):
     assert (one.spec, one.n_train, one.failures) == (other.spec, other.n_train, other.failures)
 
 
+def test_costs_are_added_up_or_weighted_by_images(records):
+    costs = {
+        "seconds_per_case": (1.0, 2.0, 4.0), "peak_memory_mib": (5.0, 9.0, 7.0), "processor_seconds": (10.0, 20.0, 60.0),
+        "steps": (100, 200, 100), "n_train": (6, 5, 4),
+    }  # fmt: skip
+    changed = [r.model_copy(update={name: values[i] for name, values in costs.items()}) for i, r in enumerate(records)]
+    whole = pooled(changed)
+    tests = [record.n_test for record in records]
+    assert sorted(tests) == [3, 3, 4]  # so a plain mean over folds would differ
+    assert whole.seconds_per_case == pytest.approx(np.average([1, 2, 4], weights=tests))
+    assert (whole.peak_memory_mib, whole.processor_seconds, whole.steps, whole.n_train) == (9, 90, 400, 5)
+    assert whole.seconds_per_step == pytest.approx(90 / 400)
+
+
 def test_a_pooled_record_lies_beside_its_folds(records, tmp_path):
     paths = {write_record(record, tmp_path) for record in [*records, pooled(records)]}
     assert len(paths) == 4 == len(read_records(tmp_path))

@@ -136,6 +136,17 @@ def test_covariance_grows_with_the_noise_of_the_map():
     assert spreads[0] < 1e-4 < spreads[1] < spreads[2]
 
 
+def test_covariance_is_that_of_the_noise_seen_in_pixels():
+    """J^-1 S J^-T by hand: a map turned by 90 degrees, 20 px a unit along y and 10 along x, with other noise in u than in v."""
+    y, x = np.mgrid[:64, :80]
+    clean = torch.as_tensor(np.stack([(y - 32.0) / 20, (40.0 - x) / 10]), dtype=torch.float32)[None]
+    noise = torch.tensor([0.01, 0.03]).view(1, 2, 1, 1) * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    targets = torch.cartesian_prod(torch.linspace(-1, 1, 12), torch.linspace(-2, 2, 12))
+    found = affine_inversion(clean + noise, torch.ones(1, 64, 80, dtype=torch.bool), targets).covariance[0].mean(0)
+    expected = [[(10 * 0.03) ** 2, 0.0], [0.0, (20 * 0.01) ** 2]]  # of x from the noise in v, of y from that in u
+    np.testing.assert_allclose(found, expected, rtol=0.1, atol=0.004)
+
+
 def test_equation_3_agrees_with_its_formula():
     """Equation 3 written out over all pixels, against the function, to 1e-4 px."""
     rng = np.random.default_rng(0)

@@ -12,11 +12,12 @@ from denseseg.augment import NO_AUGMENTATION, Augmentation
 from denseseg.batch import Batch
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
+from denseseg.cases.masks import true_masks
 from denseseg.errors import DataError
 from denseseg.evaluation import evaluate
 from denseseg.geometry.frame import inside_image, scale_points
 from denseseg.methods import METHODS, NetworkMethod, create, get_recipe
-from denseseg.methods.network_method import validation_error
+from denseseg.methods.network_method import error_of, validation_error
 from denseseg.phantom import chest_phantom, wrist_phantom
 from denseseg.prediction import Prediction, stacked_landmarks
 from denseseg.training.settings import Adam, Epochs, Run, Steps, TrainingSettings
@@ -253,6 +254,18 @@ def test_a_method_without_landmarks_is_validated_by_its_masks(cases):
     assert 0 < error < 100
     with pytest.raises(DataError, match="predicts masks alone"):
         stacked_landmarks(method.predict_cases(cases))
+
+
+def test_masks_alone_cost_what_their_dsc_lacks(cases):
+    true = [true_masks(case) for case in cases]
+    none = [np.zeros_like(masks) for masks in true]
+
+    def error(masks):
+        return error_of([Prediction(cases.anatomy, None, m) for m in masks], cases, SIZE)
+
+    assert error(true) == pytest.approx(0, abs=1e-9)
+    assert error(none) == pytest.approx(100)
+    assert error([*true[:2], *none[2:]]) == pytest.approx(100 * (len(cases) - 2) / len(cases))
 
 
 # ---- training -------------------------------------------------------------------------------------------------------
