@@ -57,6 +57,10 @@ def test_total_variation_of_a_ramp_and_of_a_flat_map():
     ramp = torch.stack([0.1 * x, 0.3 * x])[None, None]
     everywhere = torch.ones(1, 1, 16, 16, dtype=torch.bool)
     assert float(losses.total_variation(ramp, everywhere)) == pytest.approx(0.2**2 * 256 / 257, rel=1e-3)
+    inside = torch.zeros(1, 1, 16, 16, dtype=torch.bool)
+    inside[..., 4:12, 4:12] = True
+    wild = torch.where(torch.nn.functional.max_pool2d(inside.float(), 3, 1, 1).bool()[:, :, None], ramp, 99 * torch.rand(16, 16))
+    assert float(losses.total_variation(wild, inside)) == pytest.approx(0.2**2 * 64 / 65, rel=1e-3)
     flat = torch.zeros(1, 1, 2, 16, 16, requires_grad=True)
     losses.total_variation(flat, everywhere).backward()
     assert torch.isfinite(flat.grad).all()
@@ -160,6 +164,8 @@ def test_feature_maps_are_normalised_and_the_angle_jumps_where_its_cosine_and_si
     torch.testing.assert_close(maps.var((1, 2), correction=0), torch.ones(6), atol=1e-3, rtol=0)
     x, y, radius = maps[:3]
     assert (x.diff(dim=1) > 0).all() and (y.diff(dim=0) > 0).all() and radius.argmin() in (11 * 32 + 15, 11 * 32 + 16)
+    right, below = (12, 31), (23, 16)  # cosine is large where x is, sine where y is
+    assert maps[4, *right] > maps[4, *below] and maps[5, *below] > maps[5, *right]
     jump = (maps[:, 12, 2] - maps[:, 11, 2]).abs()  # two pixels left of the centre, one above the other
     assert jump[3] > 3 and jump[4:].max() < 0.2
 

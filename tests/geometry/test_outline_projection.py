@@ -76,6 +76,19 @@ def test_missing_landmarks_stay_missing_while_the_others_are_moved():
     assert (after[rest] != gap[rest]).any(1).mean() > 0.5
 
 
+def test_landmarks_counted_the_other_way_round_go_to_the_same_places():
+    contour = blob(4)
+    template = Template(ONE, blob(0), BLOB_SIZE)
+    uv = uv_maps(as_batch(contour), template).uv[0, 0].numpy()
+    soft = contour_masks(as_batch(contour), ONE, BLOB_SIZE, soft=True)[0, 0].numpy()
+    given = contour + np.random.default_rng(0).normal(0, 1, contour.shape)
+    one, other = (
+        project_onto_outline(given[::way], uv, soft, template.uv[::way], template.half_extent[0]).points for way in (1, -1)
+    )
+    np.testing.assert_allclose(other[::-1], one, atol=0.3)  # outlines are sampled every quarter of a pixel
+    assert np.linalg.norm(one - contour, axis=1).max() < 1.5
+
+
 def test_an_absent_bone_is_left_alone():
     landmarks = bones(2)
     landmarks[BONES.slices["bar"]] = np.nan

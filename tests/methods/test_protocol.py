@@ -16,6 +16,7 @@ from denseseg.cases.masks import true_masks
 from denseseg.errors import DataError
 from denseseg.evaluation import evaluate
 from denseseg.geometry.frame import inside_image, scale_points
+from denseseg.heatmaps import gaussian_heatmaps
 from denseseg.methods import METHODS, NetworkMethod, create, get_recipe
 from denseseg.methods.network_method import error_of, validation_error
 from denseseg.phantom import chest_phantom, wrist_phantom
@@ -233,6 +234,39 @@ def test_an_empty_mask_is_absence_only_where_a_structure_was_ever_absent(cases):
     assert prediction.absent.tolist() == [name == "heart" for name in CHEST.names]
     assert prediction.failed == tuple(name for name in CHEST.names if name != "heart")
     assert validation_error(method, cases) == pytest.approx(np.hypot(64, 64) / 2)
+
+
+@pytest.mark.parametrize("optional", [True, False])
+def test_faint_heatmaps_say_what_is_absent_and_what_is_unseen_where_training_images_lack_landmarks(cases, optional):
+    """By the thresholds 0.4 (median of a structure) and 0.2 (a landmark); where every training image has all, none is judged."""
+    method = tiny("heatmap_regression")
+    method.prepare(cases)
+    method.optional = torch.full((CHEST.n_landmarks,), optional)
+    true = cases[0].landmarks
+    heart, lung = CHEST.slices["heart"], CHEST.slices["right lung"]
+    peaks = torch.ones(CHEST.n_landmarks)
+    peaks[heart], peaks[lung.start] = 0.3, 0.15
+    places = torch.as_tensor(true, dtype=torch.float32)[None]
+    places[0, lung.start] = torch.tensor([60.0, 60.0])  # a faint spot in the wrong place
+    found = method.read(gaussian_heatmaps(places, SIZE, 2.0) * peaks[:, None, None])[0]
+    assert found.presence.tolist() == [float(name != "heart" or not optional) for name in CHEST.names]
+    assert np.isnan(found.landmarks[heart]).all() == optional
+    shown = np.setdiff1d(np.arange(CHEST.n_landmarks), [*range(heart.start, heart.stop), lung.start])
+    assert np.linalg.norm(found.landmarks - true, axis=1)[shown].mean() < 0.5
+    assert (np.linalg.norm(found.landmarks[lung.start] - true[lung.start]) < 5) == optional  # told by the other landmarks
+
+
+def test_networks_see_images_of_no_mean_and_unit_spread(cases):
+    """Whatever the exposure of each; an image of one grey is no reason for NaN."""
+    images = batch_of(cases).images[:3]
+    method = tiny("denseseg")
+    seen = method.normalise(
+        torch.cat([images * torch.tensor([1.0, 0.3, 2.0]).view(3, 1, 1, 1) + 0.1, torch.full_like(images[:1], 0.4)])
+    )
+    assert seen[3].abs().max() < 0.5
+    torch.testing.assert_close(seen[:3].mean((1, 2, 3)), torch.zeros(3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(seen[:3].std((1, 2, 3)), torch.ones(3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(seen[:3], method.normalise(images), atol=1e-3, rtol=0)
 
 
 class MasksOnly(METHODS["mean_shape"]):

@@ -65,6 +65,19 @@ def test_saved_methods_predict_the_same(name, recipe, cases, tmp_path):
     assert list(tmp_path.iterdir()) == [path]  # no partial file is left
 
 
+@pytest.mark.parametrize("name", ["denseseg", "heatmap_regression"])
+def test_half_as_many_bits_are_half_the_file_and_nearly_the_same_answer(name, cases, tmp_path):
+    method = prepared(name, cases)
+    whole, half = (save_method(method, tmp_path / f"{bits}", half=bits == 16) for bits in (32, 16))
+    assert half.stat().st_size < 0.6 * whole.stat().st_size
+    loaded = load_method(half)
+    assert {tensor.dtype for tensor in loaded.network.state_dict().values() if tensor.is_floating_point()} == {torch.float32}
+    exact, near = (m.predict_image(cases[0].image) for m in (method, loaded))
+    if exact.probabilities is not None:
+        np.testing.assert_allclose(exact.probabilities, near.probabilities, atol=0.01)
+    assert np.median(np.linalg.norm(exact.landmarks - near.landmarks, axis=1)) < 0.5
+
+
 def test_weights_carry_everything_that_makes_the_method_again(cases, tmp_path):
     found = header(save_method(prepared("denseseg", cases), tmp_path / "weights.safetensors"))
     assert (found["version"], found["method"], found["size"]) == (2, "denseseg", [64, 64])
