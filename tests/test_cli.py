@@ -110,12 +110,20 @@ def test_check_tells_what_there_is_and_lists_what_is_odd(work, tmp_path, capsys)
     assert (tmp_path / "sheet.png").stat().st_size > 1000
 
 
+def test_check_tells_of_images_that_no_case_has(work, tmp_path, capsys):
+    folder = write_cases(tmp_path / "more", CaseSet("more", HEADS, list(drawn(12))))
+    (folder / "images" / "forgotten.png").write_bytes((folder / "images" / "c04.png").read_bytes())
+    run(work, "check", folder)
+    assert "no case:  1 in images that cases.csv does not list, such as forgotten.png" in capsys.readouterr().out
+
+
 def test_train_leaves_weights_and_a_record_and_the_same_command_again_the_same(work, capsys):
     (record,) = (work / "results").rglob("*.json")
     content = json.loads(record.read_text())
     assert content["spec"]["method"] == "mean_shape" and content["spec"]["split"] == "paper"
     run(work, "train", work / "heads", "--method", "mean_shape", "--profile", "smoke", *where(work))
     told = capsys.readouterr().out
+    assert "2 epochs are in" not in told  # a mean shape has none
     assert f"record:  {record}" in told and f"weights: {weights(work)}" in told and "tre" in told
 
 

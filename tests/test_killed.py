@@ -230,6 +230,12 @@ def test_a_text_stays_a_text(tmp_path, text, value):
     assert notebooks.given_parameters([("profile", text), ("answer", "7")], books) == {"profile": value, "answer": 7}
 
 
+def test_a_number_that_is_none_is_told_before_anything_runs(tmp_path):
+    root, _ = hanging_book(tmp_path)
+    with pytest.raises(notebooks.NotebookError, match=r"-p answer abc: answer is a number, such as"):
+        notebooks.given_parameters([("answer", "abc")], notebooks.find_notebooks(root))
+
+
 def test_make_full_takes_a_folder_with_blanks(tmp_path):
     (tmp_path / "my 'data' {1}").mkdir()
     (tmp_path / ".venv" / "bin").mkdir(parents=True)

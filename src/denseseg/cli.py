@@ -37,11 +37,14 @@ def check(folder: Path, /, *, sheet: Path = Path("check.png")) -> None:
         The picture of what is odd.
     """
     from denseseg.cases import read_cases
+    from denseseg.cases.folder import unlisted_images
     from denseseg.cases.health import check_cases, contents
     from denseseg.viewing.plots.sheet import draw_sheet
 
     cases = read_cases(folder, check=False)
     print(contents(cases))
+    if forgotten := unlisted_images(folder, cases):
+        print(f"no case:  {len(forgotten)} in images that cases.csv does not list, such as {forgotten[0].name}")
     findings = check_cases(cases)
     if not findings:
         print("nothing odd was found")

@@ -228,11 +228,12 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, monkeypatch, decay, opt
     assert torch.equal(weights(whole), weights(resumed))
 
 
-def test_a_finished_run_is_not_trained_again(tmp_path):
+def test_a_finished_run_is_not_trained_again(tmp_path, capsys):
     train(Brightness(), data(), QUICK, run_in(tmp_path))
     again = Brightness(seed=1)
-    assert len(train(again, data(), QUICK, run_in(tmp_path))) == 4
+    assert len(train(again, data(), QUICK, Run(folder=tmp_path, device="cpu", precision="32-true"))) == 4
     assert not again.seen
+    assert capsys.readouterr().out == f"4 epochs are in {tmp_path} already, which is all; nothing is trained again\n"
 
 
 @pytest.mark.parametrize(

@@ -307,6 +307,11 @@ def _read_case(folder: Path, row: dict[str, Any], points: dict[str, np.ndarray],
         raise DataError(f"{folder}: {error}") from None
 
 
+def unlisted_images(folder: str | Path, cases: CaseSet) -> list[Path]:
+    """Images in the data-set folder that no case in cases.csv has: left out, or forgotten."""
+    return [path for path in held(Path(folder) / "images") if path.suffix.lower() in IMAGES and path.stem not in cases.ids]
+
+
 def _require_masks_of(folder: Path, cases: Iterable[str]) -> None:
     """Raise DataError where a file in the folder of masks is of no case, so that no mask is lost in silence."""
     names = {f"{name}.npz" for name in cases}

@@ -413,9 +413,16 @@ def parse_value(text: str) -> Any:
 
 
 def given_parameters(texts: Iterable[Sequence[str]], notebooks: dict[str, Notebook]) -> dict[str, Any]:
-    """The parameters as given on the command line; one that is a text by default stays a text: -p data 2020."""
-    texts_by_default = {name for book in notebooks.values() for name, value in book.parameters.items() if isinstance(value, str)}
-    return {name: text if name in texts_by_default else parse_value(text) for name, text in texts}
+    """The parameters as given on the command line; one that is a text by default stays a text: -p data 2020.
+
+    Raises NotebookError where a number is wanted and something else is given.
+    """
+    defaults = {name: value for book in notebooks.values() for name, value in book.parameters.items()}
+    given = {name: text if isinstance(defaults.get(name), str) else parse_value(text) for name, text in texts}
+    for name, value in given.items():
+        if isinstance(defaults.get(name), int | float) and not isinstance(value, int | float):
+            raise NotebookError(f"-p {name} {value}: {name} is a number, such as {defaults[name]}")
+    return given
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -423,7 +430,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--profile", default="course", help=f"{', '.join(PROFILES)}; course is the default")
     parser.add_argument("--only", nargs="+", action="extend", default=[], metavar="NOTEBOOK", help="by number, name or file")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="set a parameter")
-    parser.add_argument("--jobs", type=int, default=2, help="notebooks at once")
+    parser.add_argument("--jobs", type=int, default=2, help="notebooks at once (default: %(default)s)")
     parser.add_argument(
         "--limit", type=float, help="seconds for each notebook; by default 900 in smoke, 3600 in course, else a day"
     )

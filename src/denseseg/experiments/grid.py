@@ -136,6 +136,15 @@ def missing(specs: Iterable[Spec], results: str | Path = "results") -> list[Spec
     return [spec for spec in specs if not spec.path(results).exists()]
 
 
+def outdated(specs: Sequence[Spec], data: str, results: str | Path = "results") -> list[Spec]:
+    """Those whose record was made before the data-set folder `data` was changed; none of a phantom, which never is."""
+    records = [record for spec in specs if (record := find_record(spec, results)) is not None]
+    if not records or not Path(data).is_dir():
+        return []
+    now = load_cases(get_profile(specs[0].profile), data).fingerprint()
+    return [record.spec for record in records if record.data_sha256 != now]
+
+
 def named(specs: Iterable[Spec], name: str) -> Spec:
     """The run of this name. Raises DataError where there is none."""
     for spec in specs:
@@ -161,26 +170,30 @@ def pool_one(folds: Sequence[Spec], results: str | Path = "results") -> Record:
     return whole
 
 
-def listing(specs: Sequence[Spec], results: str | Path) -> str:
+def listing(specs: Sequence[Spec], data: str, results: str | Path) -> str:
     """A line for each run: whether it is recorded, its name, and what the name holds as a digest."""
-    open_ones = {spec.name for spec in missing(specs, results)}
+    states = dict.fromkeys((spec.name for spec in specs), "recorded")
+    states |= {spec.name: "missing " for spec in missing(specs, results)}
+    states |= {spec.name: "outdated" for spec in outdated(specs, data, results)}
     rest = [
         spec.model_dump(mode="json", include={"fold", "train_size", "draw", "options"}, exclude_defaults=True) for spec in specs
     ]
-    states = ["missing " if spec.name in open_ones else "recorded" for spec in specs]
-    return "\n".join(f"{state}  {spec.name}  {more or ''}".rstrip() for state, spec, more in zip(states, specs, rest, strict=True))
+    lines = [f"{states[spec.name]}  {spec.name}  {more or ''}".rstrip() for spec, more in zip(specs, rest, strict=True)]
+    if "outdated" in states.values():
+        lines.append(f"outdated: the data have been changed since; move such a record out of {results} to run it again")
+    return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("grid", help="; ".join(f"{name}: {grid.purpose}" for name, grid in GRIDS.items()))
-    parser.add_argument("--data", default="phantom", help='"phantom", "wrist phantom", ... or a data-set folder')
-    parser.add_argument("--profile", default="compact")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--data", default="phantom", help='"phantom" (the default), "wrist phantom", ... or a data-set folder')
+    parser.add_argument("--profile", default="compact", help="how large a run (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the training (default: 0)")
     parser.add_argument("--budget", default="", help='how long each run trains, such as "900 steps" or "90 seconds"')
     parser.add_argument("--methods", nargs="+", help="method or method:recipe; all that the grid has by default")
-    parser.add_argument("--results", default="results")
-    parser.add_argument("--runs", default="runs")
+    parser.add_argument("--results", default="results", help="folder of the records (default: %(default)s)")
+    parser.add_argument("--runs", default="runs", help="where weights are kept (default: %(default)s)")
     parser.add_argument("--missing", action="store_true", help="print the names of missing runs alone")
     parser.add_argument("--run", metavar="NAME", help="make the record of this run")
     parser.add_argument("--pool", metavar="NAME", help="make the record that pools these folds")
@@ -197,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif options.missing:
         print(*(spec.name for spec in missing(specs, options.results)), sep="\n")
     else:
-        print(listing(specs, options.results))
+        print(listing(specs, options.data, options.results))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ def contents(cases: CaseSet) -> str:
     lines = [
         f"{cases.name}: {len(cases)} cases of the {anatomy.name}, {len(anatomy)} structures, {anatomy.n_landmarks} landmarks",
         f"images:   {_counted(sizes)} pixels" + (f"; spacing {spacing}" + (f", unknown in {without}" if known and without else "")),
-        f"parts:    {_counted(parts) or 'none named'}" + (f"; {len(patients)} patients" if patients else "; no patients named"),
+        f"parts:    {_counted(parts) or 'none named'}"
+        + (f"; {len(patients)} patient{'s' if len(patients) > 1 else ''}" if patients else "; no patients named"),
         f"masks:    {masks} of {len(cases)} cases have their own",
     ]
     missing = np.isnan(cases.landmarks).any(-1)
