@@ -24,7 +24,7 @@ import pandas as pd
 from denseseg.errors import DataError, exit_status
 from denseseg.evaluation.metrics import METRICS, metric
 from denseseg.evaluation.tables import as_text, format_mean_sd, pipe_table
-from denseseg.experiments.pooling import pooled_spec
+from denseseg.experiments.pooling import without_pooled_folds
 from denseseg.experiments.published import published
 from denseseg.experiments.record import Numbers, Record, Spec, StudyRecord
 from denseseg.experiments.store import read_records, read_studies
@@ -205,12 +205,6 @@ def errors_by_dataset(records: Iterable[Record]) -> dict[str, pd.DataFrame]:
     titled = sorted(panels.items(), key=lambda item: item[0])
     titled = [((toy, name.replace("$", r"\$")), rows) for (toy, name), rows in titled]  # no formula
     return {f"{TOY}: {name}" if toy else name: pd.DataFrame(rows) for (toy, name), rows in titled}
-
-
-def without_pooled_folds(records: Sequence[Record]) -> list[Record]:
-    """The records but for folds whose cross-validation is there as one record."""
-    names = {record.spec.path() for record in records if record.spec.fold is None}
-    return [record for record in records if record.spec.fold is None or pooled_spec(record.spec).path() not in names]
 
 
 def groups_of_runs(records: Iterable[Record]) -> list[list[Record]]:

@@ -63,6 +63,12 @@ def pooled(records: Sequence[Record]) -> Record:
     return validated(Record, plain(content | sums), "pooled folds")
 
 
+def without_pooled_folds(records: Sequence[Record]) -> list[Record]:
+    """The records but for folds whose cross-validation is there as one record."""
+    names = {record.spec.path() for record in records if record.spec.fold is None}
+    return [record for record in records if record.spec.fold is None or pooled_spec(record.spec).path() not in names]
+
+
 def _sum(numbers: Iterable[Any]) -> Any:
     """The sum; None where one of them is not known."""
     known = list(numbers)
