@@ -15,7 +15,7 @@ from PIL import Image
 from skimage.io import imsave
 
 from denseseg.errors import DataError
-from denseseg.pictures import EXIF_TURNS, MOST_PIXELS, Display, Turn, read_picture, require_size, shown, write_png
+from denseseg.pictures import EXIF_TURNS, MOST_PIXELS, Display, Orientation, read_picture, require_size, shown, write_png
 
 GREY = PICTURE / 255
 TURNS = {  # by their definition in EXIF 2.3, written out: what is stored where PICTURE is to be seen
@@ -115,7 +115,7 @@ def test_an_orientation_that_means_nothing_turns_nothing_as_in_viewers(tmp_path)
         np.testing.assert_allclose(read_picture(write_with_exif(tmp_path / "a.png", {274: code})), GREY, atol=1e-6)
 
 
-@given(st.sampled_from([Turn(), *EXIF_TURNS.values()]), st.booleans())
+@given(st.sampled_from([Orientation(), *EXIF_TURNS.values()]), st.booleans())
 def test_what_is_shown_is_a_turn_of_what_is_stored(turn, inverted):
     found = shown(GREY, Display(inverted, turn), None)
     if turn.rows:

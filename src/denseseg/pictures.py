@@ -40,7 +40,7 @@ PNG_CHANNELS = {2: 3, 4: 2, 6: 4}  # by colour type; the others have one
 KINDS = "PNG, JPEG, TIFF or BMP of 8 or 16 bit"
 
 
-class Turn(NamedTuple):
+class Orientation(NamedTuple):
     """Rows and columns are exchanged first, then the columns and the rows reversed."""
 
     transposed: bool = False
@@ -48,10 +48,10 @@ class Turn(NamedTuple):
     rows: bool = False
 
 
-AS_STORED = Turn()
+AS_STORED = Orientation()
 EXIF_TURNS = {
-    2: Turn(columns=True), 3: Turn(columns=True, rows=True), 4: Turn(rows=True), 5: Turn(True), 6: Turn(True, columns=True),
-    7: Turn(True, True, True), 8: Turn(True, rows=True),
+    2: Orientation(columns=True), 3: Orientation(columns=True, rows=True), 4: Orientation(rows=True),
+    5: Orientation(True), 6: Orientation(True, columns=True), 7: Orientation(True, True, True), 8: Orientation(True, rows=True),
 }  # fmt: skip
 
 
@@ -64,7 +64,7 @@ class Display:
     """
 
     inverted: bool = False
-    turn: Turn = AS_STORED
+    turn: Orientation = AS_STORED
     pixel: tuple[float, float] = (1.0, 1.0)
     padding: np.ndarray | None = None
 

@@ -37,7 +37,7 @@ from denseseg.networks.unet import TwoHeadUNet
 from denseseg.prediction import Prediction
 
 
-class Decoder(StrEnum):
+class MapDecoder(StrEnum):
     """How landmarks are read from uv maps: inversion of a local affine fit, or the paper's Eq. 3."""
 
     AFFINE = "affine"
@@ -55,7 +55,7 @@ class DenseSegRecipe(MaskRecipe):
 
     generator: Generator = Generator.TPS
     band: NonNegativeInt = 4
-    decoder: Decoder = Decoder.AFFINE
+    decoder: MapDecoder = MapDecoder.AFFINE
     project_onto_outline: bool = True
 
 
@@ -73,7 +73,7 @@ PAPER = DenseSegRecipe(
     generator=Generator.LINEAR,
     soft_masks=False,
     segmentation=Segmentation.WEIGHTED_BCE,
-    decoder=Decoder.PUBLISHED,
+    decoder=MapDecoder.PUBLISHED,
     project_onto_outline=False,
     largest_component=False,
     loss_weights={"segmentation": 0.1333, "uv": 0.6667 / 2, "landmarks": 0.6667 / 2, "variation": 0.2},
@@ -154,7 +154,7 @@ class DenseSeg(NetworkMethod):
         maps = inference.average_over_views(self._maps, images.to(self.device), recipe.test_time_views)
         probabilities, uv = maps[:, : len(self.anatomy)], maps[:, len(self.anatomy) :].unflatten(1, (-1, 2))
         masks = read_masks(probabilities, recipe)
-        if recipe.decoder is Decoder.PUBLISHED:
+        if recipe.decoder is MapDecoder.PUBLISHED:
             points, spreads = decode_published(uv, masks, template), [None] * len(images)
             unseen = torch.zeros_like(points[..., 0], dtype=torch.bool)
         else:

@@ -24,7 +24,7 @@ from denseseg.anatomy import Anatomy
 from denseseg.errors import DataError
 from denseseg.geometry.decode import decode_affine
 from denseseg.geometry.shape_model import ShapeModel
-from denseseg.methods.denseseg import EXTRAPOLATED, Decoder, DenseSeg
+from denseseg.methods.denseseg import EXTRAPOLATED, DenseSeg, MapDecoder
 from denseseg.methods.inference import UNREADABLE
 
 OPSET = 18  # the exporter's own; ONNX Runtime Web knows it
@@ -36,7 +36,7 @@ SMALL = 1024  # bytes; smaller arrays are stored as they are
 def graph_choices(method: DenseSeg) -> DenseSeg:
     """The method as its graph reads images: one view, affine inversion, no projection onto the outline. Weights are shared."""
     chosen = copy(method)
-    chosen.recipe = replace(method.recipe, test_time_views=1, decoder=Decoder.AFFINE, project_onto_outline=False)
+    chosen.recipe = replace(method.recipe, test_time_views=1, decoder=MapDecoder.AFFINE, project_onto_outline=False)
     return chosen
 
 

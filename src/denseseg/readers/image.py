@@ -31,7 +31,7 @@ import numpy as np
 
 from denseseg.errors import DataError, explained
 from denseseg.files import require_file
-from denseseg.pictures import AS_STORED, Display, Turn, read_picture, require_library, require_size, require_square, shown
+from denseseg.pictures import AS_STORED, Display, Orientation, read_picture, require_library, require_size, require_square, shown
 from denseseg.readers.jsrt import FIELD_OF_VIEW, read_img_file
 
 PERCENTILES = (0.5, 99.5)
@@ -134,7 +134,7 @@ def padding_of(values: np.ndarray, stated: np.ndarray | None = None) -> np.ndarr
     return padding if padding.any() else None
 
 
-def _shown(values: np.ndarray, path: Path, stated: np.ndarray | None, inverted: bool, turn: Turn) -> np.ndarray:
+def _shown(values: np.ndarray, path: Path, stated: np.ndarray | None, inverted: bool, turn: Orientation) -> np.ndarray:
     """The window of stored values of any range, as it is shown."""
     padding = padding_of(values, stated)
     try:
@@ -268,7 +268,7 @@ def _dicom_spacing(data: Any, path: Path) -> float | None:
 # ---- MHA, MHD, NRRD, NIfTI --------------------------------------------------------------------------------------
 
 
-def turn_of(columns: np.ndarray, rows: np.ndarray) -> Turn:
+def turn_of(columns: np.ndarray, rows: np.ndarray) -> Orientation:
     """How to show an image whose columns and rows go along these (3,) unit vectors of the patient, LPS: left, back, head.
 
     The patient's left is on the right, or where the image does not go there the back; down are the feet, or the back.
@@ -278,7 +278,7 @@ def turn_of(columns: np.ndarray, rows: np.ndarray) -> Turn:
     if transposed:
         columns, rows, across, down = rows, columns, down, across
     downwards = rows[down] if down == 1 else -rows[down]
-    return Turn(transposed, bool(columns[across] < 0), bool(downwards < 0))
+    return Orientation(transposed, bool(columns[across] < 0), bool(downwards < 0))
 
 
 def _read_itk(path: Path) -> tuple[np.ndarray, float | None, bool]:
@@ -312,10 +312,10 @@ def _read_itk(path: Path) -> tuple[np.ndarray, float | None, bool]:
     return _shown(values, path, None, False, turn), spacing[0] if says_spacing else None, placed
 
 
-def _turn(reader: Any, axes: Sequence[int], says_place: bool, path: Path) -> Turn:
+def _turn(reader: Any, axes: Sequence[int], says_place: bool, path: Path) -> Orientation:
     """The turn by the direction of both axes. Raises DataError where they are oblique in the patient."""
     if not says_place:
-        return Turn(rows=True)
+        return Orientation(rows=True)
     size = reader.GetDimension()
     direction = np.eye(3, max(size, 3))
     direction[:size, :size] = np.array(reader.GetDirection()).reshape(size, size)[:3]
