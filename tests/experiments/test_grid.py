@@ -84,7 +84,7 @@ def test_folds_are_run_by_name_and_pooled(tmp_path, capsys):
     write_cases(tmp_path / "data", [replace(case, spacing=0.5) for case in boxes()], name="toy boxes", anatomy=boxes().anatomy)
     main(grid)
     told = capsys.readouterr().out
-    assert told.count("outdated  ") == 3 and "move such a record out of" in told and "recorded" not in told
+    assert told.count("outdated  ") == 3 and "move such records out of" in told and "recorded" not in told
     records = read_records(tmp_path / "results")
     assert sorted(record.n_test for record in records)[-1] == 10 == sum(record.n_test for record in records) / 2
 

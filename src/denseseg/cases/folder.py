@@ -309,7 +309,8 @@ def _read_case(folder: Path, row: dict[str, Any], points: dict[str, np.ndarray],
 
 def unlisted_images(folder: str | Path, cases: CaseSet) -> list[Path]:
     """Images in the data-set folder that no case in cases.csv has: left out, or forgotten."""
-    return [path for path in held(Path(folder) / "images") if path.suffix.lower() in IMAGES and path.stem not in cases.ids]
+    listed = set(cases.ids)
+    return [path for path in held(Path(folder) / "images") if path.suffix.lower() in IMAGES and path.stem not in listed]
 
 
 def _require_masks_of(folder: Path, cases: Iterable[str]) -> None:

@@ -137,7 +137,7 @@ def missing(specs: Iterable[Spec], results: str | Path = "results") -> list[Spec
 
 
 def outdated(specs: Sequence[Spec], data: str, results: str | Path = "results") -> list[Spec]:
-    """Those whose record was made before the data-set folder `data` was changed; none of a phantom, which never is."""
+    """Those whose record was made on other data than the data-set folder `data` now holds; none of a phantom, which never changes."""
     records = [record for spec in specs if (record := find_record(spec, results)) is not None]
     if not records or not Path(data).is_dir():
         return []
@@ -180,7 +180,9 @@ def listing(specs: Sequence[Spec], data: str, results: str | Path) -> str:
     ]
     lines = [f"{states[spec.name]}  {spec.name}  {more or ''}".rstrip() for spec, more in zip(specs, rest, strict=True)]
     if "outdated" in states.values():
-        lines.append(f"outdated: the data have been changed since; move such a record out of {results} to run it again")
+        lines.append(
+            f"outdated: of other data, or of these before they were changed; move such records out of {results} to run them again"
+        )
     return "\n".join(lines)
 
 
