@@ -137,7 +137,7 @@ def missing(specs: Iterable[Spec], results: str | Path = "results") -> list[Spec
 
 
 def outdated(specs: Sequence[Spec], data: str, results: str | Path = "results") -> list[Spec]:
-    """Those whose record was made on other data than the data-set folder `data` now holds; none of a phantom, which never changes."""
+    """Those whose record is of other data than the data-set folder `data` holds now; none of a phantom, which never changes."""
     records = [record for spec in specs if (record := find_record(spec, results)) is not None]
     if not records or not Path(data).is_dir():
         return []
