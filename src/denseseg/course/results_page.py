@@ -59,6 +59,7 @@ STUDIES = {
     "transfer on test cases": transfer.table,
     "fine-tuning": fine_tuning.table,
 }  # name in the record -> its results as markdown
+PUBLISHED_SPLITS = ("paper", "folds")  # as the papers divide their images; another division is named in the picture
 TOY = "TOY"
 TOY_WARNING = """```{warning}
 Toy runs: a phantom, or a small network trained for minutes. They show that the code runs and how methods behave. Never compare \
@@ -188,10 +189,10 @@ def errors_by_dataset(records: Iterable[Record]) -> dict[str, pd.DataFrame]:
         if numbers := _numbers(runs, "tre"):
             spec, unknown = runs[0].spec, float("nan")
             limits = {k: fmean(unknown if (v := getattr(n, k)) is None else v for n in numbers) for k in ("mean", "low", "high")}
+            division = "" if spec.split in PUBLISHED_SPLITS else f"{spec.split} split"
+            words = (method_title(spec.method), spec.recipe, spec.profile, spec.budget_words, *_options(spec), division)
             row = {
-                "method": ", ".join(
-                    filter(None, (f"{method_title(spec.method)}, {spec.recipe}", spec.profile, spec.budget_words, *_options(spec)))
-                ),
+                "method": ", ".join(filter(None, words)),
                 **limits,
                 "unit": numbers[0].unit,
                 "published": False,
