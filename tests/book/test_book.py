@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -49,6 +50,13 @@ def test_its_links_lead_somewhere(html: Path, page: str) -> None:
         assert target.exists(), f"{link['href']} leads nowhere"
         if url.fragment and target.suffix == ".html":
             assert soup(target).find(id=unquote(url.fragment)) is not None, f"{link['href']}: no such place on the page"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_its_tables_are_tables(html: Path, page: str) -> None:
+    """A markdown table that is not read as one stays on the page as bars and dashes, those in outputs of cells too."""
+    for paragraph in article(html / f"{page}.html").find_all("p"):
+        assert not re.search(r"\|[ :]*[-–—]{2,}|\|:—", paragraph.get_text()), paragraph.get_text()[:200]
 
 
 @pytest.mark.parametrize("page", PAGES)
