@@ -27,7 +27,7 @@ book: setup  ## run every notebook in PROFILE (smoke, course, full) and build th
 	$(BIN)/python -m denseseg.course.staging --profile $(PROFILE)
 
 preview: setup  ## run the notebooks in ONLY ("03 05") and build a book of what has been run so far
-	$(if $(ONLY),,$(error say which notebooks: make preview ONLY="03 05"))
+	@test -n "$(ONLY)" || { echo 'say which notebooks: make preview ONLY="03 05"'; exit 1; }
 	$(BIN)/python -m denseseg.course.notebooks --profile $(PROFILE) --jobs $(JOBS) --only $(ONLY)
 	$(BIN)/python -m denseseg.course.staging --profile $(PROFILE) --partial
 

@@ -74,11 +74,7 @@ def train(
     with exclusive(run), torch.random.fork_rng(devices):
         loop = _Loop(trainable, data, settings, run, identity, validate)
         if loop.next and run.progress and loop.fabric.global_rank == 0:
-            done = f"{loop.next} epochs are in {run.folder} already"
-            print(
-                f"{done}, which is all; nothing is trained again" if loop.finished else f"{done}; training goes on from there",
-                flush=True,
-            )
+            print(f"{loop.next} epochs done already:", "nothing is" if loop.finished else "the rest is", "trained now", flush=True)
         while not loop.finished:
             loop.epoch()
             if run.progress and loop.fabric.global_rank == 0 and loop.worth_a_line:
