@@ -138,8 +138,10 @@ def missing(specs: Iterable[Spec], results: str | Path = "results") -> list[Spec
 
 def outdated(specs: Sequence[Spec], data: str, results: str | Path = "results") -> list[Spec]:
     """Those whose record is of other data than the data-set folder `data` holds now; none of a phantom, which never changes."""
+    if not Path(data).is_dir():
+        return []
     records = [record for spec in specs if (record := find_record(spec, results)) is not None]
-    if not records or not Path(data).is_dir():
+    if not records:
         return []
     now = load_cases(get_profile(specs[0].profile), data).fingerprint()
     return [record.spec for record in records if record.data_sha256 != now]
