@@ -251,7 +251,7 @@ def _landmark_arrays(path: Path, anatomy: Anatomy, cases: set[str]) -> dict[str,
     outside = (table["index"] < 0) | (table["index"] >= table["count"])
     for wrong, fault in (
         (table["count"].isna(), "unknown structure {structure!r} (line {line}, case {case}); known are {structures}"),
-        (~table["case"].isin(cases), "unknown case {case!r} (line {line}); known are {cases}"),
+        (~table["case"].isin(cases), "unknown case {case!r} (line {line}); cases.csv lists {cases}"),
         (
             broken,
             "line {line} (case {case}) needs a whole index and numbers x and y, with a point; leave missing landmarks out",
