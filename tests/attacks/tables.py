@@ -69,7 +69,7 @@ TABLES = {
     "spacing with a unit": Attack(
         cases(cell(1, 1, "0.1mm")), read, r"spacing '0.1mm' in cases.csv is not a number of mm .*; leave"
     ),
-    "a line of nobody": Attack(landmarks(cell(1, 0, "who")), read, r"landmarks\.csv: unknown case 'who' \(line 2\); cases.csv lists"),
+    "a line of nobody": Attack(landmarks(cell(1, 0, "who")), read, r"unknown case 'who' \(line 2\); cases.csv lists"),
     "an image cut off": Attack(cut(IMAGE), read, r"png cannot be read .*; copy it again"),
     "an empty image": Attack(holding(IMAGE, b""), read, r"png cannot be read .*; copy it again"),
     "a text for an image": Attack(holding(IMAGE, "an image"), read, r"png cannot be read .*; copy it again"),

@@ -65,7 +65,7 @@ TOY_WARNING = """```{warning}
 Toy runs: a phantom, or a small network trained for minutes. They show that the code runs and how methods behave. Never compare \
 them with a row above.
 ```"""
-EVERY_RUN = "One line a record; the file holds the rest, library versions included."
+EVERY_RUN = "One line a record; the file holds the rest, library versions included. Data by the first figures of their fingerprint:"
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,8 @@ def _by_group(key: str, name: str, records: list[Record]) -> str:
         return ""
     measure, unit = metric(key), theirs["unit"].iloc[0] if len(theirs) else _numbers(ours[0], key)[0].unit
     rows = [
-        [_label(runs), f"ours: {_setting(runs)}", *(_cell(_numbers(runs, key, group), unit) for group in groups)] for runs in ours
+        [_label(runs), f"ours: {_setting_of_all(runs)}", *(_cell(_numbers(runs, key, group), unit) for group in groups)]
+        for runs in ours
     ]
     rows += published_rows(theirs, groups)
     cited = ", and ".join(map(_cited, theirs["source"].unique()))
@@ -263,8 +264,8 @@ def _all_metrics(name: str, records: list[Record]) -> str:
     rows = []
     for runs in groups_of_runs(records):
         cells = [_as_published(runs, key, unit) for key, unit in units.items()]
-        rows += [[_label(runs), f"ours: {_setting(runs)}", *cells]] if set(cells) != {"–"} else []
-    cells = theirs["printed"] + theirs["median"].map(_median, na_action="ignore").fillna("")
+        rows += [[_label(runs), f"ours: {_setting_of_all(runs)}", *cells]] if set(cells) != {"–"} else []
+    cells = theirs["printed"] + [_median(value) if value == value else "" for value in theirs["median"]]
     for (method, source), row in theirs.assign(cell=cells).groupby(["method", "source"], sort=False):
         rows.append([method, _cited(source), *row.set_index("metric")["cell"].reindex(units.index).fillna("–")])
     header = [f"{metric(key).title}, {unit}" for key, unit in units.items()]
@@ -353,18 +354,20 @@ def _own_table(records: list[Record], keys: Collection[str], mark: str = "") -> 
     """Averages of our runs, without published rows; only metrics that one of them has."""
     keys = [key for key in keys if _numbers(records, key)]
     rows = [
-        [mark + _label(runs), as_text(runs[0].spec.dataset), _setting(runs), *(_cell(_numbers(runs, key)) for key in keys)]
+        [mark + _label(runs), as_text(runs[0].spec.dataset), _setting_of_all(runs), *(_cell(_numbers(runs, key)) for key in keys)]
         for runs in groups_of_runs(records)
     ]
     return pipe_table(["method", "data", "setting", *(metric(key).title for key in keys)], rows)
 
 
 def _runs(records: list[Record]) -> str:
-    """Every run with what is needed to make it again."""
+    """What the runs' data are, then every run with what is needed to make it again."""
+    runs = sorted(records, key=lambda run: (run.toy, run.spec.dataset, run.spec.method, run.spec.recipe, run.spec.seed))
+    data = dict.fromkeys(f"- `{run.data_sha256[:10]}`: {as_text(run.spec.dataset)}: {as_text(run.source)}" for run in runs)
     rows = [
         {
             "method": (f"{TOY}: " if run.toy else "") + _label([run]),
-            "profile": as_text(run.spec.profile),
+            "setting": _setting(run),
             "seed": str(run.spec.seed),
             "average TRE [95 % interval]": _interval(run),
             "training + test cases": f"{run.n_train} + {run.n_test}",
@@ -374,27 +377,31 @@ def _runs(records: list[Record]) -> str:
             "a case": f"{1000 * run.seconds_per_case:.0f} ms",
             "device": as_text(run.device),
             "commit": as_text(run.commit[:10]) + (" + changes" if run.commit.endswith("+changes") else ""),
-            "data": f"{as_text(run.source)} (`{run.data_sha256[:10]}`)",
+            "data": f"`{run.data_sha256[:10]}`",
             "record": f"`{run.spec.path().as_posix()}`",
             "notes": " ".join(as_text(text) for text in (run.notes, run.migrated and f"Migrated {run.migrated}.") if text),
         }
-        for run in sorted(records, key=lambda run: (run.toy, run.spec.dataset, run.spec.method, run.spec.recipe, run.spec.seed))
+        for run in runs
     ]
-    return pipe_table(list(rows[0]), [list(row.values()) for row in rows])
+    return "\n".join(data) + "\n\n" + pipe_table(list(rows[0]), [list(row.values()) for row in rows])
 
 
 def _label(runs: list[Record]) -> str:
     return f"{as_text(method_title(runs[0].spec.method))}, *{as_text(runs[0].spec.recipe)}*"
 
 
-def _setting(runs: list[Record]) -> str:
-    spec, (height, width) = runs[0].spec, runs[0].size
+def _setting(run: Record) -> str:
+    spec, (height, width) = run.spec, run.size
     own = {"fold": spec.fold, "draw": spec.draw}
     further = f", {spec.budget_words}" if spec.budget else ""
     further += "".join(f", {name} {value}" for name, value in own.items() if value is not None)
     further += "".join(f", {words}" for words in _options(spec))
-    seeds = "1 seed" if len(runs) == 1 else f"{len(runs)} seeds"
-    return as_text(f"{spec.profile} profile, {height} × {width} px, {spec.split} split{further}, {seeds}")
+    return as_text(f"{spec.profile} profile, {height} × {width} px, {spec.split} split{further}")
+
+
+def _setting_of_all(runs: list[Record]) -> str:
+    """The setting of runs that differ by their seed alone, and how many they are."""
+    return f"{_setting(runs[0])}, {len(runs)} seed{'s' * (len(runs) > 1)}"
 
 
 def _options(spec: Spec) -> list[str]:

@@ -241,7 +241,10 @@ def table(results: Mapping[str, Any]) -> str:
         states = pd.Series([trial["state"] for trial in result["trials"]]).value_counts()
         told = ", ".join(f"{count} {state.lower()}" for state, count in states.items())
         rows["trial"] = ["as published" if number < 0 else str(number) for number in rows["trial"]]
-        cells = [[f"{cell:.3g}" if isinstance(cell, float) else cell for cell in row] for row in rows.fillna("–").values.tolist()]
+        cells = [
+            [f"{cell:.3g}" if isinstance(cell, float) else cell for cell in row]
+            for row in rows.astype(object).fillna("–").values.tolist()
+        ]
         parts.append(
             f"**{name}**, {len(result['trials'])} trials ({told}); the best trained again:\n\n{pipe_table(list(rows), cells)}"
         )
