@@ -119,3 +119,9 @@ def test_an_anatomy_needs_structures_of_different_names() -> None:
         Anatomy.from_dict({"name": "n", "structures": []}, "file")
     with pytest.raises(DataError, match="two structures are called 'a'; give each a name of its own"):
         Anatomy.from_dict({"name": "n", "structures": [GOOD, GOOD]}, "file")
+
+
+@pytest.mark.parametrize("changes", [{"name": "average"}, {"group": "average"}])
+def test_the_name_of_the_mean_over_groups_is_taken(changes):
+    with pytest.raises(DataError, match="'average' is what results call the mean of all groups"):
+        Structure(**{"name": "bone", "count": 4, "group": "bone"} | changes)

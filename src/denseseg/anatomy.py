@@ -41,6 +41,8 @@ class Structure:
 
     @model_validator(mode="after")
     def _check(self) -> Structure:
+        if "average" in (self.name, self.group):
+            raise ValueError("'average' is what results call the mean of all groups; give the structure and its group other names")
         if self.labels and len(self.labels) != self.count:
             raise ValueError(f"{self.name} has {self.count} landmarks but {len(self.labels)} labels; give one a landmark, or none")
         if self.region is not None and self.kind is not Kind.POINTS:

@@ -65,7 +65,7 @@ def argmax_landmarks(heatmaps: Tensor) -> Tensor:
     for extent in reversed(heatmaps.shape[2:]):  # unravel_index would bring tensors of the host along
         place.append(index % extent)
         index = index // extent
-    return torch.stack(place, -1).to(heatmaps.dtype)
+    return torch.stack(place, -1).to(torch.promote_types(heatmaps.dtype, torch.float32))  # 16 bits do not hold 301
 
 
 def subpixel_landmarks(heatmaps: Tensor, radius: int = RADIUS) -> Tensor:
@@ -106,10 +106,13 @@ def _parabola_peak(reach: Tensor, values: Tensor, inside: Tensor) -> Tensor:
 def centroid_landmarks(heatmaps: Tensor, radius: int = RADIUS) -> Tensor:
     """Centre of mass of what is above half the peak, within `radius` pixels of the brightest one: (B, N, 2) pixels.
 
-    Without the cut, a window that ends before the spot does would pull the centre towards the brightest pixel.
+    Without the cut, a window that ends before the spot does would pull the centre towards the brightest pixel. At the border of the
+    image the window shrinks, so that it reaches as far to either side.
     """
     peak, windows, reach = _windows(heatmaps, radius)
     mass = (windows / windows.amax((-2, -1), keepdim=True).clamp_min(1e-12) - 0.5).clamp_min(0)
+    counts = reach.abs() <= _room(peak, heatmaps)[..., None]  # (B, N, 2, window)
+    mass = mass * counts[..., 1, :, None] * counts[..., 0, None, :]
     total = mass.sum((-2, -1)).clamp_min(1e-12)
     offset = torch.stack([(mass.sum(-2) * reach).sum(-1), (mass.sum(-1) * reach).sum(-1)], -1) / total[..., None]
     return peak + offset
@@ -120,6 +123,7 @@ def soft_argmax_landmarks(heatmaps: Tensor, sharpness: float = 20.0) -> Tensor:
 
     Two bright spots give a place between them. The peak is at least 1e-3 here, so that an empty map gives its middle.
     """
+    heatmaps = heatmaps.to(torch.promote_types(heatmaps.dtype, torch.float32))
     height, width = heatmaps.shape[-2:]
     peak = heatmaps.amax((-2, -1), keepdim=True).clamp_min(1e-3)
     share = torch.softmax((sharpness * heatmaps / peak).flatten(2), -1).view_as(heatmaps)
@@ -131,7 +135,8 @@ def dark_landmarks(heatmaps: Tensor, sigma: float = 1.0) -> Tensor:
     """One Newton step on the logarithm of the smoothed map from its brightest pixel (DARK, Zhang et al. 2020, Eq. 6 and 7).
 
     sigma: of the smoothing Gaussian, in pixels. Returns (B, N, 2) pixels, within one pixel of the brightest one on each axis; where
-    the logarithm is not curved like a summit there, that pixel.
+    the logarithm is not curved like a summit there, that pixel. Where the smoothing would need what is beyond the border, the
+    brightest pixel of the map as it is.
     """
     reach = torch.arange(-RADIUS, RADIUS + 1, device=heatmaps.device, dtype=heatmaps.dtype)
     kernel = torch.exp(-(reach**2) / (2 * sigma**2))
@@ -146,7 +151,8 @@ def dark_landmarks(heatmaps: Tensor, sigma: float = 1.0) -> Tensor:
     determinant = dxx * dyy - dxy**2
     step = torch.stack([dxy * dy - dyy * dx, dxy * dx - dxx * dy], -1) / determinant[..., None]
     summit = (determinant > 1e-12) & (dxx < 0)
-    return peak + torch.where(summit[..., None], step, 0).clamp(-1, 1).to(peak)
+    read = peak + torch.where(summit[..., None], step, 0).clamp(-1, 1).to(peak)
+    return torch.where((_room(peak, heatmaps) > RADIUS).all(-1, keepdim=True), read, argmax_landmarks(heatmaps))
 
 
 def _windows(heatmaps: Tensor, radius: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -160,6 +166,12 @@ def _windows(heatmaps: Tensor, radius: int) -> tuple[Tensor, Tensor, Tensor]:
     flat = (y[..., :, None] * width + x[..., None, :]).flatten(2)
     side = len(reach)
     return peak, torch.gather(heatmaps.flatten(2), 2, flat).unflatten(2, (side, side)), reach.to(heatmaps.dtype)
+
+
+def _room(pixels: Tensor, heatmaps: Tensor) -> Tensor:
+    """(B, N, 2): how far the image goes on, to the nearer side, from whole pixels (B, N, 2) on each axis."""
+    height, width = heatmaps.shape[-2:]
+    return torch.minimum(pixels, pixels.new_tensor([width - 1, height - 1]) - pixels)
 
 
 def blob_landmarks(heatmaps: Tensor, threshold: float = 0.95) -> Tensor:

@@ -94,8 +94,9 @@ def uv_l1(predicted: Tensor, uv: Tensor, valid: Tensor) -> Tensor:
 def landmark_uv(predicted: Tensor, landmarks: Tensor, targets: Tensor, anatomy: Anatomy) -> Tensor:
     """L_LM: predicted uv sampled at the true landmarks against the template's uv there, L1.
 
-    predicted: (B, C, 2, H, W); landmarks: (B, N, 2) pixels; targets: (N, 2) uv. Landmarks that are missing or outside the image
-    do not count; the mean is taken within each structure first, so that structures weigh alike; an absent one gives 0.
+    predicted: (B, C, 2, H, W); landmarks: (B, N, 2) pixels; targets: (N, 2) uv. Landmarks that are missing, or outside the
+    rectangle of pixel centres, do not count; the mean is taken within each structure first, so that structures weigh alike; an
+    absent one gives 0.
     """
     points, goal = padded_landmarks(landmarks, anatomy), padded_landmarks(targets, anatomy)  # (B, C, n, 2), (C, n, 2)
     (x, y), (height, width) = points.unbind(-1), predicted.shape[-2:]

@@ -10,13 +10,15 @@ import sys
 import time
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from records import boxes
 
 from denseseg.cases.folder import write_cases
 from denseseg.errors import DataError
-from denseseg.experiments.grid import GRIDS, SNAKEFILE, grid_specs, main, missing, named, pool_one, pools, run_one
+from denseseg.experiments import grid
+from denseseg.experiments.grid import GRIDS, grid_specs, main, missing, named, pool_one, pools, run_one
 from denseseg.experiments.store import read_records
 from denseseg.methods import METHODS
 
@@ -107,7 +109,18 @@ def test_what_is_not_in_the_grid_or_not_there_is_told(tmp_path):
 
 def snakemake(folder, *more: str) -> list[str]:
     config = [f"data={folder / 'data'}", "grid=folds", "profile=smoke", "methods=mean_shape", "results=results", "runs=runs"]
-    return [sys.executable, "-m", "snakemake", "-s", str(SNAKEFILE), "--cores", "1", *more, "--config", *config]
+    return [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "-s",
+        str(Path(grid.__file__).with_name("Snakefile")),
+        "--cores",
+        "1",
+        *more,
+        "--config",
+        *config,
+    ]
 
 
 def finished(folder, *more: str) -> None:

@@ -112,6 +112,24 @@ def test_studies_lie_apart_from_runs(tmp_path):
         write_study(study(profile="smoke"), tmp_path)
 
 
+def test_a_part_of_a_study_does_not_replace_the_whole(tmp_path):
+    def of(**results):
+        return study_record("transfer", boxes(), results, n={"test": 4}, seed=0, profile="full")
+
+    path = write_study(of(depths={"two": 1, "three": 2}, widths={"8": 3}), tmp_path)
+    for part, lost in ((of(depths={"two": 1, "three": 2}), "widths"), (of(depths={"two": 1}, widths={"8": 3}), "depths: three")):
+        with pytest.raises(DataError, match=rf"transfer\.json holds results that this run lacks: {lost}; run the whole study"):
+            write_study(part, tmp_path)
+    more = of(depths={"two": 5, "three": 2}, widths={"8": 3, "16": 4})
+    assert write_study(more, tmp_path) == path and read_studies(tmp_path) == [more]
+
+
+def test_an_option_may_be_a_tuple(tmp_path):
+    record = box_record(options={"channels": (4, 8)})
+    write_record(record, tmp_path)
+    assert find_record(record.spec, tmp_path) is not None
+
+
 # ---- older files ----------------------------------------------------------------------------------------------------
 
 NUMBERS = {"mean": 4.850027344163837, "sd": 2.1856, "low": 4.55, "high": 5.27, "unit": "mm"}

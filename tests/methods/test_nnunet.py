@@ -104,6 +104,8 @@ def test_the_export_has_nnunets_layout(cases, tmp_path):
     np.testing.assert_allclose(image / 65535, case.image, atol=1e-5)
     np.testing.assert_array_equal(masks_of(labels, 2), true_masks(case)[list(CLAVICLES)])
     assert set(np.unique(labels)) == {0, 1, 2}
+    export(tmp_path, cases[:2], CLAVICLES, number=2)
+    assert {path.name for path in folder.glob("labelsTr/*")} == {f"{i}.png" for i in cases.ids[:2]}  # no case of an earlier set
 
 
 def test_the_environment_is_as_it_was_afterwards(monkeypatch):

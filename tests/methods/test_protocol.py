@@ -349,8 +349,27 @@ def test_fine_tuning_on_one_case_keeps_the_template_and_the_shape_model(cases):
     method.fit(cases[:1], None, Run(progress=False, fine_tune=True))
     assert method.template is template and method.shape_model is shapes
     assert not torch.equal(before, method.network.mask_head[-1].weight)
+    method.fit(cases[:1], chest_phantom(5, SIZE, seed=3), Run(progress=False, fine_tune=True))  # no limit of what is usual
+    assert method.usual is None and method.covariance_factor != 1
     method.fit(cases[:2], None, QUIET)
-    assert method.template is not template
+    assert method.template is not template and method.covariance_factor == 1
+
+
+@pytest.mark.parametrize("name", ["mean_shape", "plain_unet"])
+def test_validation_cases_of_another_anatomy_or_of_the_training_part_are_refused(name, cases):
+    method = tiny(name)
+    with pytest.raises(DataError, match="shows the wrist"):
+        method.fit(cases, wrist_phantom(5, (96, 56)), QUIET)
+    with pytest.raises(DataError, match="training"):
+        method.fit(cases, cases[:5], QUIET)
+
+
+@pytest.mark.parametrize("image", [np.zeros((0, 0)), np.zeros((4, 4, 1)), np.full((64, 64), np.nan), np.full((64, 64), 2.0)])
+def test_an_image_of_the_wrong_kind_is_refused(image, cases):
+    method = tiny("mean_shape")
+    method.prepare(cases)
+    with pytest.raises(DataError, match=r"give one \(H, W\) image of grey values in 0\.\.1"):
+        method.predict_image(image)
 
 
 def test_the_validation_cases_belong_to_the_identity_of_a_run(cases, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from denseseg.anatomy import CHEST, WRIST, Anatomy, Kind, Structure
 from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError
 from denseseg.files import write_tensors
-from denseseg.methods import METHODS, create, load_method, register, save_method
+from denseseg.methods import METHODS, create, get_recipe, load_method, register, save_method
 from denseseg.methods.mean_shape import MeanShape
 from denseseg.phantom import chest_phantom
 
@@ -192,3 +193,10 @@ def test_a_name_belongs_to_one_method():
     with pytest.raises(DataError, match="there is a method 'mean_shape' already"):
         register(Another)
     assert register(MeanShape) is MeanShape
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if "channels" in {f.name for f in fields(get_recipe(name, "default"))}])
+def test_a_network_without_levels_is_refused(name):
+    for channels in ((), (8,)) if name in ("denseseg", "heatmap_regression", "plain_unet", "heatmap_segmentation") else ((),):
+        with pytest.raises(DataError, match="channels"):
+            create(name, CHEST, (64, 64), channels=channels)

@@ -42,3 +42,8 @@ def test_what_is_another_comparison_stays_out():
 def test_a_curve_is_of_one_budget():
     table = few_shot([run(9.0, 2, 0, budget=Steps(5)), run(7.0, 2, 0), run(5.0, budget=Steps(5))])
     assert table[["budget", "images", "mean"]].to_numpy().tolist() == [["", 2, 7.0], ["5 steps", 2, 9.0], ["5 steps", 6, 5.0]]
+
+
+def test_splits_have_curves_of_their_own_and_other_sizes_have_none():
+    table = few_shot([run(9.0, 2, 0), run(1.0, 2, 0, split="folds", fold=0), run(5.0, 2, 0, size=(64, 64))])
+    assert table[["split", "mean", "draws"]].to_numpy().tolist() == [["folds", 1.0, 1], ["paper", 9.0, 1]]

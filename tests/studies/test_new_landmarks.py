@@ -209,5 +209,5 @@ def test_a_set_without_spacing_is_refused() -> None:
         case.spacing = None
     method = create("mean_shape", CHEST, (64, 64))
     method.prepare(cases)
-    with pytest.raises(ValueError, match="no spacing"):
+    with pytest.raises(ValueError, match="needs one spacing in mm for all cases"):
         lung_points_study(method, Split(cases[:2], cases[2:3], CaseSet(cases.name, CHEST, [cases[3]])))

@@ -31,6 +31,18 @@ def study(cases, tmp_path_factory):
 def test_a_search_goes_on_where_its_journal_ends(study):
     assert [trial.number for trial in study.trials] == [0, 1, 2, 3]
     assert all(len(trial.values) == 3 and np.isfinite(trial.values).all() for trial in study.trials)
+    assert len({tuple(trial.params.values()) for trial in study.trials}) == 4  # nothing is tried twice
+
+
+def test_a_trial_that_was_killed_does_not_count(cases, tmp_path, monkeypatch):
+    def searched(trials):
+        return search.search("heatmap_regression", cases[:8], cases[8:], trials=trials, journal=tmp_path / "journal.log", **SMALL)
+
+    monkeypatch.setattr(search, "measured", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        searched(1)
+    monkeypatch.undo()
+    assert [trial.state.name for trial in searched(1).trials] == ["FAIL", "COMPLETE"]
 
 
 def test_the_front_holds_what_no_other_trial_beats_in_everything(study):

@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from denseseg.errors import DataError
+from denseseg.experiments.profiles import get_profile, load_cases
+from denseseg.geometry.template import Template
 from denseseg.studies.shared_error import record, shared_error, table
 
 RNG = np.random.default_rng(0)
@@ -45,6 +47,23 @@ def test_landmarks_that_one_side_lacks_are_left_out():
     assert shared_error(first, second, true)["shared"] == pytest.approx(np.sqrt(2))
     with pytest.raises(DataError, match="no landmark in common"):
         shared_error(first[:1], second[:1], true[:1])
+
+
+def test_each_case_has_its_own_spacing():
+    spacing = np.array([0.5, 2.0]).repeat(len(TRUE))[: len(TRUE)].reshape(-1, *[1] * (TRUE.ndim - 1))
+    off = TRUE + np.array([3.0, 0.0]) / spacing  # 3 mm in each case
+    assert shared_error(off, off, TRUE, spacing)["first"] == pytest.approx(3.0)
+
+
+def test_the_record_is_in_millimetres_where_spacings_differ(tmp_path):
+    made = record("hand phantom", "smoke", ["mean_shape:default", "mean_shape"], str(tmp_path))
+    cases = load_cases(get_profile("smoke"), "hand phantom")
+    parts = cases.split("paper", seed=0)
+    assert len({case.spacing for case in parts.test}) > 1
+    mean = Template.from_landmarks(parts.train.landmarks, cases.anatomy, cases[0].size).points
+    squares = [case.spacing**2 * ((mean - case.landmarks) ** 2).sum(-1) for case in parts.test]
+    (pair,) = made.results.values()
+    assert pair["all"]["first"] == pytest.approx(np.sqrt(np.nanmean(squares)), rel=1e-6)
 
 
 def test_the_record_has_every_pair_and_structure_and_a_table(tmp_path):

@@ -17,7 +17,7 @@ from denseseg.augment import NO_AUGMENTATION, Augmentation
 from denseseg.batch import Batch
 from denseseg.errors import DataError
 from denseseg.training import loop
-from denseseg.training.loop import CHECKPOINT, train
+from denseseg.training.loop import CHECKPOINT, mixed, train
 from denseseg.training.settings import SGD, Adam, Drops, Epochs, Run, Steps, TrainingSettings
 
 
@@ -135,6 +135,14 @@ def test_each_epoch_has_every_case_once_in_a_new_order():
     orders = [[int((cases - image.flatten()).abs().sum(1).argmin()) for image in epoch] for epoch in trainable.epochs(3)]
     assert [sorted(order) for order in orders] == [list(range(6))] * 4
     assert len({tuple(order) for order in orders}) == 4
+
+
+def test_the_networks_own_randomness_is_not_that_of_the_order():
+    trainable = Brightness()
+    train(trainable, data(), QUICK, QUIET)
+    first_of_epochs = trainable.seen[::3]
+    ordering = [torch.rand(1, generator=torch.Generator().manual_seed(mixed(0, epoch))).item() for epoch in range(4)]
+    assert len(first_of_epochs) == 4 and not set(first_of_epochs) & set(ordering)
 
 
 def test_each_epoch_augments_anew():

@@ -103,3 +103,9 @@ def test_bfloat16_only_where_the_processor_has_it(monkeypatch, features, expecte
     assert Run(device="cpu").resolved_precision == expected
     assert Run(device="cpu", precision="32-true").resolved_precision == "32-true"
     assert math.isclose(Run().seed, 0)
+
+
+def test_without_momentum_there_is_plain_gradient_descent():
+    network = torch.nn.Linear(1, 1)
+    assert SGD(1e-3, momentum=0.0).make(network).defaults["nesterov"] is False
+    assert SGD(1e-3).make(network).defaults["nesterov"] is True

@@ -313,7 +313,7 @@ def _few(records: list[Record]) -> list[str]:
     curves = few_shot(records)
     text = "Mean TRE with its lowest and highest of several random draws of training images; all other terms are equal."
     parts = ["## Few training images", text] if len(curves) else []
-    for terms, own in curves.groupby(["dataset", "profile", "budget"]):
+    for terms, own in curves.groupby(["dataset", "profile", "split", "budget"]):
         cells = [
             f"{row['mean']:.2f}" + (f" ({row['lowest']:.2f}..{row['highest']:.2f})" if row["draws"] > 1 else "")
             for row in own.to_dict("records")

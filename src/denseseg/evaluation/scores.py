@@ -100,7 +100,7 @@ def placed_landmarks(predictions: Sequence[Any], cases: Sequence[Case]) -> tuple
     units = sorted({case.unit for case in cases})
     if len(units) != 1 or predictions[0].landmarks is None:
         raise DataError("errors per landmark need cases in one unit and predictions with landmarks")
-    answers = (_answer(prediction, case)[0] for prediction, case in zip(predictions, cases, strict=True))
+    answers = (_answer(prediction, prediction.masks, case)[0] for prediction, case in zip(predictions, cases, strict=True))
     return [points for points in answers if points is not None], units[0]  # all of them: checked above
 
 
@@ -129,13 +129,12 @@ def _check(predictions: Sequence[Any], cases: Sequence[Case]) -> None:
             raise DataError(f"case {case.id}: the prediction has neither landmarks nor masks; give one of them")
 
 
-def _answer(prediction: Any, case: Case) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+def _answer(prediction: Any, masks: np.ndarray | None, case: Case) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """Landmarks (N, 2), NaN where not placed, or None; masks (C, H, W) bool; and (C,) bool, which structures are called absent."""
     landmarks, presence = prediction.landmarks, getattr(prediction, "presence", None)
     if landmarks is not None:
         points = np.asarray(landmarks, float)
         landmarks = np.where(np.isfinite(points).all(-1, keepdims=True), points, np.nan)
-    masks = prediction.masks
     masks = polygon_masks(landmarks, case) if masks is None else np.asarray(masks, bool)
     if presence is None:
         return landmarks, masks, np.all(~masks, (1, 2)) if landmarks is None else case.anatomy.absent(landmarks)
@@ -146,8 +145,9 @@ def _answer(prediction: Any, case: Case) -> tuple[np.ndarray | None, np.ndarray,
 
 
 def _case_rows(prediction: Any, case: Case, lacking: bool, radii: Sequence[float]) -> Iterator[tuple]:
-    landmarks, masks, called_absent = _answer(prediction, case)
-    has_masks = prediction.masks is not None and case.masks is not None
+    given = prediction.masks  # of some predictions they are made each time they are asked for
+    landmarks, masks, called_absent = _answer(prediction, given, case)
+    has_masks = given is not None and case.masks is not None
     absent, shown = case.anatomy.absent(case.landmarks), inside_image(case.landmarks, case.size)
     regions, outlines = true_masks(case), true_outlines(case)
     for c, structure in enumerate(case.anatomy.structures):

@@ -74,17 +74,16 @@ def benchmark(
     return benchmark_table(records, reference, metrics)
 
 
-def benchmark_table(
-    records: Sequence[Record], reference: Spec, metrics: Sequence[str] = METRICS, group: str = "average"
-) -> pd.DataFrame:
-    """One tidy table of many runs: a row for each run, its seeds together, and metric that it has.
+def benchmark_table(records: Sequence[Record], reference: Spec, metrics: Sequence[str] = METRICS) -> pd.DataFrame:
+    """One tidy table of many runs: a row for each run, its seeds together, and metric that it has, of the average over groups.
 
     reference: the run that all others are compared with, image by image; its seed is ignored.
     Several seeds of one run are averaged image by image before the comparison; so it is about these images, and `sd_seeds`, the SD
     of the mean over seeds, tells how far a mean moves by the training alone.
-    Columns: method, recipe, budget, metric, unit, mean, low, high (95 % bootstrap interval over images); difference (minus the
-    reference) with its interval difference_low, difference_high, and the p values of `compare_methods` (empty for the reference);
-    n (images), seeds, sd_seeds, failures (structures with any, all seeds together), and each of `COSTS` as its mean over seeds.
+    Columns: run (the name of its spec with seed 0), method, recipe, budget, metric, unit, mean, low, high (95 % bootstrap interval
+    over images); difference (minus the reference) with its interval difference_low, difference_high, and the p values of
+    `compare_methods` (empty for the reference); n (images), seeds, sd_seeds, failures (structures with any, all seeds together),
+    and each of `COSTS` as its mean over seeds.
     Raises DataError where runs do not share data set, split and seeds, or hold no values of single images.
     """
     runs = _by_run(records)
@@ -95,13 +94,11 @@ def benchmark_table(
     rows: list[dict[str, Any]] = []
     for metric in metrics:
         having = {name: table for name, table in tables.items() if metric in set(table["metric"])}
-        compared = (
-            compare_methods(having, key, metric, group) if key in having and len(having) > 1 else pd.DataFrame({"method": []})
-        )
+        compared = compare_methods(having, key, metric) if key in having and len(having) > 1 else pd.DataFrame({"method": []})
         compared = compared.set_index("method").rename(columns={"low": "difference_low", "high": "difference_high"})
         for name, table in having.items():
             paired = compared.loc[name].to_dict() if name in compared.index else {}
-            rows.append(_row(runs[name], table, metric, group, paired))
+            rows.append(_row(runs[name], table, metric, paired))
     return pd.DataFrame(rows)
 
 
@@ -138,11 +135,11 @@ def _by_run(records: Sequence[Record]) -> dict[str, list[Record]]:
     return runs
 
 
-def _row(records: Sequence[Record], table: pd.DataFrame, metric: str, group: str, paired: Mapping[str, Any]) -> dict[str, Any]:
+def _row(records: Sequence[Record], table: pd.DataFrame, metric: str, paired: Mapping[str, Any]) -> dict[str, Any]:
     spec, part = records[0].spec, table[table["metric"] == metric]
-    summary = summarise(part).set_index("group").loc[group]
-    each = [record.metrics[group][metric].mean for record in records]
-    named = {"method": spec.method, "recipe": spec.recipe, "metric": metric, "unit": summary["unit"]}
+    summary = summarise(part).set_index("group").loc["average"]
+    each = [record.metrics["average"][metric].mean for record in records]
+    named = {"run": _key(spec), "method": spec.method, "recipe": spec.recipe, "metric": metric, "unit": summary["unit"]}
     named["budget"] = spec.budget_words or "profile"
     judged = {"mean": summary["mean"], "low": summary["low"], "high": summary["high"], **paired, "n": part["case"].nunique()}
     counts = {"seeds": len(records), "sd_seeds": stdev(each) if len(each) > 1 else float("nan")}

@@ -164,7 +164,7 @@ def pace_of(method: Method, train: CaseSet, run: Run, budget: Seconds) -> Pace:
     return pace
 
 
-def evaluate_method(method: Method, cases: Sequence[Case], progress: bool = False) -> tuple[pd.DataFrame, float]:
+def evaluate_method(method: Method, cases: Sequence[Case]) -> tuple[pd.DataFrame, float]:
     """Predict all cases and evaluate: (table of `evaluate`, seconds per case of prediction alone).
 
     One untimed prediction comes first, so that start-up costs are not counted. Raises DataError where there are no cases.
@@ -173,6 +173,6 @@ def evaluate_method(method: Method, cases: Sequence[Case], progress: bool = Fals
         raise DataError("there are no cases to evaluate; give at least one")
     method.predict_cases(cases[:1])
     start = time.perf_counter()
-    predictions = method.predict_cases(cases, progress=progress)
+    predictions = method.predict_cases(cases)
     seconds = (time.perf_counter() - start) / len(cases)
     return evaluate(predictions, cases), seconds

@@ -28,8 +28,7 @@ from denseseg.experiments.store import find_record, write_record
 from denseseg.training.settings import Epochs, Seconds, Steps
 
 Budget = Epochs | Steps | Seconds
-BUDGETS: dict[str, type[Budget]] = {"epochs": Epochs, "steps": Steps, "seconds": Seconds}
-SNAKEFILE = Path(__file__).with_name("Snakefile")
+COUNTED: dict[str, type[Epochs | Steps]] = {"epochs": Epochs, "steps": Steps}
 
 # every column of the DenseSeg paper's Table 1, its ablations, our recipes, and the methods of the other papers
 TABLE = (
@@ -97,9 +96,10 @@ def budget_from(words: str) -> Budget | None:
     number, _, unit = words.partition(" ")
     if not words:
         return None
-    if unit not in BUDGETS or not number.isdigit() or not int(number):
-        raise DataError(f'unknown budget {words!r}; write it like "900 steps", "90 seconds" or "60 epochs"')
-    return BUDGETS[unit](int(number))
+    try:
+        return Seconds(float(number)) if unit == "seconds" else COUNTED[unit](int(number))
+    except (KeyError, ValueError):  # a DataError where the number is not positive
+        raise DataError(f'unknown budget {words!r}; write it like "900 steps", "90 seconds" or "60 epochs"') from None
 
 
 def grid_specs(

@@ -66,9 +66,14 @@ def get_profile(name: str) -> Profile:
 
 def dataset_name(data: str) -> str:
     """The name of what `load_cases` loads, without loading it."""
-    if not data.endswith("phantom"):
-        return read_description(Path(data))[0]
-    return "chest phantom" if data == "phantom" else data
+    phantom = _phantom(data)
+    return f"{phantom} phantom" if phantom else read_description(Path(data))[0]
+
+
+def _phantom(data: str) -> str | None:
+    """Which phantom these words mean, None where they are the path of a folder."""
+    name = "chest" if data == "phantom" else data.removesuffix(" phantom")
+    return name if name in PHANTOMS and data.endswith("phantom") else None
 
 
 def load_cases(profile: Profile, data: str = "phantom", seed: int = 0, size: Size | None = None) -> CaseSet:
@@ -77,8 +82,7 @@ def load_cases(profile: Profile, data: str = "phantom", seed: int = 0, size: Siz
     data: "phantom" (the chest), another phantom such as "hand phantom", or the path of a data-set folder.
     Raises DataError where that is no folder, or `read_cases` does.
     """
-    name = "chest" if data == "phantom" else data.removesuffix(" phantom")
-    if name in PHANTOMS and data.endswith("phantom"):
+    if name := _phantom(data):
         return PHANTOMS[name](profile.n_cases, size or profile.size_like(FULL_SIZES[name]), seed)
     if not Path(data).is_dir():
         known = ", ".join(f'"{phantom} phantom"' for phantom in PHANTOMS)

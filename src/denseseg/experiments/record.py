@@ -84,7 +84,7 @@ class Spec(Checked):
     def budget_words(self) -> str:
         """The budget for people, such as "900 steps"; "" for a run as long as recipe and profile say."""
         budget = self.model_dump(mode="json")["budget"]
-        return " ".join(f"{value:g} {unit}" for unit, value in (budget or {}).items())
+        return " ".join(f"{value if value % 1 else int(value)} {unit}" for unit, value in (budget or {}).items())
 
     def path(self, folder: str | Path = "results") -> Path:
         """Where the record of this run lies."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,24 @@ def write_record(record: Record, folder: str | Path = "results") -> Path:
 
 
 def write_study(record: StudyRecord, folder: str | Path = "results") -> Path:
-    """The same for a study, in `folder`/studies."""
+    """The same for a study, in `folder`/studies; also refused where the older record has results that the new one lacks."""
+    path = record.path(folder)
+    if exists(path) and (lost := _lost(_read(path, StudyRecord).results, record.results)):
+        fix = "run the whole study, move that file away, or write to another folder"
+        raise DataError(f"{path} holds results that this run lacks: {', '.join(lost)}; {fix}")
     return _write(record, record.path(folder), ("study", "dataset", "profile", "seed", "n", "data_sha256"))
+
+
+def _lost(old: Any, new: Any) -> list[str]:
+    """What the older results have and the new ones lack, two names deep: the arms of a study, or its groups and their arms."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return []
+    deeper = (
+        [f"{name}: {key}" for key in old[name] if key not in new[name]]
+        for name in old
+        if isinstance(old[name], dict) and isinstance(new.get(name), dict)
+    )
+    return [name for name in old if name not in new] + list(chain(*deeper))
 
 
 def read_records(folder: str | Path = "results") -> list[Record]:
@@ -50,7 +67,7 @@ def find_record(spec: Spec, folder: str | Path = "results") -> Record | None:
     if not exists(path):
         return None
     record: Record = _read(path, Record)
-    if record.spec != spec:
+    if record.spec.model_dump(mode="json") != spec.model_dump(mode="json"):  # JSON has lists where options have tuples
         raise DataError(f"{path} holds another run, of {record.spec.dataset}; move it away")
     return record
 

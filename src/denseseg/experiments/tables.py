@@ -34,7 +34,6 @@ def comparison_table(
     results: Mapping[str, pd.DataFrame | Record],
     dataset: str | None = None,
     metrics: tuple[str, ...] = ("dsc", "asd_one_way", "tre"),
-    digits: int = 1,
 ) -> pd.DataFrame:
     """Ours beside the paper's: rows (group, metric with unit), one column of "mean ± SD" per method.
 
@@ -53,7 +52,7 @@ def comparison_table(
     order = [*(name for name in table["group"].unique() if name != "average"), "average"]
     cells = table.assign(
         metric_unit=table["metric"].map(lambda key: metric(key).title) + " [" + table["unit"] + "]",
-        text=[format_mean_sd(mean, sd, digits) for mean, sd in zip(table["mean"], table["sd"], strict=True)],
+        text=[format_mean_sd(mean, sd) for mean, sd in zip(table["mean"], table["sd"], strict=True)],
         place=table["metric"].map(metrics.index),
         block=table["group"].map(order.index),
     ).sort_values(["block", "place"], kind="stable")

@@ -120,6 +120,7 @@ class DenseSeg(NetworkMethod):
         return without_region(anatomy)
 
     def build(self) -> TwoHeadUNet:
+        self.covariance_factor = 1.0  # `calibrate` fits it to the weights
         return TwoHeadUNet(len(self.anatomy), self.recipe.channels)
 
     def learn_constants(self, train: CaseSet) -> None:

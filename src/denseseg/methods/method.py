@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from denseseg.anatomy import Anatomy, Kind
 from denseseg.cases.case import Case
-from denseseg.cases.case_set import CaseSet
+from denseseg.cases.case_set import CaseSet, require_disjoint
 from denseseg.errors import DataError, checked
 from denseseg.geometry.contour import signed_area
 from denseseg.geometry.frame import Frame, Size, Turn
@@ -135,13 +135,17 @@ class Method(ABC):
 
     # ---- what every method has ----------------------------------------------------------------------------------
 
-    def prepare(self, train: CaseSet, keep_shapes: bool = False) -> None:
+    def prepare(self, train: CaseSet, validation: CaseSet | None = None, keep_shapes: bool = False) -> None:
         """Learn what is no network weight: the template and the shape model of the training landmarks, then `learn_constants`.
 
+        validation: is only looked at, whether it can be used.
         keep_shapes: those that are there stay, since the network to be trained further refers to them.
         """
         self.require(train)
         require_areas(train)
+        if validation:
+            self.require(validation)
+            require_disjoint(training=train, validation=validation)
         if not (keep_shapes and self.template and self.shape_model):
             self.template = Template.from_landmarks(train.landmarks, self.anatomy, self.size)
             self.shape_model = fit_shape_model(train.landmarks)
@@ -152,8 +156,8 @@ class Method(ABC):
         """Learn, after template and shape model, what else is no network weight; by default nothing."""
 
     def learn_usual(self, train: CaseSet, validation: CaseSet | None) -> None:
-        """Learn, after all else, what is usual: see `outliers`. With too few validation cases no limit is known."""
-        if validation is None or len(validation) < LEAST:
+        """Learn, after all else, what is usual: see `outliers`. With too few cases no limit is known."""
+        if validation is None or len(validation) < LEAST or len(train) < 2:
             return
         some = train[:: -(-len(train) // MOST)]
         usual = [[(case.image, p) for case, p in zip(part, self.predict_cases(part), strict=True)] for part in (some, validation)]
@@ -240,10 +244,11 @@ def _score(prediction: Prediction) -> float:
 def _grey(image: np.ndarray) -> np.ndarray:
     """The (H, W) image as float32. Raises DataError where it is none, or its values are not in 0..1."""
     image = np.asarray(image, dtype=np.float32)
-    if image.ndim != 2 or not np.isfinite(image).all() or image.min() < 0 or image.max() > 1:
+    if image.ndim != 2 or not image.size or not ((image >= 0) & (image <= 1)).all():
+        values = f"{np.nanmin(image):g}..{np.nanmax(image):g}" if image.size else "none"
         raise DataError(
             f"give one (H, W) image of grey values in 0..1 without NaN, got shape {image.shape} "
-            f"with values {np.nanmin(image):g}..{np.nanmax(image):g}; read it with denseseg.read_image"
+            f"with values {values}; read it with denseseg.read_image"
         )
     return image
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from denseseg.anatomy import Anatomy
 from denseseg.augment import STRONG
 from denseseg.batch import Batch
-from denseseg.cases.case_set import CaseSet, require_disjoint
+from denseseg.cases.case_set import CaseSet
 from denseseg.cases.masks import true_masks
 from denseseg.errors import DataError, checked
 from denseseg.evaluation.metrics import dice, failure_distance
@@ -39,12 +39,13 @@ class NetworkRecipe(Recipe):
 
     training: how the network is trained. loss_weights: of each loss term; a term that is not named, or has the weight 0, is not
     computed. monitor: terms that are computed all the same, to be seen in the history. channels: features of the network's levels.
+    test_time_views: of each image, a little turned and shifted, that predictions are averaged over; 1 takes the image as it is.
     """
 
     training: TrainingSettings = TrainingSettings()
     loss_weights: dict[str, NonNegativeFloat] = Field(default_factory=dict)
     monitor: tuple[str, ...] = ()
-    channels: tuple[PositiveInt, ...] = (64, 128, 256, 512)
+    channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (64, 128, 256, 512)
     test_time_views: PositiveInt = 1
 
     def scaled(self, length: float, width: float, largest_batch: int) -> Self:
@@ -62,7 +63,6 @@ class NetworkMethod(Method):
 
     def __init__(self, anatomy: Anatomy, size: Size, recipe: NetworkRecipe):
         super().__init__(anatomy, size, recipe)
-        self.recipe = recipe
         known = {term for own in self.recipes.values() if isinstance(own, NetworkRecipe) for term in own.loss_weights}
         if known and (strange := sorted({*recipe.loss_weights, *recipe.monitor} - known)):
             raise DataError(f"{self.name} has no loss term {strange[0]!r}; it has: {', '.join(sorted(known))}")
@@ -107,11 +107,8 @@ class NetworkMethod(Method):
 
         Raises DataError where the cases do not fit the method, or `run.folder` holds another run.
         """
-        self.prepare(train, keep_shapes=run.fine_tune)
-        validation = validation if validation is not None and len(validation) else None
-        if validation is not None:
-            self.require(validation)
-            require_disjoint(training=train, validation=validation)
+        validation = validation or None
+        self.prepare(train, validation, keep_shapes=run.fine_tune)
         if not run.fine_tune:
             with torch.random.fork_rng([]):
                 torch.manual_seed(run.seed)
@@ -148,13 +145,13 @@ class NetworkMethod(Method):
         self.network.eval()
 
 
-def validation_error(method: Method, cases: CaseSet, batch_size: int = 8) -> float:
+def validation_error(method: Method, cases: CaseSet) -> float:
     """What chooses the weights: the mean error in pixels of the landmarks that the images show; small is good.
 
     A landmark that was not found counts as half the image diagonal. Of a method without landmarks: 100 - DSC (%) over all
     structures that are there.
     """
-    return error_of(method.predict_cases(cases, batch_size), cases, method.size)
+    return error_of(method.predict_cases(cases), cases, method.size)
 
 
 def error_of(predictions: Sequence[Prediction], cases: CaseSet, size: Size) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
@@ -76,11 +77,12 @@ class NNUNet(Method):
     for lungs and heart, not for clavicles).
 
     Switching mirroring off is *our* change, in training and when predicting: a mirrored chest has its left clavicle where the right
-    one was, under the name of the left one. nnU-Net knows no validation cases in fold "all", so those given to `fit` are not used.
+    one was, under the name of the left one. nnU-Net knows no validation cases in fold "all", so those given to `fit` only
+    tell what is usual (`Method.learn_usual`).
 
     It needs the package nnunetv2 (`pip install "denseseg[nnunet]"`). Folders of images and logs are kept in `run.folder` where
-    there is one. Nothing is pickled: weights are taken from the trained network, and an interrupted training starts again. nnU-Net
-    starts processes of its own, so a script that trains it needs the usual `if __name__ == "__main__":`.
+    there is one. Nothing is pickled: weights are taken from the trained network, and a training always starts from the beginning.
+    nnU-Net starts processes of its own, so a script that trains it needs the usual `if __name__ == "__main__":`.
     """
 
     name = "nnunet"
@@ -111,7 +113,7 @@ class NNUNet(Method):
         Raises DataError where nnunetv2 is not installed, or the cases do not fit the method.
         """
         require_nnunet()
-        self.prepare(train)
+        self.prepare(train, validation)
         self.optional = torch.as_tensor(self.anatomy.absent(train.landmarks).any(0))
         groups = nets_of(overlap_shares(train) > self.recipe.overlap)
         histories, self.nets = [], []
@@ -204,11 +206,12 @@ def export(folder: Path, cases: CaseSet, structures: Sequence[int], number: int 
         imagesTr/CASE_0000.png     16 bit; 0000 is the number of the channel
         labelsTr/CASE.png          8 bit, 0 background, then the structures in their order
 
-    Raises DataError where a file cannot be written.
+    An earlier data set of this name is replaced. Raises DataError where a file cannot be written.
     """
     dataset = folder / f"Dataset{number:03d}_{re.sub('[^A-Za-z0-9]+', '', cases.anatomy.name)}"
     for part in ("imagesTr", "labelsTr"):
-        (dataset / part).mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(dataset / part, ignore_errors=True)  # nnU-Net trains on every file that lies there
+        (dataset / part).mkdir(parents=True)
     for case in cases:
         write_png(dataset / "imagesTr" / f"{case.id}_0000{ENDING}", case.image)
         write_png(dataset / "labelsTr" / f"{case.id}{ENDING}", label_map(true_masks(case)[list(structures)]) / 255, bits=8)
@@ -270,7 +273,7 @@ def train_net(dataset: Path, structures: Sequence[int], recipe: NNUNetRecipe, ru
     with log, torch.random.fork_rng():
         plans, description = plan(dataset), json.loads((dataset / "dataset.json").read_text())
         torch.manual_seed(run.seed)
-        np.random.seed(run.seed)  # nnU-Net's augmentation draws from the global generator
+        np.random.seed(run.seed % 2**32)  # nnU-Net's augmentation draws from the global generator
         trainer = kind(plans | {"continue_training": False}, CONFIGURATION, FOLD, description, torch.device(run.resolved_device))
         trainer.num_epochs, trainer.num_iterations_per_epoch = recipe.epochs, recipe.steps
         trainer.num_val_iterations_per_epoch = max(1, recipe.steps // 5)  # nnU-Net's own ratio, 50 to 250

@@ -15,10 +15,10 @@ Where the paper is silent or at odds with itself:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from denseseg import losses
@@ -47,7 +47,7 @@ class SpatialRecipe(HeatmapRecipe):
 
     sigma: PositiveFloat = 20 / 800
     amplitude: PositiveFloat = 1.0
-    channels: tuple[PositiveInt, ...] = (64, 128, 256, 512, 1024)
+    channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (64, 128, 256, 512, 1024)
     maps: tuple[FeatureMap, ...] = CARTESIAN + POLAR
     beta: PositiveFloat = 10.0
 

@@ -46,12 +46,12 @@ class VectorAttention(nn.Module):
     """Attention of each point to its neighbours, with a vector of weights instead of a single one (Zhao et al. 2021, Eq. 3).
 
     From features (B, N, F), points (B, N, 2) and the indices of each point's neighbours (B, N, k) to features (B, N, F).
-    planes: so many features share a weight; a smaller divisor of F where it is not divisible by it.
+    Eight features share a weight, or a smaller divisor of F where it is not divisible by eight.
     """
 
-    def __init__(self, features: int, planes: int = 8):
+    def __init__(self, features: int):
         super().__init__()
-        self.planes = math.gcd(planes, features)
+        self.planes = math.gcd(8, features)
         weights = features // self.planes
         self.query, self.key, self.value = (nn.Linear(features, features) for _ in range(3))
         self.position = nn.Sequential(nn.Linear(2, features), nn.ReLU(), nn.Linear(features, features))

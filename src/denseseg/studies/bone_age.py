@@ -192,9 +192,9 @@ class RidgeAge(AgeRegressor):
 
     def distribution(self, landmarks: np.ndarray) -> AgeDistribution:
         """A Gaussian around the prediction, in classes of one month."""
-        mean = self.predict(landmarks)
-        edges = np.arange(np.floor(mean.min() - 6 * self.sd), np.ceil(mean.max() + 6 * self.sd) + 1)
-        mass = np.diff(stats.norm.cdf(edges, mean[:, None], self.sd), axis=1)
+        mean, sd = self.predict(landmarks), max(self.sd, 0.1)  # months; ages that are all alike have none
+        edges = np.arange(np.floor(mean.min() - 6 * sd), np.ceil(mean.max() + 6 * sd) + 1)
+        mass = np.diff(stats.norm.cdf(edges, mean[:, None], sd), axis=1)
         return AgeDistribution(edges, mass / mass.sum(1, keepdims=True))
 
 

@@ -26,6 +26,7 @@ from scipy.stats import rankdata, spearmanr
 from denseseg.anatomy import Anatomy
 from denseseg.cases.case_set import CaseSet, Split
 from denseseg.cases.folder import read_cases
+from denseseg.errors import DataError
 from denseseg.evaluation.statistics import bootstrap_cases, bootstrap_interval
 from denseseg.evaluation.tables import format_mean_sd, pipe_table
 from denseseg.experiments.published import published
@@ -106,12 +107,15 @@ def lung_points_study(method: Method, parts: Split, draws: int = 20, seed: int =
     Returns plain numbers: `chosen`, `validation_mm` and `test_mm` of each variant, and `places`: name -> readings -> mean, sd,
     low, high (95 % bootstrap interval over cases) in mm; with the scores, the published numbers, the spread of the places that
     true and predicted maps give to the true points, and the error by the number of annotated examples. `candidates` tells how
-    well `transfer_score` ranks many further points. Raises ValueError where the cases have no spacing.
+    well `transfer_score` ranks many further points.
+    Raises DataError where the cases have no common spacing, or the method makes no uv maps.
     """
     train, template, spacing = parts.train.landmarks, method.fitted_template, _spacing(parts.test)
     validation, test = (
         Readings(method.predict_cases(part), part.landmarks, train, template, spacing) for part in (parts.validation, parts.test)
     )
+    if test.predictions[0].uv is None:
+        raise DataError(f"{method.name} makes no uv maps, which this study reads; give the weights of a DenseSeg")
     on_validation, on_test = validation.by_variant(), test.by_variant()
     chosen = min(VARIANTS, key=lambda v: np.mean([e.mean() for e in on_validation[str(v)].values()]))
     places = {}
@@ -149,9 +153,9 @@ def at_mean_shape(points: np.ndarray, references: Sequence[str] = (CHART,)) -> l
 
 
 def _spacing(cases: CaseSet) -> float:
-    (spacing,) = {case.spacing for case in cases}
-    if spacing is None:
-        raise ValueError(f"{cases.name} has no spacing; this study reports millimetres")
+    spacing = cases[0].spacing
+    if spacing is None or any(case.spacing != spacing for case in cases):
+        raise DataError(f"{cases.name}: this study needs one spacing in mm for all cases; fill it in")
     return spacing
 
 
@@ -296,6 +300,7 @@ def record(
     """
     method = load_method(weights)
     cases = read_cases(folder).fitted(method.size)
+    method.require(cases)
     parts = cases.split(split, seed=0)
     digest = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
     return study_record(

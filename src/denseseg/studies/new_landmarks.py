@@ -22,6 +22,7 @@ import pandas as pd
 import torch
 
 from denseseg.anatomy import Anatomy
+from denseseg.errors import DataError
 from denseseg.geometry.contour import signed_distance
 from denseseg.geometry.decode import affine_inversion
 from denseseg.geometry.spline import fit_spline, usable
@@ -53,12 +54,12 @@ class NewLandmark:
         """Learn the place from one or more annotated cases: the mean of where each puts it in the template.
 
         points: (m, 2) pixels, its annotation in each case; NaN where it has none. landmarks: (m, N, 2), the cases' known landmarks.
-        Raises ValueError where no case has both the point and its references.
+        Raises DataError where no case has both the point and its references.
         """
         places = places_in_template(points[:, None], landmarks, template, references, smoothing)[:, 0]
         known = places[np.isfinite(places).all(1)]
         if not len(known):
-            raise ValueError(f"no example shows {name} together with {' and '.join(references)}; annotate one")
+            raise DataError(f"no example shows {name} together with {' and '.join(references)}; annotate one")
         x, y = known.mean(0)
         return cls(name, (float(x), float(y)), tuple(references))
 
@@ -72,17 +73,17 @@ def locate(
     """The new landmarks in a predicted image: (K, 2) pixels.
 
     reader: "map" needs the prediction's uv maps and masks, and gives NaN where the mask of any reference is empty; "spline" needs
-    its landmarks, and gives NaN where fewer than three of all references together were found. Raises ValueError where the
+    its landmarks, and gives NaN where fewer than three of all references together were found. Raises DataError where the
     prediction lacks what the reader needs, and for another reader.
     """
     if reader == "spline":
         if prediction.landmarks is None:
-            raise ValueError("this prediction has no landmarks to carry others along; use reader='map'")
+            raise DataError("this prediction has no landmarks to carry others along; use reader='map'")
         return read_splines(prediction.landmarks[None], template, new, smoothing)[0]
     if reader != "map":
-        raise ValueError(f"unknown reader {reader!r}; known: {', '.join(READERS)}")
+        raise DataError(f"unknown reader {reader!r}; known: {', '.join(READERS)}")
     if prediction.uv is None or prediction.masks is None:
-        raise ValueError("this prediction has no uv maps to read; use reader='spline'")
+        raise DataError("this prediction has no uv maps to read; use reader='spline'")
     return read_maps(prediction.uv[None], prediction.masks[None], template, new)[0]
 
 

@@ -91,12 +91,11 @@ def search(
     from optuna.storages.journal import JournalFileBackend, JournalStorage
 
     storage = None if journal is None else JournalStorage(JournalFileBackend(str(journal)))
-    goals = objectives(name)
+    goals, finished = objectives(name), (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
     study = optuna.create_study(
         storage=storage,
         study_name=f"{name} {recipe} {train.fingerprint()[:8]} {epochs} {width:g} {seed}",
         directions=["minimize"] * len(goals),
-        sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(4, trials // 5)),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
         load_if_exists=True,
     )
@@ -117,7 +116,11 @@ def search(
         found = measured(method, validation)
         return tuple(found[goal] for goal in goals)
 
-    study.optimize(judged, n_trials=max(0, trials - len(study.get_trials(deepcopy=False))))
+    while len(study.get_trials(deepcopy=False, states=finished)) < trials:
+        # a sampler for each trial, so that one that goes on, or another machine, does not propose the first trials again
+        begun = len(study.get_trials(deepcopy=False))
+        study.sampler = optuna.samplers.TPESampler(seed=seed + begun, n_startup_trials=max(4, trials // 5))
+        study.optimize(judged, n_trials=1)
     return study
 
 

@@ -29,8 +29,10 @@ WORDS = (
 )
 
 
-def shared_error(first: np.ndarray, second: np.ndarray, true: np.ndarray, spacing: float = 1.0) -> dict[str, float]:
+def shared_error(first: np.ndarray, second: np.ndarray, true: np.ndarray, spacing: float | np.ndarray = 1.0) -> dict[str, float]:
     """Root mean squares, in the unit of `spacing`, of (..., 2) landmarks in pixels that two methods predict.
+
+    spacing: mm per pixel, one number or an array that broadcasts with the landmarks, such as (M, 1, 1).
 
     first, second: of their errors. shared: the root of the mean product of both errors; negative where they err in opposite
     directions. own: what is left of the first error without the shared part, NaN where that is the larger one. Landmarks that
@@ -54,7 +56,8 @@ def record(data: str, profile: str, methods: Sequence[str], runs: str, seed: int
     """
     cases = load_cases(get_profile(profile), data)
     parts = cases.split("paper", seed=0)
-    true, spacing = parts.test.landmarks, cases[0].spacing or 1.0
+    true = parts.test.landmarks
+    spacing = np.array([case.spacing or 1.0 for case in parts.test])[:, None, None]
     found = {}
     for name in methods:
         method, _, recipe = name.partition(":")

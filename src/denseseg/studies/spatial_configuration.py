@@ -28,7 +28,8 @@ from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError, exit_status
 from denseseg.evaluation.tables import pipe_table
 from denseseg.experiments.record import StudyRecord, study_record
-from denseseg.experiments.store import write_study
+from denseseg.experiments.store import read_studies, write_study
+from denseseg.files import plain
 from denseseg.geometry.frame import Size
 from denseseg.heatmaps import DECODERS
 from denseseg.methods import create, get_recipe
@@ -39,6 +40,7 @@ from denseseg.phantom import hand_phantom
 from denseseg.prediction import stacked_landmarks
 from denseseg.training.settings import Adam, Run, Steps
 
+NAME = "spatial configuration"
 RADII = (2.0, 4.0, 10.0)  # mm, beyond which the paper counts outliers
 NEAR = 10.0  # mm, of LAaroundGT
 
@@ -204,22 +206,27 @@ def measured(method: LocalizationMethod, cases: CaseSet) -> dict[str, Any]:
 
 
 def study(
-    arms: Sequence[Arm], scale: Scale, seed: int = 0, folder: Path | None = None, notes: str = ""
+    arms: Sequence[Arm], scale: Scale, seed: int = 0, folder: Path | None = None, notes: str = "", known: Sequence[StudyRecord] = ()
 ) -> Iterator[tuple[str, StudyRecord]]:
-    """Train and measure the arms one by one: the name of each, and the record of what came of all so far, by group and name."""
-    cases, results = drawn(scale.size, scale.train + scale.test, seed), dict[str, dict[str, Any]]()
+    """Train and measure the arms one by one: the name of each, and the record of what came of all so far, by group and name.
+
+    known: earlier records; the results of one with the same settings and seed stay.
+    """
+    cases, settings = drawn(scale.size, scale.train + scale.test, seed), {**vars(scale), "alpha": ALPHA, "near_mm": NEAR}
+    same = [r for r in known if r.study == NAME and r.seed == seed and r.settings == plain(settings)]
+    results: dict[str, dict[str, Any]] = {group: dict(arms) for r in same for group, arms in r.results.items()}
     for arm in arms:
         results.setdefault(arm.group, {})[arm.name] = measured(*trained(arm, scale, seed, folder))
         yield (
             arm.name,
             study_record(
-                "spatial configuration",
+                NAME,
                 cases,
                 results,
                 n={"train": scale.train, "test": scale.test},
                 profile="course",
                 seed=seed,
-                settings={**vars(scale), "alpha": ALPHA, "near_mm": NEAR},
+                settings=settings,
                 notes=notes,
             ),
         )
@@ -255,7 +262,8 @@ def _main() -> None:
         parser.add_argument(f"--{option}", default=default)
     options = parser.parse_args()
     arms = [arm for arm in ARMS if arm.group in options.groups]
-    for name, record in study(arms, Scale(steps=options.steps), options.seed, Path(options.runs), options.notes):
+    known = read_studies(options.results)
+    for name, record in study(arms, Scale(steps=options.steps), options.seed, Path(options.runs), options.notes, known):
         print(f"{name}: {write_study(record, options.results)}", flush=True)
 
 

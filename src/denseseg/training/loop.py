@@ -197,7 +197,7 @@ class _Loop:
         rate = settings.schedule.rate(settings.optimiser.learning_rate, epoch / self.epochs)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        seed = mixed(self.run.seed, epoch, self.fabric.global_rank)
+        seed = mixed(self.run.seed, epoch, 1 + self.fabric.global_rank)  # not that of `_batches`: a 0 behind changes nothing
         torch.manual_seed(seed)  # dropout and the like
         rng = torch.Generator().manual_seed(seed)
         self.network.train()

@@ -66,7 +66,11 @@ class SGD:
 
     def make(self, network: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.SGD(
-            network.parameters(), self.learning_rate, self.momentum, weight_decay=self.weight_decay, nesterov=self.nesterov
+            network.parameters(),
+            self.learning_rate,
+            self.momentum,
+            weight_decay=self.weight_decay,
+            nesterov=self.nesterov and self.momentum > 0,  # without momentum there is nothing to look ahead along
         )
 
 
