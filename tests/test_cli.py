@@ -21,6 +21,7 @@ from denseseg.exchange import TOOLS, read_annotations, write_annotations
 from denseseg.methods import create, save_method
 from denseseg.phantom import wrist_phantom
 from denseseg.pictures import write_png
+from denseseg.readers import image as reading
 
 LABELS = tuple(f"point {i + 1}" for i in range(19))
 HEADS = Anatomy("head", (Structure("landmarks", 19, "landmarks", Kind.POINTS, LABELS, "hull"),))
@@ -183,6 +184,35 @@ def test_predict_goes_on_after_a_broken_image_and_lists_it(work, tmp_path, capsy
     assert [image["file_name"] for image in content["images"]] == ["a.png", "c.png"] and (out / "coco" / "c.png").exists()
     with pytest.raises(DataError, match="is not empty; name a new folder"):
         run(work, *words)
+
+
+@pytest.mark.parametrize(("stop", "told"), [(KeyboardInterrupt, "stopped; what was predicted so far is in"), (MemoryError, None)])
+def test_what_was_predicted_before_a_stop_is_kept(work, tmp_path, monkeypatch, capsys, stop, told):
+    for name, case in zip("abc", drawn(3, seed=1), strict=True):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        write_png(tmp_path / "images" / f"{name}.png", case.image)
+    read, out = reading.read_image, tmp_path / "out"
+
+    def stopping(path):
+        if path.name == "c.png":
+            raise stop
+        return read(path)
+
+    monkeypatch.setattr(reading, "read_image", stopping)
+    words = ["predict", tmp_path / "images", "--weights", weights(work), "--out", out, "--annotations", "labelme"]
+    if told is None:
+        with pytest.raises(stop):
+            run(work, *words)
+    else:
+        assert ended(monkeypatch, *words) == 130 and told in capsys.readouterr().err
+    assert pd.read_csv(out / "landmarks.csv")["case"].value_counts().to_dict() == {"a": 19, "b": 19}
+    assert set(read_annotations(out / "labelme", HEADS)) == {"a", "b"}
+
+
+def test_check_writes_over_no_file_that_is_no_picture(work, tmp_path):
+    (tmp_path / "check.png").write_text("my notes")
+    with pytest.raises(DataError, match=r"check\.png exists and is no PNG picture; name another file with --sheet"):
+        run(work, "check", work / "heads", "--sheet", tmp_path / "check.png")
 
 
 def test_predict_lists_images_that_are_unlike_the_training_images(work, tmp_path, capsys):

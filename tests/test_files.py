@@ -198,7 +198,21 @@ def test_a_file_takes_its_place_when_it_is_whole_and_makes_its_folder(tmp_path):
     with atomic_file(path) as temporary:
         temporary.write_text("first")
         assert not path.exists() and temporary.parent == path.parent
-    assert content(path.parent) == {"a.txt": b"first"} and path.stat().st_mode & 0o777 == 0o644
+    assert content(path.parent) == {"a.txt": b"first"}
+    made = tmp_path / "made"
+    made.touch()
+    assert path.stat().st_mode == made.stat().st_mode
+
+
+def test_what_others_may_not_read_they_may_not_read(tmp_path):
+    before = os.umask(0o077)
+    try:
+        with atomic_file(tmp_path / "key.csv"):
+            pass
+        assert os.umask(0o077) == 0o077
+    finally:
+        os.umask(before)
+    assert (tmp_path / "key.csv").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("bad")])

@@ -39,8 +39,11 @@ def check(folder: Path, /, *, sheet: Path = Path("check.png")) -> None:
     from denseseg.cases import read_cases
     from denseseg.cases.folder import unlisted_images
     from denseseg.cases.health import check_cases, contents
+    from denseseg.errors import DataError
     from denseseg.viewing.plots.sheet import draw_sheet
 
+    if sheet.exists() and not sheet.read_bytes().startswith(b"\x89PNG"):
+        raise DataError(f"{sheet} exists and is no PNG picture; name another file with --sheet")
     cases = read_cases(folder, check=False)
     print(contents(cases))
     if forgotten := unlisted_images(folder, cases):
@@ -173,37 +176,40 @@ def predict(
     if names is not None:
         write_names(names, files)
     tables, found, broken, doubted, turned = [], [], [], [], []
-    for name, path in tqdm(files.items(), desc="predict", unit="image", disable=None):
-        try:
-            read = read_image(path)
-            if any_way:
-                prediction, turn = method.predict_any_way(read.image)
-                if not turn.unchanged:
-                    turned.append(f"{name}: {turn}")
-            else:
-                prediction = method.predict_image(read.image)
-        except (DataError, OSError) as error:
-            broken.append(str(error) if names is None else unnamed(str(error), path, name))
-            continue
-        if reasons := list(dict.fromkeys(reason for reason in prediction.refusals if reason)):
-            score = "" if prediction.ood_score is None else f" (score {prediction.ood_score:.1f})"
-            doubted.append(f"{name}{score}: {'; '.join(reasons)}")
-        if prediction.landmarks is not None:
-            tables.append(prediction.table().assign(case=name))
-        if masks:
-            np.savez_compressed(folders["masks"] / f"{name}.npz", masks=masks_of(prediction, read.image.shape))
-        if overlays:
-            overlay(read.image, prediction, folders["overlays"] / f"{name}.png", read.spacing)
-        if annotations:
-            image = picture(name, annotations)
-            write_picture(out / annotations / image, read.image, read.spacing)
-            found.append(annotation_of(image, read.image.shape, placed(prediction), read.spacing, refused(prediction)))
-
-    if tables:
-        table = pd.concat(tables).set_index("case")
-        table.to_csv(out / "landmarks.csv", float_format="%.3f")
-    if annotations:
-        write_annotations(out / annotations, found, method.anatomy, annotations)
+    try:
+        for name, path in tqdm(files.items(), desc="predict", unit="image", disable=None):
+            try:
+                read = read_image(path)
+                if any_way:
+                    prediction, turn = method.predict_any_way(read.image)
+                    if not turn.unchanged:
+                        turned.append(f"{name}: {turn}")
+                else:
+                    prediction = method.predict_image(read.image)
+            except (DataError, OSError) as error:
+                broken.append(str(error) if names is None else unnamed(str(error), path, name))
+                continue
+            if reasons := list(dict.fromkeys(reason for reason in prediction.refusals if reason)):
+                score = "" if prediction.ood_score is None else f" (score {prediction.ood_score:.1f})"
+                doubted.append(f"{name}{score}: {'; '.join(reasons)}")
+            if prediction.landmarks is not None:
+                tables.append(prediction.table().assign(case=name))
+            if masks:
+                np.savez_compressed(folders["masks"] / f"{name}.npz", masks=masks_of(prediction, read.image.shape))
+            if overlays:
+                overlay(read.image, prediction, folders["overlays"] / f"{name}.png", read.spacing)
+            if annotations:
+                image = picture(name, annotations)
+                found.append(annotation_of(image, read.image.shape, placed(prediction), read.spacing, refused(prediction)))
+                write_picture(out / annotations / image, read.image, read.spacing)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"what was predicted so far is in {out}; predict the rest into another folder") from None
+    finally:  # also after an error: nothing that was predicted is lost
+        if tables:
+            table = pd.concat(tables).set_index("case")
+            table.to_csv(out / "landmarks.csv", float_format="%.3f")
+        if annotations and found:
+            write_annotations(out / annotations, found, method.anatomy, annotations)
     print(f"predicted: {len(files) - len(broken)} of {len(files)} images, written to {out}")
     if doubted:
         print(f"not to be believed, {len(doubted)} of them, beyond the limit of 1 or not found:", *doubted, sep="\n")

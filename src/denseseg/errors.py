@@ -104,13 +104,16 @@ def explained(problem: str, fix: str, kinds: type[Exception] | tuple[type[Except
 
 
 def exit_status(prepare: Callable[[], object]) -> int:
-    """Run a script's work: 0, or 1 after an error told in one line, or 130 where the user stopped it."""
+    """Run a script's work: 0, or 1 after an error told in one line, or 130 where the user stopped it.
+
+    What a KeyboardInterrupt says, is told; without words, that the same command goes on.
+    """
     try:
         prepare()
     except (DataError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+    except KeyboardInterrupt as stopped:
+        print(f"stopped; {stopped or 'the same command goes on from here'}", file=sys.stderr)
         return 130
     return 0

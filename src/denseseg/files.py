@@ -313,7 +313,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
         os.close(handle)
         try:
             yield Path(name)
-            os.chmod(name, 0o644)  # mkstemp's files are private
+            os.umask(umask := os.umask(0))
+            os.chmod(name, 0o666 & ~umask)  # as a new file's; those of mkstemp are private
             os.replace(name, path)
         finally:
             Path(name).unlink(missing_ok=True)

@@ -79,6 +79,9 @@ TABLES = {
     "masks that hold a program": Attack(
         holding(MASKS, packed(masks=np.array([{}], dtype=object))), read, r"npz cannot be read .*; write it again"
     ),
+    "masks of words": Attack(
+        holding(MASKS, packed(masks=np.full((5, 64, 64), "a"))), read, r"npz holds <U1 instead of true and false"
+    ),
     "no TOML": Attack(holding("data/dataset.toml", "name: chest"), read, r"dataset\.toml is not valid TOML .*; correct that line"),
     "TOML in Latin-1": Attack(
         holding("data/dataset.toml", b'anatomy = "M\xfc"'), read, r"dataset\.toml is no text in UTF-8 .*; save it as UTF-8"

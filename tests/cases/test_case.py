@@ -93,6 +93,7 @@ def test_resizing_refuses_another_aspect_ratio_unless_spacing_is_unknown():
         ({"landmarks": LANDMARKS[:-1]}, r"hand needs \(37, 2\)"),
         ({"landmarks": with_value(LANDMARKS, np.inf)}, "infinite"),
         ({"landmarks": LANDMARKS * np.nan}, "every landmark is missing"),
+        ({"landmarks": LANDMARKS * [1, np.nan]}, "one coordinate only"),
         ({"landmarks": with_value(LANDMARKS, 80)}, "landmark 2 at .* far outside the 32 x 24 image"),
         ({"masks": np.zeros((2, *SIZE))}, "one .* mask per structure"),
         ({"spacing": 0.0}, "not a positive number"),

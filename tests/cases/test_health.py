@@ -311,6 +311,19 @@ def test_a_patient_in_two_parts_comes_first():
     assert check_cases(with_metadata(split=parts)) == []
 
 
+def test_a_blank_makes_no_other_patient_and_no_other_part():
+    cases = with_metadata(
+        split=dict.fromkeys(range(20), "train") | {16: "train "}, patient={i: f"p{i}" for i in range(20)} | {16: "p2 "}
+    )
+    assert not any("p2" in str(finding) for finding in check_cases(cases))
+    assert "20 train" in contents(cases) and "19 patients" in contents(cases)
+
+
+@pytest.mark.parametrize("size", [(8, 1100), (10, 1400), (100, 3000)])
+def test_narrow_images_are_checked_too(size):
+    check_cases(make_set(3, size=size))
+
+
 def test_a_spacing_of_another_unit_comes_first():
     cases = [replace(case, spacing=0.5 if i != ODD else 500.0) for i, case in enumerate(SETS["hand"])]
     (first,) = check_cases(CaseSet("hands", SETS["hand"].anatomy, cases))

@@ -152,6 +152,22 @@ def test_coco_visibility_0_is_no_landmark_and_1_one_that_is_hidden(tmp_path):
     assert found.hidden[9:12].tolist() == [False, True, False]
 
 
+def test_two_images_of_one_name_are_not_made_one(tmp_path):
+    content = coco([1, 2, 2, 3, 4, 2, 5, 6, 2], ["sella", "nasion", "porion"])
+    (first,) = content["images"]
+    content["images"] = [first | {"file_name": "train/a.png"}, first | {"id": 9, "file_name": "test/a.png"}]
+    content["annotations"] += [content["annotations"][0] | {"id": 9, "image_id": 9}]
+    with pytest.raises(DataError, match=r"train/a\.png and .*test/a\.png would both be case a; give the images names of their own"):
+        read_annotations(put(tmp_path, content), SKULL)
+
+
+def test_structures_that_would_share_a_slicer_file_are_refused(tmp_path):
+    anatomy = Anatomy("knee", tuple(Structure(name, 3, "bone") for name in ("a/b", "a:b")))
+    with pytest.raises(DataError, match=r"two structures of a\.mha would share the file a_b\.mrk\.json; rename one"):
+        write_annotations(tmp_path / "out", [Annotation("a.mha", (9, 9), np.ones((6, 2)))], anatomy, "slicer")
+    assert not list(tmp_path.rglob("*.json"))
+
+
 def test_one_coco_category_may_hold_the_whole_anatomy(tmp_path):
     numbers = np.column_stack([np.arange(26).reshape(13, 2), np.full(13, 2)]).ravel().tolist()
     found = read_annotations(put(tmp_path, coco(numbers, [f"p{i}" for i in range(13)], "person")), SKULL)["a"]

@@ -245,3 +245,10 @@ def test_a_few_corrected_points_mend_the_others_of_a_wrong_prediction():
         before.append(np.linalg.norm(wrong - shape, axis=1)[left].mean())
         after.append(np.linalg.norm(errors.corrected(wrong, known) - shape, axis=1)[left].mean())
     assert np.mean(after) < 0.5 * np.mean(before)
+
+
+def test_a_landmark_that_no_case_has_is_refused():
+    shapes = SHAPES[:5].copy()
+    shapes[:, 7] = np.nan
+    with pytest.raises(DataError, match="landmark 7 is missing in all cases"):
+        fit_shape_model(shapes)

@@ -339,3 +339,14 @@ def test_a_child_at_its_own_age_is_itself_and_stays_as_late_at_another():
     assert older.age_months - own.age_months == pytest.approx(12, abs=0.11)
     assert older.bone_age_months - own.bone_age_months == pytest.approx(12, abs=0.11)
     assert older.physiology == own.physiology and older.child.onsets == own.child.onsets
+
+
+@pytest.mark.parametrize("age", [1.9, -3.0, float("nan")])
+def test_a_hand_younger_than_two_is_refused(age):
+    with pytest.raises(DataError, match="children from 2 years on"):
+        WristPhantom(0, 0, (96, 56), age=age)
+
+
+def test_phantoms_are_counted_from_0():
+    with pytest.raises(DataError, match="seed = -1, index = 0: phantoms are counted from 0"):
+        WristPhantom(-1, 0)

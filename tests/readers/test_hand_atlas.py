@@ -166,6 +166,16 @@ def test_a_subset_with_a_tested_image_is_refused(files):
         read_hand_atlas(*files.write())
 
 
+def test_what_else_lies_among_the_subsets_is_left_alone_and_too_large_ones_are_told(files):
+    images, setup = files.write()
+    (setup / "cv_rand" / ".DS_Store").mkdir()
+    (setup / "cv_rand" / "2" / ".DS_Store").write_bytes(b"")
+    read_hand_atlas(images, setup)
+    (setup / "cv_rand" / "2").rename(setup / "cv_rand" / "99")
+    with pytest.raises(DataError, match="images to choose 99 from; give the published files"):
+        read_hand_atlas(images, setup)
+
+
 def test_images_that_nobody_listed_are_told(files):
     images, setup = files.write()
     (images / "3142.png").rename(images / "9999.png")

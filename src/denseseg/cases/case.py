@@ -70,6 +70,8 @@ class Case:
             return f"landmarks have shape {self.landmarks.shape}, {self.anatomy.name} needs {expected}; mark missing ones with NaN"
         if np.isinf(self.landmarks).any():
             return "a landmark is infinite; mark missing ones with NaN"
+        if (np.isnan(self.landmarks).any(1) != np.isnan(self.landmarks).all(1)).any():
+            return "a landmark has one coordinate only; mark missing ones with NaN in both"
         if self.masks is None and np.isnan(self.landmarks).all():
             return "every landmark is missing; remove the case or add its rows to landmarks.csv"
         for name, own in self.anatomy.slices.items():

@@ -65,16 +65,18 @@ class CaseSet(Sequence[Case]):
 
     @property
     def images(self) -> np.ndarray:
-        """(M, H, W) float32. Raises DataError where sizes differ."""
+        """(M, H, W) float32. Raises DataError where sizes differ, or there are no cases."""
         sizes = {case.size for case in self.cases}
-        if len(sizes) != 1:
+        if not sizes:
+            raise DataError(f"{self.name} has no cases")
+        if len(sizes) > 1:
             raise DataError(f"{self.name}: images have {len(sizes)} different sizes; call fitted((H, W)) first")
         return np.stack([case.image for case in self.cases])
 
     @property
     def landmarks(self) -> np.ndarray:
         """(M, N, 2) float64, pixels."""
-        return np.stack([case.landmarks for case in self.cases])
+        return np.array([case.landmarks for case in self.cases]).reshape(-1, self.anatomy.n_landmarks, 2)
 
     def resized(self, size: Size) -> CaseSet:
         """Every case stretched to (H, W). Raises DataError where they have several aspect ratios, or where `Case.resized` does."""
@@ -143,7 +145,8 @@ class CaseSet(Sequence[Case]):
         parts = {"training": kept, "test": test} | ({"validation": held_out} if validation else {})
         for part, indices in parts.items():
             if not indices:
-                raise DataError(f"{self.name}: the {part} part of split {scheme!r} is empty with {len(self)} cases; add cases")
+                fix = "add cases" + ", or ask for no validation part" * bool(validation)
+                raise DataError(f"{self.name}: the {part} part of split {scheme!r} is empty with {len(self)} cases; {fix}")
         return Split(self.subset(sorted(kept)), self.subset(sorted(held_out)), self.subset(sorted(test)))
 
     def _learning_and_test(
@@ -157,7 +160,7 @@ class CaseSet(Sequence[Case]):
                 raise DataError(f"{self.name}: the split column of cases.csv holds {found}; {fix}")
             learning, test = ([i for i, mark in enumerate(marks) if mark == part] for part in ("train", "test"))
         elif scheme in ("stratified", "patients"):
-            if scheme == "patients" and not any(map(_patient, self.cases)):
+            if scheme == "patients" and not any(map(patient_of, self.cases)):
                 raise DataError(f"{self.name}: no case names its patient; add a column patient to cases.csv, or use 'stratified'")
             learning, test = self._divide(list(range(len(self))), train, rng, together=scheme == "patients")
         elif scheme == "folds":
@@ -220,7 +223,7 @@ class CaseSet(Sequence[Case]):
         """
         patients: dict[object, list[int]] = {}
         for i in indices:
-            name = together and _patient(self.cases[i])
+            name = together and patient_of(self.cases[i])
             patients.setdefault(name or i, []).append(i)  # text or number, so that they can't be confused
         strata: dict[str, list[list[int]]] = {}
         for members in patients.values():
@@ -237,8 +240,8 @@ class CaseSet(Sequence[Case]):
 
 def patients_in_both(split: Split) -> list[str]:
     """Patients (column `patient`) with cases in the test part and also in another; errors on them say less about new patients."""
-    learning = {_patient(case) for part in (split.train, split.validation) for case in part}
-    return sorted(learning & {_patient(case) for case in split.test} - {""})
+    learning = {patient_of(case) for part in (split.train, split.validation) for case in part}
+    return sorted(learning & {patient_of(case) for case in split.test} - {""})
 
 
 def published_part(case: Case) -> str:
@@ -251,7 +254,7 @@ def names_parts(cases: Iterable[Case]) -> bool:
     return any(not _empty(case.metadata.get("split")) for case in cases)
 
 
-def _patient(case: Case) -> str:
+def patient_of(case: Case) -> str:
     """The patient's name, or nothing where the case tells none."""
     name = case.metadata.get("patient")
     return "" if _empty(name) else str(name).strip()  # a blank at an end makes no other patient
@@ -265,7 +268,7 @@ def _empty(cell: Any) -> bool:
 def _whole(cell: Any) -> int | None:
     """The number in a cell of cases.csv, which pandas may have read as 1, 1.0 or "1"; None where it is none."""
     text = str(cell).strip().removesuffix(".0")
-    return int(text) if text.isdigit() else None
+    return int(text) if text.isdecimal() else None
 
 
 def require_disjoint(**parts: Sequence[Case]) -> None:

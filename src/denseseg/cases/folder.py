@@ -300,7 +300,7 @@ def _read_case(folder: Path, row: dict[str, Any], points: dict[str, np.ndarray],
     name, spacing = row.pop("case"), row.pop("spacing", "")
     try:
         with explained(f"spacing {spacing!r} in cases.csv is not a number of mm", "leave it empty if unknown"):
-            spacing = None if spacing.strip().lower() in MISSING else float(spacing)
+            spacing = None if spacing.strip().lower() in MISSING else float(spacing.replace("_", "?"))  # no 1_000
         image, masks = read_picture(folder / "images" / f"{name}.png"), _read_masks(folder / "masks" / f"{name}.npz")
         return Case(name, image, points[name], anatomy, masks, spacing, row).packed()
     except DataError as error:
@@ -330,6 +330,8 @@ def _read_masks(path: Path) -> np.ndarray | None:
     content = BytesIO(read_bytes(path))
     with explained(f"{path} cannot be read", "write it again or remove it"), np.load(content, allow_pickle=False) as arrays:
         masks = arrays["masks"]
+    if masks.dtype.kind not in "buif":
+        raise DataError(f"{path} holds {masks.dtype} instead of true and false; save bool arrays")
     if masks.dtype != bool and not np.isin(masks, (0, masks.max(initial=1))).all():
         found = "numbers of structures" if np.isin(masks, np.arange(256)).all() else "probabilities"
         raise DataError(f"{path} holds {found} instead of true and false; save one mask a structure, such as masks > 0.5")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +27,10 @@ UNMOVED = 0.01  # pixels; files round to less
 def exported(cases: CaseSet, folder: str | Path, tool: Tool) -> Path:
     """Write the annotations and images of all cases into a new folder, and return it. Raises DataError where it holds anything."""
     annotations = (annotation_of(picture(case.id, tool), case.size, case.landmarks, case.spacing) for case in cases)
-    folder = write_annotations(new_folder(folder), annotations, cases.anatomy, tool)
+    folder = new_folder(folder)
     for case in cases:
         write_picture(folder / picture(case.id, tool), case.image, case.spacing)
-    return folder
+    return write_annotations(folder, annotations, cases.anatomy, tool)
 
 
 def picture(name: str, tool: Tool) -> str:
@@ -70,7 +71,8 @@ def imported(
         raise DataError(f"{images} is no data-set folder, so it does not say what the landmarks are; name the anatomy as well")
     known = read_description(Path(anatomy))[1] if Path(anatomy).is_dir() else get_anatomy(anatomy)
     files = image_files([images])
-    found = read_annotations(annotations, known, spacing=lambda case: _spacing(files[case]) if case in files else None)
+    spacing = cache(lambda case: _spacing(files[case]) if case in files else None)  # Slicer has many files an image
+    found = read_annotations(annotations, known, spacing=spacing)
     found = found if predicted is None else touched(found, predicted)
     return CaseSet(name or known.name, known, annotated_cases(found, files, known), {"source": f"imported from {annotations}"})
 

@@ -92,8 +92,12 @@ def _recognised(path: Path) -> tuple[ModuleType, Any]:
 
 
 def _merged(parts: list[tuple[Path, Marked]], anatomy: Anatomy) -> Annotation:
-    """All marks of one image, which may stand in several files."""
+    """All marks of one image, which may stand in several files. Raises DataError where they are of two images of one name."""
     path, first = parts[0]
+    for other_path, other in parts[1:]:
+        if (other.image, other.size) != (first.image, first.size):
+            both = f"{path}: {first.image} and {other_path}: {other.image}"
+            raise DataError(f"{both} would both be case {image_id(first.image)}; give the images names of their own")
     marks = [mark for _, marked in parts for mark in marked.marks]
     return Annotation(first.image, first.size, *landmarks_of(marks, anatomy, f"{path}: {first.image}"))
 

@@ -75,8 +75,11 @@ def _mark(markup: _Markup, stem: str, path: Path) -> Mark:
 
 
 def write(folder: Path, images: Iterable[Marked]) -> None:
-    """ID/STRUCTURE.mrk.json for each image and structure, in LPS."""
+    """ID/STRUCTURE.mrk.json for each image and structure, in LPS. Raises DataError where two structures would share a file."""
     for marked in images:
+        names = [_plain(mark.label).lower() for mark in marked.marks]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise DataError(f"two structures of {marked.image} would share the file {min(twice)}{ENDING}; rename one")
         for mark in marked.marks:
             file = _File(markups=[_markup(mark)], **{"@schema": SCHEMA})  # type: ignore[arg-type]
             write_json(folder / image_id(marked.image) / f"{_plain(mark.label)}{ENDING}", file.model_dump(by_alias=True))

@@ -163,12 +163,14 @@ def fit_shape_model(landmarks: np.ndarray, folds: int = 10) -> ShapeModel:
 
     The residual is cross-validated: the squared distance of held-out shapes from the modes of the others, divided by the number of
     directions that these modes do not span. Few training shapes thus give a large residual, and a model that trusts the image.
-    Raises DataError for fewer than two.
+    Raises DataError for fewer than two, or where a landmark is missing in all.
     """
     if len(landmarks) < 2:
         raise DataError(f"a shape model needs two training cases or more, and was given {len(landmarks)}; train with more")
     shapes = landmarks.reshape(len(landmarks), -1)
     present = np.isfinite(shapes)
+    if not present.any(0).all():
+        raise DataError(f"landmark {np.argmin(present.any(0)) // 2} is missing in all cases; leave it out of the anatomy")
     parts = np.array_split(np.arange(len(shapes)), min(folds, len(shapes)))
     shapes = np.where(present, shapes, np.nanmean(shapes, axis=0))
     if not present.all():

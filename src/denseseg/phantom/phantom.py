@@ -10,6 +10,7 @@ import numpy as np
 from denseseg.anatomy import Anatomy
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
+from denseseg.errors import DataError
 from denseseg.geometry.frame import Size
 from denseseg.phantom.looks import Looks, Streams, streams
 from denseseg.phantom.outlines import ShapeOutline
@@ -40,6 +41,8 @@ class Phantom:
     chains: Sequence[Warp]
 
     def __init__(self, seed: int, index: int, size: Size, looks: Looks):
+        if seed < 0 or index < 0:
+            raise DataError(f"seed = {seed}, index = {index}: phantoms are counted from 0")
         self.seed, self.index, self.size, self.looks = int(seed), int(index), (int(size[0]), int(size[1])), looks
         self.pixel = 100 / min(self.size)  # side of a pixel in hundredths of the field
 

@@ -162,7 +162,8 @@ def read_subsets(setup: Path, folds: list[set[str]]) -> dict[str, list[set[str]]
     Raises DataError where a choice is incomplete, or holds an image that its fold tests.
     """
     subsets = {}
-    for folder in sorted((setup / "cv_rand").glob("*/*"), key=lambda path: (int(path.parent.name), int(path.name))):
+    drawn = (path for path in (setup / "cv_rand").glob("*/*") if path.name.isdecimal() and path.parent.name.isdecimal())
+    for folder in sorted(drawn, key=lambda path: (int(path.parent.name), int(path.name))):
         chosen = [read_list(folder / f"set{fold + 1}" / "train.txt") for fold in range(FOLDS)]
         for fold, names in enumerate(chosen):
             if tested := names & folds[fold]:
@@ -177,6 +178,8 @@ def read_subsets(setup: Path, folds: list[set[str]]) -> dict[str, list[set[str]]
 def _drawn(folds: list[set[str]], fold: int, size: int) -> set[str]:
     """A random choice of training images of a fold, always the same."""
     training = sorted(set().union(*folds) - folds[fold])
+    if size > len(training):
+        raise DataError(f"fold {fold} has {len(training)} images to choose {size} from; give the published files")
     return set(np.random.default_rng([size, fold]).choice(training, size, replace=False).tolist())
 
 

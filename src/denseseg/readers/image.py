@@ -343,7 +343,7 @@ def _says_spacing(path: Path) -> bool:
     for key in DATA_FILES:
         if (name := fields.get(key, "LOCAL")) != "LOCAL":
             if Path(name).name != name:
-                raise DataError(f"{path} keeps its pixels in {name!r:.80}; put them into a file beside it, or export it as MHA")
+                raise DataError(f"{path} keeps its pixels in another folder; put them into a file beside it, or export it as MHA")
             require_file(path.parent / name, "put the file with the pixels beside the header")
     return any("nan" not in fields.get(key, "nan").lower() for key in SPACINGS)
 

@@ -16,6 +16,11 @@ def test_cumulative_error_counts_a_failure_as_never_found():
     assert ax.lines[0].get_ydata().max() == 50
 
 
+def test_a_method_that_found_nothing_lies_on_the_axis():
+    ax = plots.plot_cumulative_error({"lost": np.full(5, np.nan), "found": np.arange(1.0, 4)})
+    assert [line.get_ydata().max() for line in ax.lines[:2]] == [0, 100]
+
+
 def test_cumulative_error_says_what_it_is_a_share_of():
     labels = [plots.plot_cumulative_error({"a": np.arange(1.0, 4)}, of=of).get_ylabel() for of in ("landmarks", "images")]
     assert labels == ["landmarks with at most this error (%)", "images with at most this error (%)"]

@@ -86,8 +86,8 @@ def _area(points: Points) -> float:
 
 
 def reduced(image: np.ndarray, points: Points, longest: int) -> tuple[np.ndarray, Points]:
-    """The means of blocks of pixels, so that no side is longer than `longest`, and the points in their pixels."""
-    block = -(-max(image.shape) // longest)
+    """The means of blocks of pixels, so that no side is longer than `longest` or both are short, and the points in their pixels."""
+    block = max(1, min(-(-max(image.shape) // longest), min(image.shape) // 2))
     height, width = (side // block for side in image.shape)
     means = image[: height * block, : width * block].reshape(height, block, width, block).mean((1, 3))
     return means, (points + 0.5) / block - 0.5

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from denseseg.anatomy import Kind
-from denseseg.cases.case_set import CaseSet, names_parts, published_part
+from denseseg.cases.case_set import CaseSet, names_parts, patient_of, published_part
 from denseseg.cases.health.finding import Finding
 
 WIDEST, NARROWEST = 3000.0, 5.0  # mm, of what a radiograph shows
@@ -24,8 +24,8 @@ def contents(cases: CaseSet) -> str:
     known = sorted({case.spacing for case in cases if case.spacing is not None})
     spacing = "unknown" if not known else f"{known[0]:g} mm" if len(known) == 1 else f"{known[0]:g} to {known[-1]:g} mm"
     without = sum(case.spacing is None for case in cases)
-    parts = Counter(str(case.metadata["split"]) for case in cases if "split" in case.metadata)
-    patients = {str(case.metadata["patient"]) for case in cases if "patient" in case.metadata}
+    parts = Counter(published_part(case) for case in cases if "split" in case.metadata)
+    patients = {patient_of(case) for case in cases} - {""}
     masks = sum(case.masks is not None for case in cases)
     lines = [
         f"{cases.name}: {len(cases)} cases of the {anatomy.name}, {len(anatomy)} structures, {anatomy.n_landmarks} landmarks",
@@ -77,9 +77,8 @@ def _patients(cases: CaseSet) -> Iterator[Finding]:
     """Patients with cases in several parts of the published split."""
     parts: dict[str, dict[str, str]] = defaultdict(dict)
     for case in cases:
-        patient, part = case.metadata.get("patient"), case.metadata.get("split")
-        if not pd.isna(patient) and not pd.isna(part):
-            parts[str(patient)].setdefault(str(part), case.id)
+        if (patient := patient_of(case)) and not pd.isna(case.metadata.get("split")):
+            parts[patient].setdefault(published_part(case), case.id)
     for patient, of_part in parts.items():
         if len(of_part) > 1:
             (part, one), (other_part, other), *_ = of_part.items()

@@ -23,6 +23,7 @@ ONSET = {
 FIRST_YEAR = {"epiphysis of radius", "capitate", "hamate"}  # there from 2 years on, however late the child
 ONSET_SD = 0.12  # of the mean age at onset, from child to child
 CARPALS_MATURE, CLOSED, GROWN = 14.5, 16.0, 18.0
+YOUNGEST = 2  # years
 BANDS = ("2 to 5 years", "6 to 9 years", "10 to 13 years", "14 to 17 years", "18 years or more")
 
 
@@ -34,7 +35,7 @@ def onsets(rng: np.random.Generator) -> np.ndarray:
 
 def age_band(age: float) -> str:
     """The one of `BANDS` that an age in years lies in."""
-    return BANDS[min(int((age - 2) // 4), len(BANDS) - 1)]
+    return BANDS[min(int((age - YOUNGEST) // 4), len(BANDS) - 1)]
 
 
 def truncated_normal(rng: np.random.Generator, n: int) -> np.ndarray:

@@ -11,7 +11,7 @@ nothing of it is drawn. Radius and ulna go on beyond the lower border; their lan
 This end is no place of the anatomy but where the label ends, so the shaft is stretched to meet it. Metacarpals reach beyond the
 other borders where the image shows a smaller section. Phalanges come into view without being structures.
 
-There are no casts, no metal and no fractures, unlike in the real set.
+There is no metal and no fracture, unlike in the real set, and no cast but where a randomisation draws one.
 
 The field is 100 units wide (along the shorter side); anatomy depends on (seed, index) only, never on the size.
 """
@@ -31,7 +31,7 @@ from denseseg.geometry.frame import Size
 from denseseg.phantom.looks import NO_LOOKS, Looks
 from denseseg.phantom.phantom import Phantom, phantom_set
 from denseseg.phantom.wrist.drawing import draw
-from denseseg.phantom.wrist.growth import age_band
+from denseseg.phantom.wrist.growth import YOUNGEST, age_band
 from denseseg.phantom.wrist.population import Child, Maps
 from denseseg.phantom.wrist.randomisation import NO_WRIST_RANDOMISATION, WristRandomisation, varied, widened
 from denseseg.phantom.wrist.shapes import wrist_outlines
@@ -44,9 +44,9 @@ class WristPhantom(Phantom):
     booleans) tells; `place` and `material` answer for those, too. physiology: the parameters behind it.
     age_months, bone_age_months: the chronological age, and the maturity that is seen.
 
-    age: the same child at another age in years, as early or late as ever; None leaves the age that was drawn.
+    age: the same child at another age in years, 2 or more, as early or late as ever; None leaves the age that was drawn.
     looks: what varies in the look of the radiograph (nothing, unless given). randomisation: what varies beyond the population.
-    Raises DataError where the size is smaller than 96 x 56 or of another aspect.
+    Raises DataError where the size is smaller than 96 x 56 or of another aspect, or the age is too low.
     """
 
     anatomy = WRIST
@@ -68,6 +68,8 @@ class WristPhantom(Phantom):
         rng = self._random(0)
         self.child = Child.random(rng)
         if age is not None:
+            if not age >= YOUNGEST:
+                raise DataError(f"age = {age} years: these hands are of children from {YOUNGEST} years on")
             self.child = replace(self.child, age=age, bone_age=age + self.child.bone_age - self.child.age)
         self.randomisation, self.child = randomisation, widened(self.child, randomisation, self._streams)
         self.maps = varied(Maps.random(self.child, rng), randomisation, self._streams)

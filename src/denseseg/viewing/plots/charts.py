@@ -59,11 +59,13 @@ def plot_cumulative_error(
         SCN paper's Fig. 5 to 9). NaN (missing or failed) counts as not found.
     """
     ax = new_axes(ax)
-    right = max([*limits, *(float(np.nanquantile(np.asarray(own), 0.99)) for own in errors.values())])
+    known = {name: np.r_[0.0, np.asarray(own, float)[np.isfinite(own)]] for name, own in errors.items()}
+    right = max([*limits, *(float(np.quantile(own, 0.99)) for own in known.values())])
     for (name, own), colour in zip(errors.items(), BRIGHT * 3, strict=False):
         values = np.asarray(own, dtype=float)
         found, share = cumulative_share(np.where(np.isnan(values), np.inf, values))
-        ends = np.r_[0, found, max(right, found[-1])], 100 * np.r_[0, share, share[-1]]
+        found, share = np.r_[0, found], np.r_[0, share]
+        ends = np.r_[found, max(right, found[-1])], 100 * np.r_[share, share[-1]]
         ax.step(*ends, where="post", label=name, color=colour)
     for limit in limits:
         ax.axvline(limit, color="#bbbbbb", linewidth=0.8, linestyle=":", zorder=0)

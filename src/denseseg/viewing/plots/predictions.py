@@ -71,16 +71,14 @@ def show_prediction(
 
 
 @styled
-def show_best_to_worst(
-    results: Mapping[str, tuple[Sequence[Case], Sequence[Prediction], pd.DataFrame]], by: str = "asd_one_way"
-) -> Figure:
+def show_best_to_worst(results: Mapping[str, tuple[Sequence[Case], Sequence[Prediction], pd.DataFrame]]) -> Figure:
     """The best, the median and the worst image of the first method, and what the other methods make of the same images.
 
     results: title -> test cases, predictions in their order, and the table of `evaluate`; cases of one id show the same image.
-    by: the metric by which the images are chosen. A row of pictures for each method; above each its value and the TRE.
+    Images are chosen by their one-way ASD, as in the paper. A row of pictures for each method; above each its ASD and TRE.
     """
     first = next(iter(results.values()))
-    order = per_case(first[2], by).sort_values(kind="stable").index
+    order = per_case(first[2], "asd_one_way").sort_values(kind="stable").index
     chosen = dict(zip(("best", "median", "worst"), order[[0, len(order) // 2, -1]], strict=True))
     height, width = first[0][0].size
     figure, axes = plt.subplots(
@@ -88,14 +86,14 @@ def show_best_to_worst(
     )
     for row, (title, (cases, predictions, table)) in zip(axes, results.items(), strict=True):
         places = {case.id: i for i, case in enumerate(cases)}
-        unit = table.loc[table["metric"] == by, "unit"].iloc[0]
+        unit = table.loc[table["metric"] == "tre", "unit"].iloc[0]
         for ax, (what, case_id) in zip(row, chosen.items(), strict=True):
             case = cases[places[case_id]]
             show_prediction(case.image, predictions[places[case_id]], case, ax=ax)
             if legend := ax.get_legend():  # many structures have none
                 legend.remove()
             scale_bar(ax, case.size, case.spacing)
-            errors = ", ".join(f"{metric(key).title} {per_case(table, key)[case_id]:.1f}" for key in dict.fromkeys((by, "tre")))
+            errors = ", ".join(f"{metric(key).title} {per_case(table, key)[case_id]:.1f}" for key in ("asd_one_way", "tre"))
             ax.set_title(f"{what}: {errors} {unit}", fontsize=8)
         row[0].set_ylabel(title)
     return figure
