@@ -114,6 +114,6 @@ def exit_status(prepare: Callable[[], object]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as stopped:
-        print(f"stopped; {stopped or 'the same command goes on from here'}", file=sys.stderr)
+        print(f"stopped; {str(stopped) or 'the same command goes on from here'}", file=sys.stderr)
         return 130
     return 0

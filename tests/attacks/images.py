@@ -240,8 +240,8 @@ IMAGES = {
         r"png is no file; move it away",
     ),
     "a pipe for the pixels of a header": Attack(mhd("pipe"), read("a.mhd"), "pipe is no file; move"),
-    "pixels elsewhere": Attack(mhd("/dev/zero"), read("a.mhd"), r"a\.mhd keeps its pixels in '/dev/zero'; put"),
-    "pixels a folder up": Attack(mhd("../a.raw"), read("a.mhd"), r"a\.mhd keeps its pixels in '\.\./a\.raw'; put"),
+    "pixels elsewhere": Attack(mhd("/dev/zero"), read("a.mhd"), r"a\.mhd keeps its pixels in another folder; put"),
+    "pixels a folder up": Attack(mhd("../a.raw"), read("a.mhd"), r"a\.mhd keeps its pixels in another folder; put"),
     "a list of slices": Attack(mhd("LIST"), read("a.mhd"), "LIST is missing; put"),
     "an image that may not be read": Attack(
         holding("a.png", png(PICTURE)), unreadable("a.png", read("a.png")), r"a\.png may not be read .*; nothing is wrong with it"

@@ -164,7 +164,7 @@ def test_two_images_of_one_name_are_not_made_one(tmp_path):
 def test_structures_that_would_share_a_slicer_file_are_refused(tmp_path):
     anatomy = Anatomy("knee", tuple(Structure(name, 3, "bone") for name in ("a/b", "a:b")))
     with pytest.raises(DataError, match=r"two structures of a\.mha would share the file a_b\.mrk\.json; rename one"):
-        write_annotations(tmp_path / "out", [Annotation("a.mha", (9, 9), np.ones((6, 2)))], anatomy, "slicer")
+        write_annotations(tmp_path / "out", [Annotation("a.mha", (9, 9), np.ones((6, 2)), np.zeros(6, bool))], anatomy, "slicer")
     assert not list(tmp_path.rglob("*.json"))
 
 
