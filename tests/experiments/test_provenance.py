@@ -5,6 +5,9 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 from denseseg.experiments import provenance
 
 
@@ -37,3 +40,15 @@ def test_without_git_or_processor_names(monkeypatch):
     assert provenance.current_commit() == "unknown"
     monkeypatch.setattr(Path, "read_text", nothing)
     assert provenance.describe_device("cpu").split(",")[0]
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux forgets")
+def test_the_memory_of_an_earlier_run_is_not_that_of_this_one():
+    provenance.forget_peak_memory()
+    before = provenance.peak_memory()
+    held = np.ones(100 * 2**17)  # 100 MiB
+    held.sum()
+    assert provenance.peak_memory() > before + 90
+    del held
+    provenance.forget_peak_memory()
+    assert provenance.peak_memory() < before + 50

@@ -45,7 +45,7 @@ from denseseg.studies.few_shot import few_shot
 from denseseg.viewing import plots
 
 COMPARED = ("tre", "asd_one_way_published", "dsc")
-FURTHER = ("asd_one_way", "assd", "hd95", "sdr_2", "sdr_4", "sdr_10")
+FURTHER = ("along", "across", "asd_one_way", "assd", "hd95", "sdr_2", "sdr_4", "sdr_10")
 STUDIES = {
     "new landmarks": lung_points.table,
     "bone age": bone_age.table,
@@ -373,8 +373,10 @@ def _runs(records: list[Record]) -> str:
             "training + test cases": f"{run.n_train} + {run.n_test}",
             "failed structures": str(run.failures),
             "parameters": f"{run.parameters / 1e6:.2f} M" if run.parameters >= 1e5 else f"{run.parameters:,.0f}",
-            "training": f"{run.seconds_train:.0f} s" if run.seconds_train < 120 else f"{run.seconds_train / 60:.0f} min",
+            "training, processor": _duration(run.processor_seconds) if run.processor_seconds else "–",
+            "training, by the clock": _duration(run.seconds_train),
             "a case": f"{1000 * run.seconds_per_case:.0f} ms",
+            "memory": "–" if run.peak_memory_mib is None else f"{run.peak_memory_mib:.0f} MiB",
             "device": as_text(run.device),
             "commit": as_text(run.commit[:10]) + (" + changes" if run.commit.endswith("+changes") else ""),
             "data": f"`{run.data_sha256[:10]}`",
@@ -384,6 +386,10 @@ def _runs(records: list[Record]) -> str:
         for run in runs
     ]
     return "\n".join(data) + "\n\n" + pipe_table(list(rows[0]), [list(row.values()) for row in rows])
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def _label(runs: list[Record]) -> str:

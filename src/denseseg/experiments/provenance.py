@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -60,10 +61,16 @@ def processor_seconds() -> float:
 
 
 def peak_memory(device: torch.device | str = "cpu") -> float | None:
-    """The most memory in MiB that this process has held: on a GPU its tensors there since `forget_peak_memory`, else all that was
-    resident since the process began, so that it tells about one run where the process did one. None on systems that do not tell.
+    """The most memory in MiB that this process has held since `forget_peak_memory`: on a GPU its tensors there, else all that was
+    resident. None on systems that do not tell; where they cannot forget, which Linux can, since the process began.
     """
-    return torch.cuda.max_memory_allocated(device) / 2**20 if torch.device(device).type == "cuda" else _resident("RUSAGE_SELF")
+    if torch.device(device).type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+    except OSError:
+        return _resident("RUSAGE_SELF")
+    return int(status.split("VmHWM:")[1].split()[0]) / 2**10
 
 
 def peak_memory_of_programs() -> float | None:
@@ -81,9 +88,11 @@ def _resident(whose: str) -> float | None:
 
 
 def forget_peak_memory() -> None:
-    """Let the measurement on a GPU begin anew."""
+    """Let the measurement of `peak_memory` begin anew."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def _processor() -> str:
