@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from denseseg.networks.localization import LearnedWidths, enlarged
+from denseseg.networks.localization_unet import LocalizationUNet
 from denseseg.networks.spatial_configuration import (
     ConvolvedConfigurationNet,
     LocalAppearance,
@@ -30,7 +31,7 @@ def positive(network: nn.Module) -> nn.Module:
 def receptive_field(network: nn.Module, inputs: int, side: int) -> int:
     """The widest extent along an axis of the pixels that one output pixel depends on, over a block of neighbouring ones."""
     widest = 0
-    for place in range(side // 2, side // 2 + 8):
+    for place in range(side // 2, side // 2 + 16):
         image = torch.ones(1, inputs, side, side, dtype=torch.double, requires_grad=True)
         network.double()(image)[0, 0, place, place].backward()
         columns = image.grad[0].abs().amax((0, 1)).nonzero()[:, 0]
@@ -56,12 +57,15 @@ def test_the_sizes_of_the_papers_networks():
     assert parameter_count(volume) == appearance + configuration == 5_215_540
     assert parameter_count(plain_appearance(37)) == (25 + 1) * 128 + (25 * 128 + 1) * 128 + (25 * 128 + 1) * 37
     assert parameter_count(PairwiseConfiguration(37)) == 37 * (225 * 37 + 1)
+    convolved = ConvolvedConfigurationNet(network.appearance, network.configuration, 37)
+    assert parameter_count(convolved.fusion) == (9 * 74 + 1) * 128 + (9 * 128 + 1) * 37
 
 
 def test_what_a_place_sees():
     """Local appearance a patch, the forerunner's a smaller one, spatial configuration 41 cells of 1/16."""
     assert receptive_field(positive(LocalAppearance(1, (4,) * 4)), 1, 128) == 100
     assert receptive_field(positive(plain_appearance(1, 4)), 1, 32) == 13
+    assert receptive_field(positive(LocalizationUNet(1, (2,) * 5)), 1, 288) == 236
     cells = positive(SpatialConfiguration(1, 4, shrink=1))
     assert receptive_field(cells, 1, 64) == 41  # cells: the cubic is the identity at this scale
 

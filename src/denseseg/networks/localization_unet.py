@@ -17,7 +17,7 @@ class LocalizationUNet(nn.Module):
 
     Two convolutions a level on the way down, two on the way up, average pooling, linear upsampling, dropout at the end of the
     deepest two levels and a 1 x 1 convolution for the heatmaps as in the original U-Net. channels: features of each level; the
-    paper's are 128 in each of five levels, in three dimensions 64 in each of four.
+    paper's are 128 in each of five levels, in three dimensions 64 in each of four. With five levels a place sees 236 pixels.
     """
 
     def __init__(self, landmarks: int, channels: Sequence[int] = (128,) * 5, dimensions: int = 2, dropout: float = 0.5):
