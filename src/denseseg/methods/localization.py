@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
-from pydantic import PositiveFloat
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from denseseg import losses
@@ -42,6 +42,7 @@ class LocalizationRecipe(HeatmapRecipe):
 
     amplitude: PositiveFloat = GAMMA / (2 * math.pi * FIRST_SIGMA**2)
     fewest_features: ClassVar[int] = 1  # more than one pixel of them makes a heatmap: its last layer is larger than 1 x 1
+    channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (128,) * 4  # the forerunner has one level
     learned_widths: bool = True
     common_intensities: bool = False
     dropout: Share = 0.5

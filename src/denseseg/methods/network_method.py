@@ -38,14 +38,15 @@ class NetworkRecipe(Recipe):
     """Options that all network methods have.
 
     training: how the network is trained. loss_weights: of each loss term; a term that is not named, or has the weight 0, is not
-    computed. monitor: terms that are computed all the same, to be seen in the history. channels: features of the network's levels.
+    computed. monitor: terms that are computed all the same, to be seen in the history.
+    channels: features of the network's levels, two or more.
     test_time_views: of each image, a little turned and shifted, that predictions are averaged over; 1 takes the image as it is.
     """
 
     training: TrainingSettings = TrainingSettings()
     loss_weights: dict[str, NonNegativeFloat] = Field(default_factory=dict)
     monitor: tuple[str, ...] = ()
-    channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (64, 128, 256, 512)
+    channels: Annotated[tuple[PositiveInt, ...], Field(min_length=2)] = (64, 128, 256, 512)
     test_time_views: PositiveInt = 1
 
     def scaled(self, length: float, width: float, largest_batch: int) -> Self:

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from denseseg.errors import DataError
-
 
 def normalised(convolution: nn.Module, outputs: int) -> nn.Sequential:
     """A convolution, then instance norm and leaky ReLU. The names are MONAI's (a, d, n: activation, dropout, norm)."""
@@ -70,15 +68,11 @@ class ResidualUNet(nn.Module):
     """The paper's U-Net (Section 3.4): (B, 1, H, W) -> (B, channels[0], H, W).
 
     Residual units of two convolutions, instance norm, leaky ReLU, no bias; each further level halves the resolution, so H and W
-    must be multiples of 2^(levels - 1). With the default channels 6.51 M parameters. Raises DataError with fewer than two levels.
+    must be multiples of 2^(levels - 1). With the default channels 6.51 M parameters.
     """
 
     def __init__(self, channels: Sequence[int] = (64, 128, 256, 512)):
         super().__init__()
-        if len(channels) < 2:
-            raise DataError(
-                f"channels = {tuple(channels)}: this network needs two levels or more; give a number of features for each"
-            )
         self.model = level(1, channels[0], channels, top=True)
 
     def forward(self, images: Tensor) -> Tensor:
