@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from typing import Any
 
-from denseseg.errors import exit_status
+from denseseg.errors import DataError, exit_status
 from denseseg.experiments.record import StudyRecord
 from denseseg.experiments.store import write_study
+from denseseg.methods import get_recipe
 
 
 def study_parser(description: str | None, **defaults: Any) -> argparse.ArgumentParser:
@@ -24,3 +26,16 @@ def run_study(parser: argparse.ArgumentParser, study: Callable[..., StudyRecord]
     options = vars(parser.parse_args())
     results = options.pop("results")
     return exit_status(lambda: print(write_study(study(**options), results)))
+
+
+def method_named(words: str, seed: int) -> dict[str, Any]:
+    """Fields of a `Spec` from "method", "method:recipe" or "method:recipe:seed"; `seed` is that of words without one.
+
+    Raises DataError where they are not written so, or no such recipe is known.
+    """
+    parts = re.fullmatch(r"([^:]+)(?::([^:]+))?(?::(\d+))?", words)
+    if parts is None:
+        raise DataError(f"{words!r} is no method; write method:recipe or method:recipe:seed, such as denseseg:default:1")
+    named = {"method": parts[1], "recipe": parts[2] or "default"}
+    get_recipe(**named)  # or an error that lists them, before anything is trained
+    return {**named, "seed": seed if parts[3] is None else int(parts[3])}

@@ -21,7 +21,7 @@ from denseseg.experiments.experiment import run_experiment
 from denseseg.experiments.profiles import get_profile, load_cases
 from denseseg.experiments.record import Spec, StudyRecord, study_record
 from denseseg.prediction import stacked_landmarks
-from denseseg.studies.command import run_study, study_parser
+from denseseg.studies.command import method_named, run_study, study_parser
 
 WORDS = (
     "**Landmark errors of two methods, and what they have in common**, root mean squares. Shared: the root of the mean product of "
@@ -50,7 +50,8 @@ def shared_error(first: np.ndarray, second: np.ndarray, true: np.ndarray, spacin
 
 
 def record(data: str, profile: str, methods: Sequence[str], runs: str, seed: int = 0, source: str = "") -> StudyRecord:
-    """The study for each pair of methods ("method:recipe") on the published split, by structure and for all landmarks.
+    """The study for each pair of methods ("method:recipe" or "method:recipe:seed") on the published split, by structure and for all
+    landmarks.
 
     Runs that are finished in the folder `runs` are not trained again.
     """
@@ -60,8 +61,7 @@ def record(data: str, profile: str, methods: Sequence[str], runs: str, seed: int
     spacing = np.array([case.spacing or 1.0 for case in parts.test])[:, None, None]
     found = {}
     for name in methods:
-        method, _, recipe = name.partition(":")
-        spec = Spec(dataset=cases.name, method=method, recipe=recipe or "default", profile=profile, seed=seed)
+        spec = Spec(dataset=cases.name, profile=profile, **method_named(name, seed))
         run = run_experiment(cases, spec, runs)
         found[name] = stacked_landmarks(run.method.predict_cases(run.split.test))
     where = {**cases.anatomy.slices, "all": slice(None)}
