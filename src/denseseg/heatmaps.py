@@ -170,8 +170,8 @@ def _windows(heatmaps: Tensor, radius: int) -> tuple[Tensor, Tensor, Tensor]:
 
 def _room(pixels: Tensor, heatmaps: Tensor) -> Tensor:
     """(B, N, 2): how far the image goes on, to the nearer side, from whole pixels (B, N, 2) on each axis."""
-    height, width = heatmaps.shape[-2:]
-    return torch.minimum(pixels, pixels.new_tensor([width - 1, height - 1]) - pixels)
+    (height, width), (x, y) = heatmaps.shape[-2:], pixels.unbind(-1)
+    return torch.stack([torch.minimum(x, width - 1 - x), torch.minimum(y, height - 1 - y)], -1)
 
 
 def blob_landmarks(heatmaps: Tensor, threshold: float = 0.95) -> Tensor:
