@@ -87,6 +87,8 @@ def test_the_heart_has_an_upper_border_and_a_rest():
     moved = true.copy()
     moved[6:12] += 0.1 * (true[6:12] - 40)  # outwards by a tenth of the radius
     moved[12:26] += 0.05 * (true[12:26] - 40)
+    to_and_fro = (np.roll(true[:26], -1, axis=0) - np.roll(true[:26], 1, axis=0)) * np.where(np.arange(26) % 2, 0.1, -0.1)[:, None]
+    moved[:26] += to_and_fro  # along the outline, which is no error across
     case = Case("a", np.zeros((96, 128)), true, CHEST, spacing=0.5)
     found = slide_errors([SimpleNamespace(landmarks=moved, masks=None)], [case])
     assert found["heart parts"] == pytest.approx({"upper border": 1.0, "rest": 0.5 * 14 / 20})
@@ -99,6 +101,7 @@ def test_the_heart_has_an_upper_border_and_a_rest():
 def test_the_record_has_every_structure_of_the_test_part_and_a_table(tmp_path):
     made = record("phantom", "smoke", ["mean_shape", "mean_shape:default:1"], str(tmp_path))
     assert list(made.results) == ["mean_shape", "mean_shape:default:1", "linear prediction"]
+    assert [len([*tmp_path.glob(f"*_paper_{seed}_*")]) for seed in (0, 1)] == [1, 1]  # each has a seed of its own
     assert made.study == "sliding error" and made.settings == {"unit": "mm"}
     cases = load_cases(get_profile("smoke"), "phantom")
     parts = cases.split("paper", seed=0)
