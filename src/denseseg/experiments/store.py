@@ -27,10 +27,6 @@ def write_record(record: Record, folder: str | Path = "results") -> Path:
 
 def write_study(record: StudyRecord, folder: str | Path = "results") -> Path:
     """The same for a study, in `folder`/studies; also refused where the older record has results that the new one lacks."""
-    path = record.path(folder)
-    if exists(path) and (lost := _lost(_read(path, StudyRecord).results, record.results)):
-        fix = "run the whole study, move that file away, or write to another folder"
-        raise DataError(f"{path} holds results that this run lacks: {', '.join(lost)}; {fix}")
     return _write(record, record.path(folder), ("study", "dataset", "profile", "seed", "n", "data_sha256"))
 
 
@@ -98,6 +94,9 @@ def _write(record: Record | StudyRecord, path: Path, identity: tuple[str, ...]) 
             if old != new and None not in (old, new):
                 fix = "move that file away, or write to another folder"
                 raise DataError(f"{path} holds another run: its {name} is {old}, the new one's {new}; {fix}")
+        if lost := _lost(getattr(older, "results", None), getattr(record, "results", None)):  # only studies have them
+            fix = "run the whole study, move that file away, or write to another folder"
+            raise DataError(f"{path} holds results that this run lacks: {', '.join(lost)}; {fix}")
     return write_json(path, record.model_dump(mode="json"))
 
 

@@ -65,7 +65,6 @@ PAYER = TrainingSettings(
 DEFAULT = LocalizationRecipe(
     training=OURS.changed(optimiser=Adam(3e-4)),
     loss_weights=WEIGHTS,
-    channels=(128,) * 4,
     shape_prior=1 / 128,
     test_time_views=VIEWS,
     dropout=0.0,
@@ -77,7 +76,6 @@ PAPER = LocalizationRecipe(
     presence_threshold=0.0,
     training=PAYER,
     loss_weights=WEIGHTS,
-    channels=(128,) * 4,
     common_intensities=True,
 )
 
