@@ -122,3 +122,12 @@ def test_widths_begin_where_they_are_told_and_are_learned_or_not():
     with torch.no_grad():
         network.sigma.copy_(torch.tensor([-2.0, 0.0, 3.0]))
     assert network(torch.rand(1, 1, 16, 16))[1].tolist() == [2.0, 0.25, 3.0]
+
+
+@pytest.mark.parametrize("unit", [1.0, 30.0])
+def test_a_larger_unit_lets_adam_move_widths_farther(unit):
+    network = LearnedWidths(LocalAppearance(3, (4, 4)), 3, 2.5, unit=unit)
+    optimiser = torch.optim.Adam(network.parameters(), 1e-3)
+    network.widths.sum().backward()
+    optimiser.step()
+    torch.testing.assert_close(network.widths, torch.full((3,), 2.5 - 1e-3 * unit))

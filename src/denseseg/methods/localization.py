@@ -34,7 +34,8 @@ class LocalizationRecipe(HeatmapRecipe):
 
     sigma: where the widths begin, but not below 2.5 pixels, or where they stay. amplitude: the peak of a target of that width. A
         spot that gets narrower gets higher: gamma of Eq. 1 is 2 pi sigma^2 amplitude, in pixels.
-    learned_widths: whether each landmark has a width of its own, learned like a weight.
+    learned_widths: whether each landmark has a width of its own, learned like a weight. width_unit: pixels in which it is counted.
+        Adam's steps are alike for all that it learns, so a unit of 30 pixels lets widths go 30 times as far as in pixels.
     loss_weights: of "heatmap", the sum of squares, and of "sigma", |sigma|^2 in pixels (alpha of Eq. 2).
     common_intensities: scale grey values from the training images' least and largest to -1 and 1, all images alike; otherwise each
         image has zero mean and unit standard deviation. dropout: rate, in the network's own places.
@@ -44,6 +45,7 @@ class LocalizationRecipe(HeatmapRecipe):
     fewest_features: ClassVar[int] = 1  # more than one pixel of them makes a heatmap: its last layer is larger than 1 x 1
     channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (128,) * 4  # the forerunner has one level
     learned_widths: bool = True
+    width_unit: PositiveFloat = 1.0
     common_intensities: bool = False
     dropout: Share = 0.5
 
@@ -61,8 +63,11 @@ PAYER = TrainingSettings(
     ),
 )
 # Adam as in our other recipes: 400 steps by the paper's training leave a much larger error on small hands (chapter 16).
-# Without norms a wide network bears smaller steps only: with 32 features 3e-4 gives 0.6 pixels, 1e-3 more than twice that.
+# Without norms a wide network bears smaller steps only: with 32 features 3e-4 gives 0.6 pixels, 1e-3 more than twice that. Widths
+# in pixels would stay where they begin: 1000 such steps are 0.3 pixels at most.
 DEFAULT = LocalizationRecipe(
+    sigma=FIRST_SIGMA / SIDE,
+    width_unit=30.0,
     training=OURS.changed(optimiser=Adam(3e-4)),
     loss_weights=WEIGHTS,
     shape_prior=1 / 128,
@@ -98,7 +103,8 @@ class LocalizationMethod(HeatmapMethod):
 
     def with_widths(self, network: torch.nn.Module) -> LearnedWidths:
         """A network with heatmaps as a network with heatmaps and their widths."""
-        return LearnedWidths(network, self.anatomy.n_landmarks, self.first_sigma, self.recipe.learned_widths)
+        recipe = self.recipe
+        return LearnedWidths(network, self.anatomy.n_landmarks, self.first_sigma, recipe.learned_widths, recipe.width_unit)
 
     def learn_constants(self, train: CaseSet) -> None:
         super().learn_constants(train)

@@ -51,14 +51,20 @@ def enlarged(maps: Tensor, factor: int) -> Tensor:
 class LearnedWidths(nn.Module):
     """A network with heatmaps, and with them the width of each landmark's spot, learned like a weight (Section 2.1).
 
-    images -> heatmaps (B, N, *size), sigma (N,) in pixels. All begin at `sigma`; learned: False keeps them there. Widths are
-    returned by `forward`, since a network that is wrapped for training may be asked for nothing else.
+    images -> heatmaps (B, N, *size), widths (N,) in pixels. All begin at `sigma`; learned: False keeps them there. unit: pixels in
+    which the parameter counts; Adam moves every parameter by about its learning rate in a step, so a width by `unit` times that.
+    Widths are returned by `forward`, since a network that is wrapped for training may be asked for nothing else.
     """
 
-    def __init__(self, network: nn.Module, landmarks: int, sigma: float, learned: bool = True):
+    def __init__(self, network: nn.Module, landmarks: int, sigma: float, learned: bool = True, unit: float = 1.0):
         super().__init__()
-        self.network = network
-        self.sigma = nn.Parameter(sigma * ones(landmarks), requires_grad=learned)
+        self.network, self.unit = network, unit
+        self.sigma = nn.Parameter(sigma / unit * ones(landmarks), requires_grad=learned)
+
+    @property
+    def widths(self) -> Tensor:
+        """(N,) pixels."""
+        return (self.unit * self.sigma).abs().clamp_min(NARROWEST)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        return self.network(images), self.sigma.abs().clamp_min(NARROWEST)
+        return self.network(images), self.widths

@@ -194,7 +194,7 @@ def near(heatmaps: Tensor, landmarks: Tensor, radius: Tensor) -> Tensor:
 def measured(method: LocalizationMethod, cases: CaseSet) -> dict[str, Any]:
     """The numbers of one arm."""
     result: dict[str, Any] = {"mm": score(errors_mm(stacked_landmarks(method.predict_cases(cases)), cases))}
-    sigma = method.network.sigma.detach().abs().cpu().numpy()
+    sigma = method.network.widths.detach().cpu().numpy()
     widths = {"least": float(sigma.min()), "mean": float(sigma.mean()), "largest": float(sigma.max())}
     result |= {"parameters": method.parameters, "sigma_px": widths}
     if isinstance(method, SpatialConfiguration) and method.recipe.variant == "product":

@@ -134,7 +134,7 @@ def train(network: LearnedWidths, volumes: Tensor, landmarks: Tensor, steps: int
         optimiser.step()
         losses.append(loss.item())
         if (step + 1) % 50 == 0:
-            low, high = network.sigma.min().item(), network.sigma.max().item()
+            low, high = network.widths.min().item(), network.widths.max().item()
             print(f"step {step + 1:4d}/{steps}: loss {np.mean(losses[-50:]):.0f}, widths {low:.2f} to {high:.2f}", flush=True)
     network.eval()
     return losses
