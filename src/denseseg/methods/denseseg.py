@@ -176,13 +176,13 @@ class DenseSeg(NetworkMethod):
 
     def _refined(self, prediction: Prediction, unseen: np.ndarray) -> Prediction:
         """Landmarks as decoded -> the most probable shape, on the predicted outlines. unseen: (N,) bool, not read from the map."""
-        points, prior = prediction.landmarks, self.recipe.shape_prior
+        points, noise = prediction.landmarks, self.landmark_noise
         assert points is not None
         unseen = unseen | (np.isfinite(points).all(-1) & ~inside_image(points, self.size))
-        prediction = inference.apply_shape_prior(prediction, self.fitted_shape_model, prior * self.size[0], unseen)
+        prediction = inference.apply_shape_prior(prediction, self.fitted_shape_model, noise, unseen)
         if self.recipe.project_onto_outline:
             # the shape model has placed the landmarks along the outline; the map's own word on that would add its noise again
-            prediction = inference.apply_outline_projection(prediction, self.fitted_template, 0.0 if prior else 1.0)
+            prediction = inference.apply_outline_projection(prediction, self.fitted_template, 0.0 if noise else 1.0)
         if prediction.covariance is None:
             return prediction
         return replace(prediction, covariance=self.covariance_factor * prediction.covariance)

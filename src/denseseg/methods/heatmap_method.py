@@ -88,7 +88,7 @@ class HeatmapMethod(NetworkMethod):
             if optional[where].all() and np.median(peaks[where]) < self.recipe.presence_threshold:
                 points[where], unseen[where], presence[c] = np.nan, False, 0.0
         prediction = Prediction(self.anatomy, points, presence=presence, peaks=peaks)
-        return inference.apply_shape_prior(prediction, self.fitted_shape_model, self.recipe.shape_prior * self.size[0], unseen)
+        return inference.apply_shape_prior(prediction, self.fitted_shape_model, self.landmark_noise, unseen)
 
     def state(self) -> dict[str, Tensor]:
         return super().state() | {"optional": self.optional}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -24,14 +24,15 @@ from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet, require_disjoint
 from denseseg.errors import DataError, checked
 from denseseg.geometry.contour import signed_area
-from denseseg.geometry.frame import Frame, Size, Turn
+from denseseg.geometry.frame import Frame, Size, Turn, inside_image
 from denseseg.geometry.shape_model import ShapeModel, fit_shape_model
 from denseseg.geometry.template import Template
 from denseseg.methods.outliers import LEAST, Usual
-from denseseg.prediction import Prediction
+from denseseg.prediction import Prediction, stacked_landmarks
 from denseseg.training.settings import Run
 
 MOST = 50  # training cases that are predicted to learn what is usual
+GAUSSIAN = 1.4826  # standard deviation of a Gaussian over the median of its absolute values
 FLAT = 0.25  # square pixels; a structure that encloses less has no width
 
 
@@ -40,10 +41,11 @@ class Recipe:
     """The options of a method, plain values only, at full size. Each method has its own subclass and named instances of it.
 
     shape_prior: standard deviation of the noise that landmarks read from an image are taken to carry, as a share of the image
-        height. The most probable shape under it and the shape model of the training cases is predicted; 0 switches it off.
+        height, or "validation": measured on the validation cases after the training, see `Method.measure_noise`. The most probable
+        shape under it and the shape model of the training cases is predicted; 0 switches it off.
     """
 
-    shape_prior: NonNegativeFloat = 0.0
+    shape_prior: NonNegativeFloat | Literal["validation"] = 0.0
 
     def changed(self, **changes: Any) -> Self:
         """This recipe with some options changed. Raises DataError that names the option that is unknown or wrong."""
@@ -99,6 +101,7 @@ class Method(ABC):
         self.template: Template | None = None
         self.shape_model: ShapeModel | None = None
         self.usual: Usual | None = None  # None: no limit is known, and nothing is refused
+        self.measured_noise = 0.0  # pixels; of a recipe that asks for it
 
     # ---- what a method must say ---------------------------------------------------------------------------------
 
@@ -123,7 +126,8 @@ class Method(ABC):
         template = torch.as_tensor(self.fitted_template.points)
         shape = {f"shape.{key}": torch.as_tensor(value) for key, value in vars(self.shape_model).items()}
         usual = {} if self.usual is None else {f"usual.{key}": value for key, value in self.usual.state().items()}
-        return {"template": template, **shape, **usual}
+        noise = {"measured_noise": torch.tensor(self.measured_noise)} if self.recipe.shape_prior == "validation" else {}
+        return {"template": template, **shape, **usual, **noise}
 
     def set_state(self, state: dict[str, Tensor]) -> None:
         """The inverse of `state`."""
@@ -132,6 +136,8 @@ class Method(ABC):
         self.shape_model = ShapeModel(mean, modes, variances, float(residual))
         own = {key.removeprefix("usual."): value for key, value in state.items() if key.startswith("usual.")}
         self.usual = Usual.from_state(own)  # older files have none
+        if self.recipe.shape_prior == "validation":
+            self.measured_noise = float(state["measured_noise"])
 
     # ---- what every method has ----------------------------------------------------------------------------------
 
@@ -146,14 +152,34 @@ class Method(ABC):
         if validation:
             self.require(validation)
             require_disjoint(training=train, validation=validation)
+        elif self.recipe.shape_prior == "validation":
+            raise DataError(f"{self.name} has no validation cases to measure a noise on; give it some, or a number as shape_prior")
         if not (keep_shapes and self.template and self.shape_model):
             self.template = Template.from_landmarks(train.landmarks, self.anatomy, self.size)
             self.shape_model = fit_shape_model(train.landmarks)
-        self.usual = None
+        self.usual, self.measured_noise = None, 0.0
         self.learn_constants(train)
 
     def learn_constants(self, train: CaseSet) -> None:  # noqa: B027  a choice: most methods have nothing more
         """Learn, after template and shape model, what else is no network weight; by default nothing."""
+
+    def measure_noise(self, validation: CaseSet | None) -> None:
+        """For a recipe whose `shape_prior` is "validation": the noise of landmarks as they are read, without the prior's help.
+
+        It is the standard deviation of their errors along x and y, from the median of the absolute values: a few landmarks that
+        are far off say nothing of how exact the others are.
+        """
+        if validation and self.recipe.shape_prior == "validation":
+            self.measured_noise = 0.0
+            errors = np.abs(stacked_landmarks(self.predict_cases(validation)) - validation.landmarks)
+            shown = np.stack([inside_image(case.landmarks, case.size) for case in validation])
+            self.measured_noise = float(GAUSSIAN * np.nanmedian(errors[shown]))
+
+    @property
+    def landmark_noise(self) -> float:
+        """Standard deviation, pixels, of the noise that the shape prior assumes; 0 without a prior, or while not measured."""
+        prior = self.recipe.shape_prior
+        return self.measured_noise if prior == "validation" else prior * self.size[0]
 
     def learn_usual(self, train: CaseSet, validation: CaseSet | None) -> None:
         """Learn, after all else, what is usual: see `outliers`. With too few cases no limit is known."""

@@ -117,6 +117,7 @@ class NetworkMethod(Method):
         known = (self.name, self.anatomy, self.size, self.recipe, train.fingerprint(), validation and validation.fingerprint())
         validate = None if validation is None else lambda: validation_error(self, validation)
         history = train_network(self, Batch.of(train), self.recipe.training, run, repr(known), validate)
+        self.measure_noise(validation)
         self.calibrate(validation)
         self.learn_usual(train, validation)
         return history

@@ -72,7 +72,7 @@ class Graph(nn.Module):
     def __init__(self, method: DenseSeg):
         super().__init__()
         self.method, self.network, self.template = method, method.network, method.fitted_template
-        model, noise = method.fitted_shape_model, method.recipe.shape_prior * method.size[0]
+        model, noise = method.fitted_shape_model, method.landmark_noise
         self.prior = Prior(model, noise, method.anatomy) if noise else None
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:

@@ -154,7 +154,7 @@ class ShapeFormer(NetworkMethod):
             return self.moved(view, self.start_shapes).double().mean(1)
 
         points = inference.average_points_over_views(mean_shapes, images.to(self.device), self.recipe.test_time_views).cpu().numpy()
-        nobody, noise = np.zeros(self.anatomy.n_landmarks, bool), self.recipe.shape_prior * self.size[0]
+        nobody, noise = np.zeros(self.anatomy.n_landmarks, bool), self.landmark_noise
         return [
             inference.apply_shape_prior(Prediction(self.anatomy, one), self.fitted_shape_model, noise, nobody) for one in points
         ]
