@@ -31,12 +31,12 @@ HELPS: dict[str, dict[str, Any]] = {
     "8 views": {"test_time_views": 8, "shape_prior": 0.0},
     "shape model": {"test_time_views": 1, "shape_prior": 1 / 128},
     "both": {"test_time_views": 8, "shape_prior": 1 / 128},
-    "both, noise measured": {"test_time_views": 8, "shape_prior": "validation"},
+    "both, measured": {"test_time_views": 8, "shape_prior": "validation"},
 }
 WORDS = (
     "**Landmark errors of the same trained methods with different help at prediction time**: TRE, averaged over groups, in mm (in "
     "pixels where no spacing is known), and its mean difference to the bare method on the same images, negative where the help "
-    "makes it smaller. The shape model assumes that landmarks are read with a noise of 1/128 of the image height, or, measured, "
+    "makes it smaller. The shape model assumes that landmarks are read with a noise of 1/128 of the image height or, *measured*, "
     "with that of the validation images. In brackets: 95 % bootstrap intervals over images, of one training each. Chapter 19 tells "
     "how to read it."
 )
