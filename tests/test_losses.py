@@ -18,13 +18,6 @@ from denseseg.heatmaps import laplace_heatmaps
 POINTS = Anatomy("points", (Structure("a", 3, "a"), Structure("b", 2, "b")))
 
 
-def test_positive_weights_are_the_ratio_of_negative_to_positive_pixels():
-    masks = torch.zeros(2, 2, 10, 10)
-    masks[:, 0, :5] = 1
-    masks[:, 1, 0, 0] = 1
-    torch.testing.assert_close(losses.positive_weights(masks), torch.tensor([1.0, 99.0]))
-
-
 def test_uv_loss_is_the_mean_over_valid_pixels():
     uv, valid = torch.zeros(1, 2, 2, 8, 8), torch.zeros(1, 2, 8, 8, dtype=torch.bool)
     valid[:, 0, :4] = True
@@ -235,7 +228,6 @@ def test_a_positive_pixel_costs_its_weight():
     masks[:, 1, 0, 0] = 1
     found = losses.weighted_bce(torch.zeros_like(masks), masks, torch.tensor([3.0, 15.0]))
     assert float(found) == pytest.approx(math.log(2) * ((8 * 3 + 8) + (15 + 15)) / 32)
-    assert losses.positive_weights(torch.zeros(1, 1, 5, 5)).tolist() == [25]  # of what is never there
 
 
 def test_landmark_loss_takes_absolute_differences_and_the_mean_of_structures():

@@ -20,12 +20,6 @@ from denseseg.geometry.regions import padded_landmarks
 from denseseg.geometry.warp import sample
 
 
-def positive_weights(masks: Tensor) -> Tensor:
-    """(C,) ratio of negative to positive pixels over (B, C, H, W) training masks: the paper's class weights."""
-    positive = masks.sum((0, 2, 3))
-    return (masks[:, 0].numel() - positive) / positive.clamp_min(1)
-
-
 def weighted_bce(logits: Tensor, masks: Tensor, weights: Tensor) -> Tensor:
     """Binary cross entropy with a weight (C,) on the positive pixels of each structure (paper, L_BCE).
 

@@ -50,7 +50,7 @@ def polygon_masks(landmarks: np.ndarray, case: Case) -> np.ndarray:
 def positive_weights(cases: Iterable[Case]) -> np.ndarray:
     """(C,) negative over positive pixels of each structure's masks in all cases: the paper's class weights (its L_BCE).
 
-    As `losses.positive_weights`, but with the masks of one case at a time in memory. A structure without any pixel counts as one.
+    The masks of one case at a time are in memory. A structure without any pixel counts as one.
     """
     positive, pixels = 0, 0
     for case in cases:

@@ -8,7 +8,7 @@ import numpy as np
 import traitlets
 
 from denseseg.errors import DataError
-from denseseg.viewing.widget import Widget, in_unit, packed, pairs
+from denseseg.viewing.widget import Widget, counted, in_unit, packed, pairs
 
 
 class DecoderMicroscope(Widget):
@@ -47,6 +47,4 @@ class DecoderMicroscope(Widget):
 
     @traitlets.validate("landmark")
     def _known(self, proposal: Any) -> int:
-        if not 0 <= proposal["value"] < len(self.data["targets"]):
-            raise DataError(f"landmark {proposal['value']} of {len(self.data['targets'])}; they are counted from 0")
-        return proposal["value"]
+        return counted(proposal, len(self.data["targets"]))

@@ -17,7 +17,7 @@ from denseseg import losses
 from denseseg.anatomy import Anatomy, Structure
 from denseseg.errors import DataError
 from denseseg.viewing.plots.style import UV_CORNERS
-from denseseg.viewing.widget import Widget, packed, pairs
+from denseseg.viewing.widget import Widget, counted, packed, pairs
 
 CHANNELS, DILATIONS = 8, (1, 2, 4, 8)  # a pixel of the output sees 31 x 31 pixels of the image
 RATE, BATCH = 5e-3, 2
@@ -70,9 +70,7 @@ class LossMixer(Widget):
 
     @traitlets.validate("case")
     def _known(self, proposal: Any) -> int:
-        if not 0 <= proposal["value"] < len(self.data["cases"]):
-            raise DataError(f"case {proposal['value']} of {len(self.data['cases'])}; they are counted from 0")
-        return proposal["value"]
+        return counted(proposal, len(self.data["cases"]))
 
 
 def build(seed: int) -> nn.Sequential:

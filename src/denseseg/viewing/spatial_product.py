@@ -9,7 +9,7 @@ import numpy as np
 import traitlets
 
 from denseseg.errors import DataError
-from denseseg.viewing.widget import Widget, grey, heat_colours, in_unit, packed, pairs
+from denseseg.viewing.widget import Widget, counted, grey, heat_colours, in_unit, packed, pairs
 
 
 class SpatialProduct(Widget):
@@ -52,6 +52,4 @@ class SpatialProduct(Widget):
 
     @traitlets.validate("which")
     def _known(self, proposal: Any) -> int:
-        if not 0 <= proposal["value"] < len(self.data["places"]):
-            raise DataError(f"landmark {proposal['value']} of {len(self.data['places'])}; they are counted from 0")
-        return proposal["value"]
+        return counted(proposal, len(self.data["places"]), "landmark")

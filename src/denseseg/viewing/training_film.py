@@ -13,7 +13,7 @@ from denseseg.errors import DataError
 from denseseg.geometry.template import Template
 from denseseg.prediction import Prediction
 from denseseg.viewing.plots.style import UV_CORNERS
-from denseseg.viewing.widget import Widget, ellipses, grey, heat_colours, in_unit, packed, rows
+from denseseg.viewing.widget import Widget, counted, ellipses, grey, heat_colours, in_unit, packed, rows
 
 LIMIT = 1.5  # uv beyond it is cut off
 
@@ -63,10 +63,7 @@ class TrainingFilm(Widget):
 
     @traitlets.validate("stage", "case")
     def _known(self, proposal: Any) -> int:
-        name, many = proposal["trait"].name, {"stage": "names", "case": "cases"}[proposal["trait"].name]
-        if not 0 <= proposal["value"] < len(self.data[many]):
-            raise DataError(f"{name} {proposal['value']} of {len(self.data[many])}; they are counted from 0")
-        return proposal["value"]
+        return counted(proposal, len(self.data[{"stage": "names", "case": "cases"}[proposal["trait"].name]]))
 
 
 def _maps(uv: np.ndarray, masks: np.ndarray) -> dict[str, str]:

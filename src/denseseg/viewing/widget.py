@@ -26,6 +26,14 @@ FOLDER = Path(__file__).parent
 IMPORT = re.compile(r'^import [^;]* from "\./(\w+)\.js";\n', re.MULTILINE)
 
 
+def counted(proposal: Any, count: int, what: str = "") -> int:
+    """What a trait's validator returns for a place among `count` things. Raises DataError where it is none of them."""
+    value = proposal["value"]
+    if not 0 <= value < count:
+        raise DataError(f"{what or proposal['trait'].name} {value} of {count}; they are counted from 0")
+    return value
+
+
 class Widget(anywidget.AnyWidget):
     """A figure that answers to touch. A subclass says `module`, the name of its .js file and, if it has one, its .css file.
 
