@@ -6,6 +6,7 @@ import ast
 import json
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,11 @@ from denseseg.course.results_page import (
     render_results,
 )
 from denseseg.errors import DataError, validated
+from denseseg.experiments.experiment import recipe_of
 from denseseg.experiments.published import published
-from denseseg.experiments.record import Record, StudyRecord
+from denseseg.experiments.record import Record, Spec, StudyRecord
 from denseseg.experiments.store import read_records, write_record, write_study
+from denseseg.files import plain
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "book").glob("*.md"))
@@ -186,15 +189,16 @@ def record(metrics: dict | None = None, **changes) -> Record:
     group = {"tre": numbers(5.0), "asd_one_way_published": numbers(2.5), "assd": numbers(3.0), "dsc": numbers(91.25, "%")}
     spec = {"dataset": "JSRT", "method": "denseseg", "recipe": "default", "profile": "full", "seed": 0, "options": {}}
     spec |= {"split": "paper", "fold": None, "folds": None, "budget": None}
+    spec |= {key: value for key, value in changes.items() if key in spec}
     content = ORIGIN | {
-        "spec": spec | {key: value for key, value in changes.items() if key in spec},
+        "spec": spec,
         "size": [256, 256],
         "n_train": 144,
         "n_validation": 16,
         "n_test": 87,
         "failures": 0,
         "precision": "bf16-mixed",
-        "recipe_settings": {},
+        "recipe_settings": plain(asdict(recipe_of(validated(Spec, spec | {"options": {}, "recipe": "default"}, "spec")))),
         "data_sha256": "a" * 64,
         "parameters": 6_800_000,
         "seconds_train": 600.0,
@@ -262,6 +266,14 @@ def test_folds_that_are_pooled_are_told_once_and_listed_among_the_runs(rendered)
 def test_a_run_with_a_budget_says_so(rendered):
     page = rendered(record(budget={"steps": 900}), record({"tre": numbers(7.77)}, budget={"seconds": 90}))
     assert "split, 900 steps, 1 seed" in page and "split, 90 seconds, 1 seed" in page
+    assert "recipe changed since" not in page
+
+
+def test_a_run_of_a_recipe_that_has_changed_says_so(rendered):
+    now = record().recipe_settings
+    page = rendered(record({"tre": numbers(7.77)}, recipe_settings=now | {"test_time_views": 5}, seed=1), record())
+    told = [row[1] for row in rows_with(page, "DenseSeg, *default*") if row[1].startswith("ours: ")]
+    assert sum("recipe changed since" in setting for setting in told) == len(told) / 2 > 0
 
 
 def test_every_number_comes_with_its_source(rendered):

@@ -9,7 +9,16 @@ from denseseg.anatomy import CHEST
 from denseseg.augment import STRONG
 from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError
-from denseseg.experiments import Spec, evaluate_method, experiment, read_records, recipe_of, run_experiment, write_record
+from denseseg.experiments import (
+    Spec,
+    evaluate_method,
+    experiment,
+    is_current,
+    read_records,
+    recipe_of,
+    run_experiment,
+    write_record,
+)
 from denseseg.experiments.experiment import split_of
 from denseseg.methods import create, load_method
 from denseseg.phantom import chest_phantom
@@ -101,6 +110,25 @@ def test_a_budget_of_seconds_becomes_steps_once(cases, tmp_path, monkeypatch):
     monkeypatch.setattr(experiment, "TIMED", 0)  # it would fail if it were timed again
     again = run_experiment(cases, short, tmp_path, progress=False).record
     assert (again.steps, again.seconds_per_step, again.history) == (first.steps, first.seconds_per_step, first.history)
+
+
+def test_a_record_is_current_until_its_recipe_changes(cases):
+    for budget in (None, Seconds(0.5)):
+        record = run_experiment(cases, spec(cases, budget=budget), None, progress=False).record
+        assert is_current(record)
+        settings = record.recipe_settings
+        training = settings["training"]
+        before = {key: value for key, value in settings.items() if key != "visibility_threshold"}  # it had the same by default
+        for then, same in (
+            (before, True),
+            (settings | {"visibility_threshold": 0.3}, False),
+            (settings | {"training": training | {"batch_size": 3}}, False),
+            (settings | {"an option that is no more": 1}, False),
+            (settings | {"training": training | {"length": {"epochs": 7}}}, budget is not None),
+        ):
+            assert is_current(record.model_copy(update={"recipe_settings": then})) is same
+        gone = record.spec.model_copy(update={"recipe": "a recipe that is no more"})
+        assert not is_current(record.model_copy(update={"spec": gone}))
 
 
 def test_what_is_not_trained_in_steps_ignores_a_budget(cases):

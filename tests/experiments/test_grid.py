@@ -19,7 +19,7 @@ from denseseg.cases.folder import write_cases
 from denseseg.errors import DataError
 from denseseg.experiments import grid
 from denseseg.experiments.grid import GRIDS, grid_specs, main, missing, named, pool_one, pools, run_one
-from denseseg.experiments.store import read_records
+from denseseg.experiments.store import read_records, write_record
 from denseseg.methods import METHODS
 
 PHANTOMS = ("--profile", "smoke", "--methods", "mean_shape")
@@ -83,6 +83,12 @@ def test_folds_are_run_by_name_and_pooled(tmp_path, capsys):
     assert capsys.readouterr().out.strip() == ""
     main(grid)
     assert capsys.readouterr().out.count("recorded") == 3
+    kept = read_records(tmp_path / "results")[0]
+    write_record(kept.model_copy(update={"recipe_settings": {"shape_prior": 0.5}}), tmp_path / "results")
+    main(grid)
+    told = capsys.readouterr().out
+    assert told.count("outdated  ") == 1 and told.count("recorded") == 2 and "another recipe" in told
+    write_record(kept, tmp_path / "results")
     write_cases(tmp_path / "data", [replace(case, spacing=0.5) for case in boxes()], name="toy boxes", anatomy=boxes().anatomy)
     main(grid)
     told = capsys.readouterr().out

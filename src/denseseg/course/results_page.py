@@ -24,9 +24,10 @@ import pandas as pd
 from denseseg.errors import DataError, exit_status
 from denseseg.evaluation.metrics import METRICS, metric
 from denseseg.evaluation.tables import as_text, format_mean_sd, pipe_table
+from denseseg.experiments.experiment import is_current
 from denseseg.experiments.pooling import without_pooled_folds
 from denseseg.experiments.published import published
-from denseseg.experiments.record import Numbers, Record, Spec, StudyRecord
+from denseseg.experiments.record import Numbers, Record, StudyRecord
 from denseseg.experiments.store import read_records, read_studies
 from denseseg.experiments.tables import method_title
 from denseseg.studies import (
@@ -194,7 +195,7 @@ def errors_by_dataset(records: Iterable[Record]) -> dict[str, pd.DataFrame]:
             spec, unknown = runs[0].spec, float("nan")
             limits = {k: fmean(unknown if (v := getattr(n, k)) is None else v for n in numbers) for k in ("mean", "low", "high")}
             division = "" if spec.split in PUBLISHED_SPLITS else f"{spec.split} split"
-            words = (method_title(spec.method), spec.recipe, spec.profile, spec.budget_words, *_options(spec), division)
+            words = (method_title(spec.method), spec.recipe, spec.profile, spec.budget_words, *_options(runs[0]), division)
             row = {
                 "method": ", ".join(filter(None, words)),
                 **limits,
@@ -405,7 +406,7 @@ def _setting(run: Record) -> str:
     own = {"fold": spec.fold, "draw": spec.draw}
     further = f", {spec.budget_words}" if spec.budget else ""
     further += "".join(f", {name} {value}" for name, value in own.items() if value is not None)
-    further += "".join(f", {words}" for words in _options(spec))
+    further += "".join(f", {words}" for words in _options(run))
     return as_text(f"{spec.profile} profile, {height} × {width} px, {spec.split} split{further}")
 
 
@@ -414,9 +415,10 @@ def _setting_of_all(runs: list[Record]) -> str:
     return f"{_setting(runs[0])}, {len(runs)} seed{'s' * (len(runs) > 1)}"
 
 
-def _options(spec: Spec) -> list[str]:
-    """Each changed option of the recipe in words."""
-    return [f"{name.replace('_', ' ')} {value}" for name, value in spec.options.items()]
+def _options(run: Record) -> list[str]:
+    """In words each option of the recipe that the run has changed, and whether the recipe itself is another one today."""
+    own = [f"{name.replace('_', ' ')} {value}" for name, value in run.spec.options.items()]
+    return own if is_current(run) else [*own, "recipe changed since"]
 
 
 def _numbers(runs: Iterable[Record], key: str, group: str = "average") -> list[Numbers]:

@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "benchmark": ["benchmark", "benchmark_table", "on_equal_terms"],
-        "experiment": ["Experiment", "evaluate_method", "recipe_of", "run_experiment"],
+        "experiment": ["Experiment", "evaluate_method", "is_current", "recipe_of", "run_experiment"],
         "pooling": ["pooled"],
         "profiles": ["PROFILES", "Profile", "get_profile", "load_cases"],
         "published": ["published"],

@@ -49,6 +49,21 @@ def retrained(recipe: Recipe, **changes: Any) -> Recipe:
     return recipe.changed(training=recipe.training.changed(**changes)) if isinstance(recipe, NetworkRecipe) else recipe
 
 
+def is_current(record: Record) -> bool:
+    """Whether a record was made with its recipe as that is now; an option that there was not yet had its default.
+
+    A budget of seconds is so many steps by the machine, so with one the length of the training is not compared.
+    """
+    try:
+        now = recipe_of(record.spec)
+        then = validated(type(now), record.recipe_settings, record.spec.name)
+    except DataError:  # the method, the recipe or an option is no more
+        return False
+    if isinstance(record.spec.budget, Seconds) and isinstance(now, NetworkRecipe):
+        then = retrained(then, length=now.training.length)
+    return then == now
+
+
 def split_of(cases: CaseSet, spec: Spec) -> Split:
     """How a run divides its cases. Always with seed 0, so that seeds of the training are compared on the same test cases.
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from denseseg.errors import DataError, exit_status
 from denseseg.experiments.benchmark import on_equal_terms
-from denseseg.experiments.experiment import run_experiment
+from denseseg.experiments.experiment import is_current, run_experiment
 from denseseg.experiments.pooling import pooled, pooled_spec
 from denseseg.experiments.profiles import dataset_name, get_profile, load_cases
 from denseseg.experiments.record import Record, Spec
@@ -137,14 +137,13 @@ def missing(specs: Iterable[Spec], results: str | Path = "results") -> list[Spec
 
 
 def outdated(specs: Sequence[Spec], data: str, results: str | Path = "results") -> list[Spec]:
-    """Those whose record is of other data than the data-set folder `data` holds now; none of a phantom, which never changes."""
-    if not Path(data).is_dir():
-        return []
+    """Those whose record is of a recipe that has changed since, or of other data than the data-set folder `data` holds now.
+
+    A phantom never changes.
+    """
     records = [record for spec in specs if (record := find_record(spec, results)) is not None]
-    if not records:
-        return []
-    now = load_cases(get_profile(specs[0].profile), data).fingerprint()
-    return [record.spec for record in records if record.data_sha256 != now]
+    now = load_cases(get_profile(specs[0].profile), data).fingerprint() if records and Path(data).is_dir() else None
+    return [record.spec for record in records if now not in (None, record.data_sha256) or not is_current(record)]
 
 
 def named(specs: Iterable[Spec], name: str) -> Spec:
@@ -183,7 +182,8 @@ def listing(specs: Sequence[Spec], data: str, results: str | Path) -> str:
     lines = [f"{states[spec.name]}  {spec.name}  {more or ''}".rstrip() for spec, more in zip(specs, rest, strict=True)]
     if "outdated" in states.values():
         lines.append(
-            f"outdated: of other data, or of these before they were changed; move such records out of {results} to run them again"
+            f"outdated: of other data or of another recipe, as they were before a change; move such records out of {results} to "
+            "run them again"
         )
     return "\n".join(lines)
 
