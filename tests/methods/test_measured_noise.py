@@ -12,6 +12,7 @@ from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError
 from denseseg.methods import create, load_method, save_method
 from denseseg.methods.heatmap_regression import HeatmapRegression
+from denseseg.prediction import Prediction
 from denseseg.training.settings import Epochs, Run, TrainingSettings
 
 SIZE = (64, 48)
@@ -85,3 +86,10 @@ def test_without_validation_cases_nothing_is_trained():
         method.fit(cases(10, 1), None, Run(progress=False))
     with pytest.raises(DataError, match="shape_prior"):
         create("heatmap_regression", POINTS, SIZE, shape_prior="test")
+
+
+def test_where_no_landmark_is_found_there_is_no_noise_to_measure(monkeypatch):
+    method = noisy()
+    monkeypatch.setattr(method, "predict", lambda images: [Prediction(POINTS, np.full((12, 2), np.nan)) for _ in images])
+    with pytest.raises(DataError, match="no landmark was found in points; train heatmap_regression longer"):
+        method.measure_noise(method.shown)

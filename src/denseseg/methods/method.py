@@ -167,13 +167,18 @@ class Method(ABC):
         """For a recipe whose `shape_prior` is "validation": the noise of landmarks as they are read, without the prior's help.
 
         It is the standard deviation of their errors along x and y, from the median of the absolute values: a few landmarks that
-        are far off say nothing of how exact the others are.
+        are far off say nothing of how exact the others are. Raises DataError where none was found.
         """
         if validation and self.recipe.shape_prior == "validation":
             self.measured_noise = 0.0
             errors = np.abs(stacked_landmarks(self.predict_cases(validation)) - validation.landmarks)
             shown = np.stack([inside_image(case.landmarks, case.size) for case in validation])
-            self.measured_noise = float(GAUSSIAN * np.nanmedian(errors[shown]))
+            judged = errors[shown & np.isfinite(errors).all(-1)]
+            if not len(judged):
+                raise DataError(
+                    f"no landmark was found in {validation.name}; train {self.name} longer, or give a number as shape_prior"
+                )
+            self.measured_noise = float(GAUSSIAN * np.median(judged))
 
     @property
     def landmark_noise(self) -> float:

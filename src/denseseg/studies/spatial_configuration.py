@@ -83,7 +83,7 @@ SUBPIXEL = {"decoder": "subpixel"}
 FIXED = {"learned_widths": False, "loss_weights": {"heatmap": 1.0}}
 SCN = Arm("components", "SCN")
 LA_NET = Arm("components", "LA-Net", "local_appearance")
-# after 400 steps learned widths have hardly moved
+# after 400 steps learned widths have not come to rest
 LONG: tuple[tuple[str, dict[str, Any], float | None], ...] = (("fixed 1.5 px", FIXED, 1.5), ("learned", {}, None))
 # The paper has 128 to 512 pixels and 32 to 256 filters.
 ARMS = (
