@@ -14,6 +14,7 @@ from toy_cases import IMAGE, LANDMARKS, SIZE, make_case, make_set, of_patients, 
 from denseseg.anatomy import CHEST, HAND, Anatomy
 from denseseg.cases.case_set import CaseSet, Split, patients_in_both, require_disjoint
 from denseseg.errors import DataError
+from denseseg.phantom import chest_phantom
 
 
 def test_a_set_is_a_sequence():
@@ -333,3 +334,12 @@ def test_parts_that_share_a_case_by_any_name_are_refused():
 
 def test_the_same_id_in_another_data_set_is_another_case():
     require_disjoint(training=make_set(2), validation=CaseSet("other", HAND, [make_case(9, id="case000")]))
+
+
+def test_landmarks_that_are_missing_or_beyond_the_border_are_not_shown():
+    chests = chest_phantom(2, (64, 64))
+    first = chests[0].landmarks.copy()
+    first[0], first[1], first[2], first[3] = np.nan, (64, 30), (63.4, 63.4), (-0.6, 5)
+    shown = CaseSet("two", chests.anatomy, [replace(chests[0], landmarks=first), chests[1]]).shown
+    assert shown.shape == (2, chests.anatomy.n_landmarks)
+    assert shown[0, :4].tolist() == [False, False, True, False]

@@ -14,7 +14,7 @@ import pandas as pd
 from denseseg.anatomy import Anatomy
 from denseseg.cases.case import Case
 from denseseg.errors import DataError
-from denseseg.geometry.frame import Size
+from denseseg.geometry.frame import Size, inside_image
 from denseseg.names import name_fault, same_file
 
 
@@ -77,6 +77,11 @@ class CaseSet(Sequence[Case]):
     def landmarks(self) -> np.ndarray:
         """(M, N, 2) float64, pixels."""
         return np.array([case.landmarks for case in self.cases]).reshape(-1, self.anatomy.n_landmarks, 2)
+
+    @property
+    def shown(self) -> np.ndarray:
+        """(M, N) bool: landmarks that are known and lie in the image of their case."""
+        return np.stack([inside_image(case.landmarks, case.size) for case in self.cases])
 
     def resized(self, size: Size) -> CaseSet:
         """Every case stretched to (H, W). Raises DataError where they have several aspect ratios, or where `Case.resized` does."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from denseseg.anatomy import Anatomy
 from denseseg.cases.case_set import CaseSet
 from denseseg.errors import checked
-from denseseg.geometry.frame import Size, inside_image
+from denseseg.geometry.frame import Size
 from denseseg.heatmaps import DECODERS, Decoder
 from denseseg.methods import inference
 from denseseg.methods.network_method import NetworkMethod, NetworkRecipe
@@ -56,8 +56,7 @@ class HeatmapMethod(NetworkMethod):
         self.optional = torch.zeros(anatomy.n_landmarks, dtype=torch.bool)  # landmarks that some training image lacks
 
     def learn_constants(self, train: CaseSet) -> None:
-        always = np.all([inside_image(case.landmarks, case.size) for case in train], axis=0)
-        self.optional = torch.as_tensor(~always)
+        self.optional = torch.as_tensor(~train.shown.all(0))
 
     def heatmaps(self, images: Tensor) -> Tensor:
         """(B, N, H, W) heatmaps of (B, 1, H, W) images in [0, 1], scaled so that a landmark that is surely there peaks at 1."""

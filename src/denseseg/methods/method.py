@@ -24,7 +24,7 @@ from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet, require_disjoint
 from denseseg.errors import DataError, checked
 from denseseg.geometry.contour import signed_area
-from denseseg.geometry.frame import Frame, Size, Turn, inside_image
+from denseseg.geometry.frame import Frame, Size, Turn
 from denseseg.geometry.shape_model import ShapeModel, fit_shape_model
 from denseseg.geometry.template import Template
 from denseseg.methods.outliers import LEAST, Usual
@@ -172,8 +172,7 @@ class Method(ABC):
         if validation and self.recipe.shape_prior == "validation":
             self.measured_noise = 0.0
             errors = np.abs(stacked_landmarks(self.predict_cases(validation)) - validation.landmarks)
-            shown = np.stack([inside_image(case.landmarks, case.size) for case in validation])
-            judged = errors[shown & np.isfinite(errors).all(-1)]
+            judged = errors[validation.shown & np.isfinite(errors).all(-1)]
             if not len(judged):
                 raise DataError(
                     f"no landmark was found in {validation.name}; train {self.name} longer, or give a number as shape_prior"

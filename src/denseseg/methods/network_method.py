@@ -19,7 +19,7 @@ from denseseg.cases.case_set import CaseSet
 from denseseg.cases.masks import true_masks
 from denseseg.errors import DataError, checked
 from denseseg.evaluation.metrics import dice, failure_distance
-from denseseg.geometry.frame import Size, inside_image
+from denseseg.geometry.frame import Size
 from denseseg.methods.method import Method, Recipe
 from denseseg.networks.unet import parameter_count
 from denseseg.prediction import Prediction, stacked_landmarks
@@ -163,5 +163,4 @@ def error_of(predictions: Sequence[Prediction], cases: CaseSet, size: Size) -> f
         true = [mask for case in cases for mask in true_masks(case)]
         return 100 - 100 * float(np.mean([dice(a, b) for a, b in zip(found, true, strict=True) if b.any()]))
     error = np.linalg.norm(stacked_landmarks(predictions) - cases.landmarks, axis=-1)
-    judged = np.stack([inside_image(case.landmarks, case.size) for case in cases])
-    return float(np.where(np.isnan(error), failure_distance(size), error)[judged].mean())
+    return float(np.where(np.isnan(error), failure_distance(size), error)[cases.shown].mean())
