@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import median_abs_deviation
 
 from denseseg.anatomy import Anatomy
 from denseseg.cases.case_set import CaseSet
@@ -91,8 +92,7 @@ class Norm:
             norm.unit = np.maximum(_median(np.stack(parts)), 1e-6)
         poses = np.stack([norm.pose(aligned_to(mean, case.landmarks)[1], case.size) for case in usable])
         norm.centre = np.median(poses, axis=0)
-        deviation = 1.4826 * np.median(np.abs(poses - norm.centre), axis=0)
-        norm.spread = np.maximum(6 * deviation, (np.log(1.5), 0.2, 0.2, 30.0))
+        norm.spread = np.maximum(6 * median_abs_deviation(poses, scale="normal"), (np.log(1.5), 0.2, 0.2, 30.0))
         return norm
 
     def deviation(self, points: np.ndarray, size: Size, case: str, only: Collection[int] | None = None) -> Deviation:
