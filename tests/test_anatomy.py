@@ -62,7 +62,7 @@ names = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_si
 def structures(draw, name: str) -> Structure:
     count, kind = draw(st.integers(1, 5)), draw(st.sampled_from(Kind))
     labels = draw(st.just(()) | st.lists(names, min_size=count, max_size=count).map(tuple))
-    region = draw(st.sampled_from([None, "hull"])) if kind is Kind.POINTS else None
+    region = draw(st.sampled_from([None, "hull"])) if kind is Kind.POINTS and count > 2 else None
     return Structure(name, count, draw(names), kind, labels, region)
 
 
@@ -104,6 +104,7 @@ GOOD = {"name": "a", "count": 2, "group": "g"}
         (GOOD | {"labels": "ab"}, r"structures.0.labels must be a valid"),
         (GOOD | {"region": "box", "kind": "points"}, r"structures.0.region must be 'hull', got 'box'"),
         (GOOD | {"region": "hull"}, r"structures.0 a: region = 'hull' is for kind = 'points' only"),
+        (GOOD | {"region": "hull", "kind": "points"}, r"structures.0 a: a hull needs 3 landmarks or more, and it has 2"),
         (GOOD | {"colour": "red"}, r"structures.0.colour is unknown; correct the name or remove it"),
         ("a", r"structures.0 must be an object, got 'a'"),
     ],

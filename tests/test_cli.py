@@ -186,6 +186,19 @@ def test_predict_goes_on_after_a_broken_image_and_lists_it(work, tmp_path, capsy
         run(work, *words)
 
 
+def test_predicting_masks_alone_needs_a_place_to_write_them(work, tmp_path):
+    method = create("plain_unet", HEADS, SIZE, "default", channels=(4, 8), test_time_views=1)
+    method.prepare(drawn(4))
+    path = save_method(method, tmp_path / "masks.safetensors")
+    (tmp_path / "images").mkdir()
+    write_png(tmp_path / "images" / "a.png", drawn(1)[0].image)
+    words = ["predict", tmp_path / "images", "--weights", path, "--out"]
+    with pytest.raises(DataError, match=r"masks.safetensors predicts masks alone, no landmarks; add --masks or --overlays"):
+        run(work, *words, tmp_path / "nothing")
+    run(work, *words, tmp_path / "out", "--masks")
+    assert (tmp_path / "out" / "masks" / "a.npz").exists()
+
+
 @pytest.mark.parametrize(("stop", "told"), [(KeyboardInterrupt, "stopped; what was predicted so far is in"), (MemoryError, None)])
 def test_what_was_predicted_before_a_stop_is_kept(work, tmp_path, monkeypatch, capsys, stop, told):
     for name, case in zip("abc", drawn(3, seed=1), strict=True):

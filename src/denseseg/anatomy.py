@@ -47,6 +47,8 @@ class Structure:
             raise ValueError(f"{self.name} has {self.count} landmarks but {len(self.labels)} labels; give one a landmark, or none")
         if self.region is not None and self.kind is not Kind.POINTS:
             raise ValueError(f"{self.name}: region = {self.region!r} is for kind = 'points' only")
+        if self.region is not None and self.count < 3:
+            raise ValueError(f"{self.name}: a hull needs 3 landmarks or more, and it has {self.count}; leave region out")
         return self
 
     @property

@@ -194,6 +194,8 @@ def predict(
                 doubted.append(f"{name}{score}: {'; '.join(reasons)}")
             if prediction.landmarks is not None:
                 tables.append(prediction.table().assign(case=name))
+            elif not (masks or overlays):
+                raise DataError(f"{weights} predicts masks alone, no landmarks; add --masks or --overlays")
             if masks:
                 np.savez_compressed(folders["masks"] / f"{name}.npz", masks=masks_of(prediction, read.image.shape))
             if overlays:

@@ -107,6 +107,25 @@ def test_runs_that_share_too_little_are_not_compared(other, message):
         benchmark_table([near, run("far", **other)[0]], near.spec)
 
 
+def test_pixels_of_different_sizes_are_not_subtracted():
+    near, far = run("near")[0], run("far")[0]
+    larger = far.model_copy(update={"size": (64, 64)})
+    assert len(benchmark_table([near, larger], near.spec)) == 6  # millimetres are millimetres
+
+    def in_pixels(record):
+        units = {metric: "px" if unit == "mm" else unit for metric, unit in record.values.units.items()}
+        return record.model_copy(update={"values": record.values.model_copy(update={"units": units})})
+
+    with pytest.raises(DataError, match="errors are in pixels, of images of different sizes; compare runs of one size"):
+        benchmark_table([in_pixels(near), in_pixels(larger)], near.spec)
+
+
+def test_an_unknown_metric_is_told():
+    near, far = run("near")[0], run("far")[0]
+    with pytest.raises(KeyError, match="unknown metric 'ter'; known: tre, "):
+        benchmark_table([near, far], near.spec, ["ter"])
+
+
 def test_records_that_cannot_be_compared_say_what_to_do():
     near, far = run("near")[0], run("far")[0]
     with pytest.raises(DataError, match="no record of the reference far"):
@@ -126,3 +145,15 @@ def test_what_is_recorded_is_not_run_again(tmp_path):
     again = benchmark(cases, specs, specs[0], results=tmp_path, runs=None)
     pd.testing.assert_frame_equal(first, again)
     assert read_records(tmp_path) == [record]
+
+
+def test_a_record_of_other_cases_is_not_taken_for_theirs(tmp_path):
+    specs = on_equal_terms([MEAN], dataset="toy boxes", profile="smoke")
+    benchmark(boxes(), specs, specs[0], results=tmp_path, runs=None)
+    moved, swapped = boxes(), boxes()
+    moved[0].landmarks[0] += 1
+    for case, part in ((swapped[0], "test"), (swapped[9], "train")):
+        case.metadata["split"] = part
+    for cases, fault in ((moved, "on other data"), (swapped, "with other cases in training, validation or test part")):
+        with pytest.raises(DataError, match=fault):
+            benchmark(cases, specs, specs[0], results=tmp_path, runs=None)

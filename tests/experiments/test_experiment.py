@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from records import boxes
 
 from denseseg.anatomy import CHEST
 from denseseg.augment import STRONG
@@ -110,6 +111,35 @@ def test_a_budget_of_seconds_becomes_steps_once(cases, tmp_path, monkeypatch):
     monkeypatch.setattr(experiment, "TIMED", 0)  # it would fail if it were timed again
     again = run_experiment(cases, short, tmp_path, progress=False).record
     assert (again.steps, again.seconds_per_step, again.history) == (first.steps, first.seconds_per_step, first.history)
+
+
+def test_a_resumed_run_tells_no_memory(cases, tmp_path):
+    first, again = (run_experiment(cases, spec(cases), tmp_path, progress=False).record for _ in range(2))
+    assert first.peak_memory_mib > 100 and again.peak_memory_mib is None
+
+
+def test_seconds_can_be_divided_where_the_prior_is_measured(cases):
+    options = {"channels": (4, 8), "shape_prior": "validation"}
+    record = run_experiment(cases, spec(cases, budget=Seconds(0.3), options=options), None, progress=False).record
+    assert record.recipe_settings["shape_prior"] == "validation" and record.steps >= 1
+
+
+def test_nnunet_keeps_no_budget_and_says_so(cases):
+    for terms in ({"budget": Steps(900)}, {"augmentation": STRONG}):
+        with pytest.raises(DataError, match="nnU-Net keeps no budget and has its own augmentation; give it the options epochs"):
+            recipe_of(spec(cases, method="nnunet", options={}, **terms))
+    assert recipe_of(spec(cases, method="nnunet", options={"epochs": 3})).epochs == 3
+
+
+def test_what_could_not_be_recorded_is_not_trained(cases, tmp_path):
+    toy = boxes()
+    mean = Spec(dataset=toy.name, method="mean_shape", profile="smoke")
+    run_experiment(toy, mean, None, results=tmp_path)
+    for case, part in ((toy[0], "test"), (toy[9], "train")):
+        case.metadata["split"] = part
+    with pytest.raises(DataError, match="with other cases in training, validation or test part; move it away"):
+        run_experiment(toy, mean, tmp_path / "runs", results=tmp_path)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_record_is_current_until_its_recipe_changes(cases):

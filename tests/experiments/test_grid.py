@@ -52,6 +52,11 @@ def test_a_grid_takes_a_budget_in_words():
             grid_specs("table", "toy", "course", budget=wrong)
 
 
+def test_nnunet_keeps_no_budget_and_is_left_out_where_there_is_one():
+    for budget, there in (("", True), ("900 steps", False)):
+        assert ("nnunet" in {spec.method for spec in grid_specs("table", "toy", "course", budget=budget)}) is there
+
+
 def test_a_grid_can_be_narrowed_to_methods_and_recipes():
     assert {spec.recipe for spec in grid_specs("table", "toy", "full", only=["denseseg:paper", "mean_shape"])} == {
         "paper",

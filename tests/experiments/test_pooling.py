@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
-from records import boxes
+from records import BOX, boxes
 
+from denseseg.anatomy import Anatomy, Structure
+from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError
 from denseseg.evaluation import summarise
 from denseseg.experiments import Spec, read_records, run_experiment, write_record
@@ -17,6 +21,13 @@ def spec(fold: int | None = None, **changes) -> Spec:
     return Spec(
         **{"dataset": "toy boxes", "method": "mean_shape", "profile": "smoke", "split": "folds", "folds": 3, "fold": fold} | changes
     )
+
+
+def two_boxes() -> CaseSet:
+    """The ten images with a second box in each."""
+    anatomy = Anatomy("two boxes", (Structure("box", 4, "boxes"), Structure("other", 4, "others")))
+    cases = [replace(case, landmarks=np.concatenate([case.landmarks, BOX - 4]), anatomy=anatomy) for case in boxes()]
+    return CaseSet("two boxes", anatomy, cases)
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +58,36 @@ def test_folds_pooled_are_all_images_at_once(runs, records):
     assert whole.seconds_train == pytest.approx(sum(record.seconds_train for record in records))
     assert whole.processor_seconds == pytest.approx(sum(record.processor_seconds for record in records))
     assert whole.history == [] and whole.steps is None
+
+
+def test_where_one_fold_alone_lacks_a_structure_presence_is_judged_in_all():
+    cases = two_boxes()
+    lacking = cases.split("folds", folds=3, fold=0).test.ids[:2]
+    for case in cases:
+        if case.id in lacking:
+            case.landmarks[4:] = np.nan
+    runs = [run_experiment(cases, spec(fold, dataset=cases.name), None) for fold in range(3)]
+    whole = pooled([run.record for run in runs])
+    table = summarise(pd.concat([run.table for run in runs])).set_index(["group", "metric"])
+    for group in ("boxes", "others", "average"):
+        numbers, expected = whole.metrics[group]["presence"], table.loc[group, "presence"]
+        assert (numbers.n, numbers.mean) == (expected["n"], pytest.approx(expected["mean"], rel=1e-4))
+    assert whole.metrics["others"]["presence"].n == len(cases)
+    records = [run.record for run in runs]
+    records[1].metrics["average"].pop("presence")  # as an older version left it
+    with pytest.raises(DataError, match=r"fold 1 of .* judges presence and fold 0 does not, or the reverse; run both again"):
+        pooled(records)
+
+
+def test_a_group_that_a_fold_lacks_is_missing_there():
+    cases = two_boxes()
+    without = cases.split("folds", folds=3, fold=0).test.ids
+    for case in cases:
+        if case.id in without:
+            case.landmarks[4:] = np.nan
+    runs = [run_experiment(cases, spec(fold, dataset=cases.name), None) for fold in range(3)]
+    tre = pooled([run.record for run in runs]).metrics["others"]["tre"]
+    assert (tre.n, tre.missing) == (len(cases) - len(without), len(without))
 
 
 def test_the_order_of_the_folds_does_not_matter(records):

@@ -377,6 +377,19 @@ def test_fine_tuning_begins_with_the_weights_at_hand(cases):
     assert further < first == method.fit(cases, None, QUIET)["loss"].iloc[0]
 
 
+def test_fine_tuning_from_other_weights_is_another_run(cases, tmp_path):
+    def tuned(seed: int):
+        method = tiny("heatmap_regression", training=QUICK.changed(length=Epochs(1)))
+        method.fit(cases, None, Run(seed=seed, progress=False))
+        method.fit(cases, None, Run(progress=False, fine_tune=True, folder=tmp_path))
+        return method.network.head.weight
+
+    assert torch.equal(tuned(0), tuned(0))  # the second one finds the run of the first
+    for other in (lambda: tuned(1), lambda: tiny("heatmap_regression").fit(cases, None, Run(progress=False, folder=tmp_path))):
+        with pytest.raises(DataError, match="belongs to a run with another recipe, data or settings"):
+            other()
+
+
 def test_fine_tuning_on_one_case_keeps_the_template_and_the_shape_model(cases):
     method = tiny("denseseg", training=QUICK.changed(length=Epochs(1)))
     method.fit(cases, None, QUIET)

@@ -23,12 +23,21 @@ from denseseg.training.settings import Adam, Epochs, Run, TrainingSettings
 torch.set_num_threads(1)
 folder, what = sys.argv[1:]
 
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(392, 6))
+        self.unused = nn.Linear(3, 3)  # a head whose loss has no weight
+
+    def forward(self, images):
+        return self.layers(images)
+
 class Corners:
     loss_weights = {"square": 1.0}
 
     def __init__(self):
         torch.manual_seed(0)
-        self.network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(392, 6))
+        self.network = Net()
 
     def inputs(self, batch, rng):
         return (batch.images,)
@@ -46,7 +55,7 @@ if what == "fails":
     _Loop._save = full
 rng = torch.Generator().manual_seed(0)
 data = Batch(torch.rand(8, 1, 16, 16, generator=rng), 16 * torch.rand(8, 3, 2, generator=rng))
-settings = TrainingSettings(length=Epochs(3), batch_size=4, optimiser=Adam(1e-2))
+settings = TrainingSettings(length=Epochs(3), batch_size=3 if what == "uneven" else 4, optimiser=Adam(1e-2))
 trainable = Corners()
 history = train(trainable, data, settings, Run(folder=folder, progress=False, device="cpu", precision="32-true"))
 torch.save({"weights": trainable.network.state_dict(), "loss": history["loss"].tolist()}, f"{folder}/result.pt")
@@ -89,3 +98,9 @@ def test_an_error_in_one_process_ends_both(tmp_path):
     codes = [process.wait(120) for process in processes]
     assert all(code != 0 for code in codes)
     assert "the disk is full" in processes[0].stderr.read()
+
+
+def test_a_batch_that_cannot_be_shared_evenly_is_refused(tmp_path):
+    for process in start(tmp_path / "run", 2, "uneven"):
+        assert process.wait(120) != 0
+        assert "a batch of 3 cases cannot be shared evenly by 2 processes; start 1, or change batch_size" in process.stderr.read()

@@ -92,6 +92,8 @@ def test_wrong_settings_cannot_be_made():
         TrainingSettings(length=Epochs(0))
     with pytest.raises(DataError, match="Run: device must be 'auto', 'cpu' or 'cuda', got 'tpu'"):
         Run(device="tpu")
+    with pytest.raises(DataError, match="Run: precision must be 'auto', '32-true', 'bf16-mixed' or '16-mixed', got 'bf16-true'"):
+        Run(precision="bf16-true")
 
 
 @pytest.mark.parametrize(

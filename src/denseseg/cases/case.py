@@ -100,6 +100,12 @@ class Case:
         """Of its errors: "mm", or "px" where the spacing is unknown."""
         return "px" if self.spacing is None else "mm"
 
+    @property
+    def absent(self) -> np.ndarray:
+        """(C,) bool: structures of which the case has neither a landmark nor, where it has masks, a pixel of its mask."""
+        unmarked = self.anatomy.absent(self.landmarks)
+        return unmarked if self.masks is None else unmarked & ~self.masks.any((1, 2))
+
     def packed(self) -> Case:
         """The same case; its image takes the memory of 8 or 16 bit, where it holds no more, and is made anew when it is asked for.
 

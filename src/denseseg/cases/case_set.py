@@ -83,6 +83,11 @@ class CaseSet(Sequence[Case]):
         """(M, N) bool: landmarks that are known and lie in the image of their case."""
         return np.stack([inside_image(case.landmarks, case.size) for case in self.cases])
 
+    @property
+    def absent(self) -> np.ndarray:
+        """(M, C) bool: see `Case.absent`."""
+        return np.stack([case.absent for case in self.cases])
+
     def resized(self, size: Size) -> CaseSet:
         """Every case stretched to (H, W). Raises DataError where they have several aspect ratios, or where `Case.resized` does."""
         aspects = [case.size[0] / case.size[1] for case in self.cases]

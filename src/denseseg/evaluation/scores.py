@@ -46,13 +46,16 @@ class Score(NamedTuple):
     landmark: int | None = None
 
 
-def evaluate(predictions: Sequence[Any], cases: Sequence[Case], radii: Sequence[float] = RADII) -> pd.DataFrame:
+def evaluate(
+    predictions: Sequence[Any], cases: Sequence[Case], radii: Sequence[float] = RADII, lacking: bool | None = None
+) -> pd.DataFrame:
     """All metrics of all structures of all cases.
 
     predictions: one per case, in the same order and in the case's own pixels, with `.landmarks` (N, 2) or None, `.masks`
         (C, H, W) bool or None, then the masks are the polygons of the landmarks (pixel centres inside), and perhaps `.presence`
         (C,) in [0, 1].
     radii: of the successful detection rate, in mm (px without a spacing); each R gives a metric sdr_R.
+    lacking: whether cases of the data set lack a structure, so that `presence` is judged; by default, whether one of these does.
     Returns one row per case, structure and metric: case, structure, group, metric, value, unit (mm, px or %), n (landmarks
         counted, or 1 for a mask), failed, landmark (the index of a single landmark, else empty). Metrics: see `metrics.METRICS` and
         the top of this module. A method without landmarks has no tre and sdr, and its asd_one_way starts from points at most a
@@ -60,7 +63,7 @@ def evaluate(predictions: Sequence[Any], cases: Sequence[Case], radii: Sequence[
     Raises DataError where predictions and cases do not fit each other.
     """
     _check(predictions, cases)
-    lacking = any(case.anatomy.absent(case.landmarks).any() for case in cases)
+    lacking = any(case.absent.any() for case in cases) if lacking is None else lacking
     pairs = zip(predictions, cases, strict=True)
     table = pd.DataFrame([row for pair in pairs for row in _case_rows(*pair, lacking, radii)], columns=COLUMNS)
     if len(cases) and table.empty:
@@ -148,7 +151,7 @@ def _case_rows(prediction: Any, case: Case, lacking: bool, radii: Sequence[float
     given = prediction.masks  # of some predictions they are made each time they are asked for
     landmarks, masks, called_absent = _answer(prediction, given, case)
     has_masks = given is not None and case.masks is not None
-    absent, shown = case.anatomy.absent(case.landmarks), inside_image(case.landmarks, case.size)
+    absent, shown = case.absent, inside_image(case.landmarks, case.size)
     regions, outlines = true_masks(case), true_outlines(case)
     for c, structure in enumerate(case.anatomy.structures):
         where, outline, points = case.anatomy.slices[structure.name], mask_contours(masks[c]), None

@@ -12,10 +12,11 @@ import pandas as pd
 
 from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError
+from denseseg.evaluation.metrics import metric as described
 from denseseg.evaluation.summary import compare_methods, summarise
-from denseseg.experiments.experiment import run_experiment
+from denseseg.experiments.experiment import run_experiment, split_of
 from denseseg.experiments.record import Record, Spec
-from denseseg.experiments.store import find_record, write_record
+from denseseg.experiments.store import find_record, require_free, write_record
 from denseseg.methods import get_recipe
 
 METRICS = ("tre", "asd_one_way", "dsc")
@@ -63,9 +64,13 @@ def benchmark(
     """The table of `benchmark_table` for these specs; what is not recorded in `results` yet is run, in this process, and recorded.
 
     Many runs are better made by the grid's commands (`experiments.grid`), a process each: then the memory is that of one run, too.
+    Raises DataError where a record is of other data or of another division of them, and as `benchmark_table` does.
     """
     records = []
+    fitted = {size: cases if size is None else cases.fitted(size) for size in {spec.size for spec in specs}}
+    digests = {size: own.fingerprint() for size, own in fitted.items()}
     for spec in specs:
+        require_free(spec, digests[spec.size], split_of(fitted[spec.size], spec), results)
         record = find_record(spec, results)
         if record is None:
             record = run_experiment(cases, spec, runs, progress=progress).record
@@ -84,7 +89,8 @@ def benchmark_table(records: Sequence[Record], reference: Spec, metrics: Sequenc
     over images); difference (minus the reference) with its interval difference_low, difference_high, and the p values of
     `compare_methods` (empty for the reference); n (images), seeds, sd_seeds, failures (structures with any, all seeds together),
     and each of `COSTS` as its mean over seeds.
-    Raises DataError where runs do not share data set, split and seeds, or hold no values of single images.
+    Raises DataError where runs do not share data set, split and seeds, hold no values of single images, or have errors in pixels of
+    different sizes; KeyError where a metric is not known.
     """
     runs = _by_run(records)
     key = _key(reference)
@@ -93,6 +99,7 @@ def benchmark_table(records: Sequence[Record], reference: Spec, metrics: Sequenc
     tables = {name: averaged(own) for name, own in runs.items()}
     rows: list[dict[str, Any]] = []
     for metric in metrics:
+        described(metric)  # or an error that names those that there are
         having = {name: table for name, table in tables.items() if metric in set(table["metric"])}
         compared = compare_methods(having, key, metric) if key in having and len(having) > 1 else pd.DataFrame({"method": []})
         compared = compared.set_index("method").rename(columns={"low": "difference_low", "high": "difference_high"})
@@ -128,6 +135,9 @@ def _by_run(records: Sequence[Record]) -> dict[str, list[Record]]:
             raise DataError(
                 f"{own[0].spec.name} has another {differing[0]} than {records[0].spec.name}; compare runs that share it"
             )
+    in_pixels = any("px" in record.values.units.values() for record in records if record.values)
+    if in_pixels and len({record.size for record in records}) > 1:
+        raise DataError("errors are in pixels, of images of different sizes; compare runs of one size, or give cases a spacing")
     seeds = {name: sorted(record.spec.seed for record in own) for name, own in runs.items()}
     for name, found in seeds.items():
         if found != seeds[_key(records[0].spec)]:

@@ -25,9 +25,10 @@ from denseseg.files import read_json, write_json
 from denseseg.methods import create, get_recipe, save_method
 from denseseg.methods.method import Method, Recipe
 from denseseg.methods.network_method import NetworkRecipe
+from denseseg.methods.nnunet import NNUNetRecipe
 from denseseg.names import file_name
-from denseseg.training.loop import exclusive
-from denseseg.training.settings import Epochs, Run, Seconds, Steps
+from denseseg.training.loop import CHECKPOINT, everywhere, exclusive
+from denseseg.training.settings import Epochs, Precision, Run, Seconds, Steps
 
 WARM_UP, TIMED = 4, 20  # steps, before a budget of seconds is divided by what one takes
 
@@ -39,6 +40,8 @@ def recipe_of(spec: Spec) -> Recipe:
     """
     profile = get_profile(spec.profile)
     recipe = get_recipe(spec.method, spec.recipe).scaled(profile.length, profile.width, profile.batch_size).changed(**spec.options)
+    if isinstance(recipe, NNUNetRecipe) and (spec.budget or spec.augmentation):
+        raise DataError(f"{spec.name}: nnU-Net keeps no budget and has its own augmentation; give it the options epochs and steps")
     if isinstance(spec.budget, (Epochs, Steps)):
         recipe = retrained(recipe, length=spec.budget)
     return recipe if spec.augmentation is None else retrained(recipe, augmentation=spec.augmentation)
@@ -93,7 +96,7 @@ def run_experiment(
     folder: str | Path | None = "runs",
     *,
     results: str | Path | None = None,
-    precision: str = "auto",
+    precision: Precision = "auto",
     notes: str = "",
     progress: bool = True,
 ) -> Experiment:
@@ -115,11 +118,13 @@ def run_experiment(
         fault = f"{cases.name}: some cases to test on have no spacing, such as {without[0]}, so errors would be in mm and in px"
         raise DataError(f"{fault}; fill it in in cases.csv, or leave it empty in all")
     if results is not None:
-        require_free(spec, data, results)
+        require_free(spec, data, split, results)
     own = None if folder is None else Path(folder) / run_name(data, spec)
     run = Run(seed=spec.seed, folder=own, precision=precision, progress=progress)
+    resumed = own is not None and (own / CHECKPOINT).exists()
+    costs: dict[str, Any] = {}
     with exclusive(run):
-        method, costs = create(spec.method, cases.anatomy, cases[0].size, recipe), {}
+        method = create(spec.method, cases.anatomy, cases[0].size, recipe)
         if isinstance(spec.budget, Seconds) and isinstance(recipe, NetworkRecipe):
             pace = pace_of(method, split.train, run, spec.budget)
             costs["seconds_per_step"] = pace.seconds_per_step
@@ -133,12 +138,13 @@ def run_experiment(
         if not len(history):
             costs["processor_seconds"] = processor_seconds() - worked
         weights = None if own is None else save_method(method, own / "weights.safetensors")
-    table, seconds_per_case = evaluate_method(method, split.test)
-    precision = run.resolved_precision if len(history) else "nothing trained"
+    table, seconds_per_case = evaluate_method(method, split.test, bool(cases.absent.any()))
+    if not resumed:  # what an earlier process held is not known
+        costs["peak_memory_mib"] = peak_memory(run.resolved_device)
     record = make_record(
         spec, data=cases, data_sha256=data, split=split, table=table, parameters=method.parameters, history=history,
-        seconds_train=seconds, seconds_per_case=seconds_per_case, device=run.resolved_device, precision=precision,
-        recipe=asdict(recipe), notes=notes, peak_memory_mib=peak_memory(run.resolved_device), **costs,  # type: ignore[call-overload]
+        seconds_train=seconds, seconds_per_case=seconds_per_case, device=run.resolved_device,
+        precision=run.resolved_precision if len(history) else "nothing trained", recipe=asdict(recipe), notes=notes, **costs,  # type: ignore[call-overload]
     )  # fmt: skip
     if results is not None:
         write_record(record, results)
@@ -171,18 +177,19 @@ def pace_of(method: Method, train: CaseSet, run: Run, budget: Seconds) -> Pace:
         return validated(Pace, read_json(kept), str(kept))
     clock = "seconds" if run.resolved_device == "cuda" else "processor_seconds"
     for steps in (WARM_UP, TIMED):
-        brief = type(method)(method.anatomy, method.size, retrained(method.recipe, length=Steps(steps), patience=None))
+        brief_recipe = retrained(method.recipe.changed(shape_prior=0.0), length=Steps(steps), patience=None)
+        brief = type(method)(method.anatomy, method.size, brief_recipe)
         history = brief.fit(train, None, replace(run, folder=None, progress=False))
-    each = float(history[clock].sum() / history["steps"].sum())
+    each = everywhere(run, history[clock].sum() / history["steps"].sum())
     pace = Pace(seconds_per_step=each, steps=max(1, round(budget.seconds / each)))
     if kept is not None:
         write_json(kept, pace.model_dump())
     return pace
 
 
-def evaluate_method(method: Method, cases: Sequence[Case]) -> tuple[pd.DataFrame, float]:
+def evaluate_method(method: Method, cases: Sequence[Case], lacking: bool | None = None) -> tuple[pd.DataFrame, float]:
     """Predict all cases and evaluate: (table of `evaluate`, seconds per case of prediction alone: on a CPU those of its processor,
-    which run for nobody else's work).
+    which run for nobody else's work). lacking: see `evaluate`.
 
     One untimed prediction comes first, so that start-up costs are not counted. Raises DataError where there are no cases.
     """
@@ -193,4 +200,4 @@ def evaluate_method(method: Method, cases: Sequence[Case]) -> tuple[pd.DataFrame
     start = clock()
     predictions = method.predict_cases(cases)
     seconds = (clock() - start) / len(cases)
-    return evaluate(predictions, cases), seconds
+    return evaluate(predictions, cases, lacking=lacking), seconds

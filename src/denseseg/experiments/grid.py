@@ -25,6 +25,7 @@ from denseseg.experiments.pooling import pooled, pooled_spec
 from denseseg.experiments.profiles import dataset_name, get_profile, load_cases
 from denseseg.experiments.record import Record, Spec
 from denseseg.experiments.store import find_record, write_record
+from denseseg.methods.nnunet import NNUNet
 from denseseg.training.settings import Epochs, Seconds, Steps
 
 Budget = Epochs | Steps | Seconds
@@ -107,7 +108,8 @@ def grid_specs(
 ) -> list[Spec]:
     """The runs of a grid by its name.
 
-    only: "method" or "method:recipe", to take no others. budget: such as "900 steps"; by default each recipe's own length.
+    only: "method" or "method:recipe", to take no others. budget: such as "900 steps"; by default each recipe's own length. nnU-Net
+    keeps none, and is left out where there is one.
     Raises DataError where a name is unknown.
     """
     if name not in GRIDS:
@@ -118,7 +120,7 @@ def grid_specs(
     for word in only or ():
         if not any(word in own for own in words.values()):
             raise DataError(f"the grid {name!r} has no method {word!r}; it has: {', '.join(':'.join(pair) for pair in pairs)}")
-    chosen = tuple(pair for pair in pairs if only is None or words[pair] & set(only))
+    chosen = tuple(pair for pair in pairs if (words[pair] & set(only) if only else not (budget and pair[0] == NNUNet.name)))
     return replace(GRIDS[name], methods=chosen).specs(dataset, profile, seeds, budget_from(budget))
 
 

@@ -39,8 +39,7 @@ def pooled(records: Sequence[Record]) -> Record:
     metrics, n_test = metrics_of(table), sum(record.n_test for record in records)
     for group, by_metric in metrics.items():
         for metric, numbers in by_metric.items():
-            folds = [record.metrics[group][metric] for record in records if metric in record.metrics.get(group, {})]
-            numbers["missing"] = _sum(fold.missing for fold in folds)
+            numbers["missing"] = _sum(_missing(record, group, metric) for record in records)
     commits = ", ".join(dict.fromkeys(record.commit for record in records))
     content = first.model_dump(mode="json") | {
         "spec": pooled_spec(first.spec).model_dump(mode="json"),
@@ -69,6 +68,15 @@ def without_pooled_folds(records: Sequence[Record]) -> list[Record]:
     return [record for record in records if record.spec.fold is None or pooled_spec(record.spec).path() not in names]
 
 
+def _missing(record: Record, group: str, metric: str) -> int | None:
+    """How many values of a metric the truth of a fold lacks: all, where nobody annotated the group."""
+    if metric in record.metrics.get(group, {}):
+        return record.metrics[group][metric].missing
+    assert record.values is not None
+    of_group = (record.values.columns.get(name, {}) for name, its in record.values.groups.items() if its == group)
+    return sum(len(columns[metric].values) for columns in of_group if metric in columns)
+
+
 def _sum(numbers: Iterable[Any]) -> Any:
     """The sum; None where one of them is not known."""
     known = list(numbers)
@@ -84,6 +92,8 @@ def _check_alike(record: Record, first: Record) -> None:
     for what in ("data_sha256", "size", "precision", "parameters"):
         if getattr(record, what) != getattr(first, what):
             raise DataError(f"{name} has another {what}, {getattr(record, what)}, than fold {first.spec.fold}; pool what is alike")
+    if ("presence" in record.metrics["average"]) != ("presence" in first.metrics["average"]):
+        raise DataError(f"{name} judges presence and fold {first.spec.fold} does not, or the reverse; run both again")
     if pooled_spec(record.spec) != pooled_spec(first.spec) or _recipe(record) != _recipe(first):
         raise DataError(
             f"{name} has another spec or recipe than fold {first.spec.fold}; pool folds of one run, made by one version"

@@ -221,11 +221,15 @@ def make_record(
     more = _costs(history) | more
     more |= {"n_train": len(split.train), "n_validation": len(split.validation), "n_test": len(split.test), "failures": failures}
     more |= {"spec": spec.model_dump(mode="json"), "size": data[0].size, "recipe_settings": recipe, "metrics": metrics_of(table)}
-    parts = [split.train.ids, split.validation.ids, split.test.ids]
-    more |= {"parts_sha256": hashlib.sha256(json.dumps(parts).encode()).hexdigest()}
-    more |= {"n_cases": len(data), "values": Values.of(table).model_dump(mode="json")}
+    more |= {"parts_sha256": parts_digest(split), "n_cases": len(data), "values": Values.of(table).model_dump(mode="json")}
     history = history.map(lambda value: rounded(value) if isinstance(value, float) else value)
     return _made(Record, data, history=history.to_dict("records"), **more)
+
+
+def parts_digest(split: Split) -> str:
+    """Of the ids in each part."""
+    parts = [split.train.ids, split.validation.ids, split.test.ids]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def metrics_of(table: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
@@ -254,7 +258,7 @@ def study_record(study: str, data: CaseSet, results: Mapping[str, Any], **more: 
 
 
 def _made(kind: type[Origin], data: CaseSet, device: torch.device | str = "cpu", **fields: Any) -> Any:
-    source = data.info.get("copy") or data.info.get("source") or data.name
+    source = fields.pop("source", "") or data.info.get("copy") or data.info.get("source") or data.name
     origin = {"source": source, "synthetic": data.info.get("kind") == "phantom", "device": describe_device(device)}
     fields["data_sha256"] = fields.get("data_sha256") or data.fingerprint()
     return validated(kind, plain(origin | fields), "record")

@@ -7,9 +7,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from denseseg.cases.case_set import Split
 from denseseg.errors import DataError, explained, validated
 from denseseg.experiments.profiles import PROFILES
-from denseseg.experiments.record import BENCHMARKS, STUDIES, Record, Spec, StudyRecord
+from denseseg.experiments.record import BENCHMARKS, STUDIES, Record, Spec, StudyRecord, parts_digest
 from denseseg.files import exists, read_json, write_json
 
 Content = dict[str, Any]
@@ -49,11 +50,15 @@ def read_records(folder: str | Path = "results") -> list[Record]:
     return _distinct(paths, [_read(path, Record) for path in paths])
 
 
-def require_free(spec: Spec, data_sha256: str, folder: str | Path = "results") -> None:
-    """Raise DataError where the record of a run could not be written, since its file is that of other data: before training."""
+def require_free(spec: Spec, data_sha256: str, split: Split, folder: str | Path = "results") -> None:
+    """Raise DataError where the record of a run could not be written, since its file is that of other data or another division of
+    them: before training."""
     older = find_record(spec, folder)
     if older is not None and older.data_sha256 != data_sha256:
         fault = f"{spec.path(folder)} is the record of such a run on other data, or on these before they were changed"
+        raise DataError(f"{fault}; move it away, or name another folder for results")
+    if older is not None and older.parts_sha256 not in (None, parts_digest(split)):
+        fault = f"{spec.path(folder)} is the record of such a run with other cases in training, validation or test part"
         raise DataError(f"{fault}; move it away, or name another folder for results")
 
 

@@ -25,13 +25,13 @@ from denseseg.methods import inference
 from denseseg.methods.method import Recipe
 from denseseg.methods.network_method import MANY_STRUCTURES, OURS, VIEWS, NetworkMethod
 from denseseg.methods.segmentation import (
+    MaskMethod,
     MaskRecipe,
     Segmentation,
     class_weights,
     mask_targets,
     presence,
     read_masks,
-    without_region,
 )
 from denseseg.networks.unet import TwoHeadUNet
 from denseseg.prediction import Prediction
@@ -89,7 +89,7 @@ ABLATIONS = {
 }
 
 
-class DenseSeg(NetworkMethod):
+class DenseSeg(MaskMethod, NetworkMethod):
     """The book's method.
 
     Recipes: "default" (ours), "many_structures" (ours, trained longer and with larger steps: more than ten structures take longer
@@ -112,19 +112,14 @@ class DenseSeg(NetworkMethod):
     def __init__(self, anatomy: Anatomy, size: Size, recipe: DenseSegRecipe):
         super().__init__(anatomy, size, recipe)
         self.class_weights: Tensor | None = None
-        self.optional = torch.zeros(len(anatomy), dtype=torch.bool)  # structures that some training case lacks
         self.covariance_factor = 1.0
-
-    @classmethod
-    def unsupported(cls, anatomy: Anatomy) -> str | None:
-        return without_region(anatomy)
 
     def build(self) -> TwoHeadUNet:
         self.covariance_factor = 1.0  # `calibrate` fits it to the weights
         return TwoHeadUNet(len(self.anatomy), self.recipe.channels)
 
     def learn_constants(self, train: CaseSet) -> None:
-        self.optional = torch.as_tensor(self.anatomy.absent(train.landmarks).any(0))
+        super().learn_constants(train)
         self.class_weights = class_weights(train, self.recipe)
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:
@@ -194,10 +189,8 @@ class DenseSeg(NetworkMethod):
 
     def state(self) -> dict[str, Tensor]:
         factor = torch.tensor(self.covariance_factor, dtype=torch.float64)
-        return super().state() | {"optional": self.optional, "covariance_factor": factor}
+        return super().state() | {"covariance_factor": factor}
 
     def set_state(self, state: dict[str, Tensor]) -> None:
         super().set_state(state)
-        # weights of version 1 have neither
-        self.optional = state.get("optional", torch.ones(len(self.anatomy), dtype=torch.bool))
-        self.covariance_factor = float(state.get("covariance_factor", 1.0))
+        self.covariance_factor = float(state.get("covariance_factor", 1.0))  # weights of version 1 have none

@@ -10,6 +10,7 @@ from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
 from denseseg.anatomy import Anatomy
+from denseseg.batch import Batch
 from denseseg.cases.case_set import CaseSet
 from denseseg.errors import checked
 from denseseg.geometry.frame import Size
@@ -56,17 +57,21 @@ class HeatmapMethod(NetworkMethod):
         self.optional = torch.zeros(anatomy.n_landmarks, dtype=torch.bool)  # landmarks that some training image lacks
 
     def learn_constants(self, train: CaseSet) -> None:
-        self.optional = torch.as_tensor(~train.shown.all(0))
+        unmarked = self.anatomy.absent(train.landmarks) & ~train.absent  # a mask alone does not tell where its landmarks are
+        self.optional = torch.as_tensor(~(train.shown | unmarked[:, self.anatomy.membership]).all(0))
 
     def heatmaps(self, images: Tensor) -> Tensor:
         """(B, N, H, W) heatmaps of (B, 1, H, W) images in [0, 1], scaled so that a landmark that is surely there peaks at 1."""
         return self.network(self.normalise(images)).float() / self.recipe.amplitude
 
-    def known(self, landmarks: Tensor) -> Tensor:
+    def known(self, batch: Batch) -> Tensor:
         """(B, N) bool: a landmark is where its case says, or known not to be there since its whole structure is absent."""
-        known = torch.isfinite(landmarks).all(-1)
-        for where in self.anatomy.slices.values():
-            known[:, where] |= ~known[:, where].any(1, keepdim=True)
+        known = torch.isfinite(batch.landmarks).all(-1)
+        for c, where in enumerate(self.anatomy.slices.values()):
+            absent = ~known[:, where].any(1)
+            if batch.masks is not None:  # a structure with a mask is there, landmarks or not
+                absent &= (batch.masks[:, c] < 0.5).all((1, 2))
+            known[:, where] |= absent[:, None]
         return known
 
     @torch.no_grad()

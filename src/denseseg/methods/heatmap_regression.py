@@ -37,7 +37,7 @@ class HeatmapRegression(HeatmapMethod):
     def targets(self, batch: Batch) -> dict[str, Tensor]:
         sigma = self.recipe.sigma * self.size[0]
         heatmaps = gaussian_heatmaps(batch.landmarks, self.size, sigma, self.recipe.amplitude)
-        return {"heatmaps": heatmaps, "known": self.known(batch.landmarks)}
+        return {"heatmaps": heatmaps, "known": self.known(batch)}
 
     def losses(self, outputs: Any, targets: dict[str, Tensor]) -> dict[str, Tensor]:
         return {"heatmap": losses.heatmap_mse(outputs.float(), targets["heatmaps"], targets["known"])}

@@ -122,7 +122,7 @@ class LocalizationMethod(HeatmapMethod):
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:
         """Not yet heatmaps: their widths are known only with the network's output."""
-        return {"landmarks": batch.landmarks, "known": self.known(batch.landmarks)}
+        return {"landmarks": batch.landmarks, "known": self.known(batch)}
 
     def losses(self, outputs: tuple[Tensor, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:
         heatmaps, sigma = (output.float() for output in outputs)

@@ -286,6 +286,9 @@ def _grey(image: np.ndarray) -> np.ndarray:
 def require_areas(cases: CaseSet) -> None:
     """Raise DataError at an outline that encloses nothing in any case: a single landmark, or a straight line."""
     for c, (structure, where) in enumerate(zip(cases.anatomy.structures, cases.anatomy.slices.values(), strict=True)):
+        if not np.isfinite(cases.landmarks[:, where]).any():
+            fault = f"no case of {cases.name} has a landmark of its {structure.name}"
+            raise DataError(f"{fault}; add cases that do, or leave the structure out of the anatomy")
         masked = any(case.masks is not None and case.masks[c].any() for case in cases)
         if structure.kind is Kind.OUTLINE and not masked and not any(_area(case.landmarks[where]) >= FLAT for case in cases):
             fault = f"{structure.name} is an outline, but encloses no area in any case of {cases.name}: its landmarks lie on a line"

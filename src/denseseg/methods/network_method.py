@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Self
@@ -114,9 +115,11 @@ class NetworkMethod(Method):
             with torch.random.fork_rng([]):
                 torch.manual_seed(run.seed)
                 self.network = self.build()
-        known = (self.name, self.anatomy, self.size, self.recipe, train.fingerprint(), validation and validation.fingerprint())
+        known = [self.name, self.anatomy, self.size, self.recipe, train.fingerprint(), validation and validation.fingerprint()]
+        if run.fine_tune:  # from other weights it is another run
+            known.append(_digest(self.state()))
         validate = None if validation is None else lambda: validation_error(self, validation)
-        history = train_network(self, Batch.of(train), self.recipe.training, run, repr(known), validate)
+        history = train_network(self, Batch.of(train), self.recipe.training, run, repr(tuple(known)), validate)
         self.measure_noise(validation)
         self.calibrate(validation)
         self.learn_usual(train, validation)
@@ -145,6 +148,10 @@ class NetworkMethod(Method):
         weights = {key.removeprefix("network."): value for key, value in state.items() if key.startswith("network.")}
         self.network.load_state_dict(weights)
         self.network.eval()
+
+
+def _digest(state: Mapping[str, Tensor]) -> str:
+    return hashlib.sha256(b"".join(value.detach().cpu().numpy().tobytes() for value in state.values())).hexdigest()
 
 
 def validation_error(method: Method, cases: CaseSet) -> float:

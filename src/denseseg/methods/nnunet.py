@@ -30,8 +30,8 @@ from denseseg.cases.masks import true_masks
 from denseseg.errors import DataError, checked
 from denseseg.files import write_json
 from denseseg.geometry.frame import Size
-from denseseg.methods.method import Method, Recipe
-from denseseg.methods.segmentation import without_region
+from denseseg.methods.method import Recipe
+from denseseg.methods.segmentation import MaskMethod, presence
 from denseseg.pictures import write_png
 from denseseg.prediction import Prediction
 from denseseg.training.loop import exclusive
@@ -70,7 +70,7 @@ class Net:
     weights: dict[str, Tensor]
 
 
-class NNUNet(Method):
+class NNUNet(MaskMethod):
     """nnU-Net with its own planning and training, on all training cases (its fold "all", as in the paper). Masks, no landmarks.
 
     Recipes: "default" (without mirroring), "paper" (with it, as nnU-Net comes), "proof" (150 steps, to see that all works; enough
@@ -97,11 +97,6 @@ class NNUNet(Method):
     def __init__(self, anatomy: Anatomy, size: Size, recipe: NNUNetRecipe):
         super().__init__(anatomy, size, recipe)
         self.nets: list[Net] = []
-        self.optional = torch.zeros(len(anatomy), dtype=torch.bool)  # structures that some training case lacks
-
-    @classmethod
-    def unsupported(cls, anatomy: Anatomy) -> str | None:
-        return without_region(anatomy)
 
     @property
     def parameters(self) -> int:
@@ -114,7 +109,6 @@ class NNUNet(Method):
         """
         require_nnunet()
         self.prepare(train, validation)
-        self.optional = torch.as_tensor(self.anatomy.absent(train.landmarks).any(0))
         groups = nets_of(overlap_shares(train) > self.recipe.overlap)
         histories, self.nets = [], []
         with exclusive(run), tempfile.TemporaryDirectory() if run.folder is None else nullcontext(run.folder) as folder:
@@ -137,23 +131,21 @@ class NNUNet(Method):
             with redirect_stdout(None):  # a line an image
                 labels = predicted_labels(net, images, self.recipe.mirroring)
             masks[:, list(net.structures)] = masks_of(labels, len(net.structures))
-        found = masks.any((2, 3)) | ~self.optional.numpy()  # what is always there is not absent but not found
-        return [
-            Prediction(self.anatomy, None, mask, presence=there.astype(float)) for mask, there in zip(masks, found, strict=True)
-        ]
+        found = presence(torch.from_numpy(masks), self.optional).numpy()
+        return [Prediction(self.anatomy, None, mask, presence=there) for mask, there in zip(masks, found, strict=True)]
 
     def state(self) -> dict[str, Tensor]:
         """Also each net's weights, and as UTF-8 bytes of JSON what nnU-Net needs to build its network again."""
-        own = {"optional": self.optional}
+        own = super().state()
         for number, net in enumerate(self.nets):
             text = json.dumps({"structures": net.structures, "plans": net.plans, "dataset": net.dataset}).encode()
             own[f"nets.{number}.description"] = torch.frombuffer(bytearray(text), dtype=torch.uint8)
             own |= {f"nets.{number}.weights.{key}": value for key, value in net.weights.items()}
-        return super().state() | own
+        return own
 
     def set_state(self, state: dict[str, Tensor]) -> None:
         super().set_state(state)
-        self.optional, self.nets = state["optional"], []
+        self.nets = []
         for number in range(sum(key.endswith(".description") for key in state)):
             content = json.loads(state[f"nets.{number}.description"].numpy().tobytes())
             prefix = f"nets.{number}.weights."

@@ -17,14 +17,14 @@ from denseseg.geometry.regions import find_regions
 from denseseg.methods import inference
 from denseseg.methods.method import Recipe
 from denseseg.methods.network_method import MANY_STRUCTURES, OURS, VIEWS, NetworkMethod
-from denseseg.methods.segmentation import MaskRecipe, class_weights, mask_targets, presence, read_masks, without_region
+from denseseg.methods.segmentation import MaskMethod, MaskRecipe, class_weights, mask_targets, presence, read_masks
 from denseseg.networks.unet import OneHeadUNet
 from denseseg.prediction import Prediction
 
 DEFAULT = MaskRecipe(training=OURS, loss_weights={"segmentation": 1.0}, test_time_views=VIEWS)
 
 
-class PlainUNet(NetworkMethod):
+class PlainUNet(MaskMethod, NetworkMethod):
     """DenseSeg's U-Net with one convolution to a mask a structure, Dice and cross entropy. It has no landmarks.
 
     Recipes: "default", "many_structures" (the same, trained longer, with larger steps).
@@ -41,18 +41,13 @@ class PlainUNet(NetworkMethod):
     def __init__(self, anatomy: Anatomy, size: Size, recipe: MaskRecipe):
         super().__init__(anatomy, size, recipe)
         self.class_weights: Tensor | None = None
-        self.optional = torch.zeros(len(anatomy), dtype=torch.bool)  # structures that some training case lacks
-
-    @classmethod
-    def unsupported(cls, anatomy: Anatomy) -> str | None:
-        return without_region(anatomy)
 
     def build(self) -> nn.Module:
         return OneHeadUNet(len(self.anatomy), self.recipe.channels)
 
     def learn_constants(self, train: CaseSet) -> None:
+        super().learn_constants(train)
         self.class_weights = class_weights(train, self.recipe)
-        self.optional = torch.as_tensor(self.anatomy.absent(train.landmarks).any(0))
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:
         return {"masks": mask_targets(batch, find_regions(batch.landmarks, self.anatomy, self.size), self.recipe)}
@@ -73,10 +68,3 @@ class PlainUNet(NetworkMethod):
 
     def _probabilities(self, images: Tensor) -> Tensor:
         return self.network(self.normalise(images)).float().sigmoid()
-
-    def state(self) -> dict[str, Tensor]:
-        return super().state() | {"optional": self.optional}
-
-    def set_state(self, state: dict[str, Tensor]) -> None:
-        super().set_state(state)
-        self.optional = state["optional"]

@@ -11,10 +11,13 @@ from torch import Tensor
 from denseseg.anatomy import Anatomy
 from denseseg.batch import Batch
 from denseseg.cases.case import Case
+from denseseg.cases.case_set import CaseSet
 from denseseg.cases.masks import positive_weights
 from denseseg.errors import checked
+from denseseg.geometry.frame import Size
 from denseseg.geometry.regions import Regions
 from denseseg.methods import inference
+from denseseg.methods.method import Method, Recipe
 from denseseg.methods.network_method import NetworkRecipe
 
 
@@ -44,6 +47,29 @@ def without_region(anatomy: Anatomy) -> str | None:
     if not bare:
         return None
     return f'{", ".join(bare[:3])} covers no region, so it has no mask; single landmarks get one by region = "hull" in dataset.toml'
+
+
+class MaskMethod(Method):
+    """What methods with a mask of each structure share: an empty one may mean "absent"."""
+
+    def __init__(self, anatomy: Anatomy, size: Size, recipe: Recipe):
+        super().__init__(anatomy, size, recipe)
+        self.optional = torch.zeros(len(anatomy), dtype=torch.bool)  # structures that some training case lacks
+
+    @classmethod
+    def unsupported(cls, anatomy: Anatomy) -> str | None:
+        return without_region(anatomy)
+
+    def learn_constants(self, train: CaseSet) -> None:
+        super().learn_constants(train)
+        self.optional = torch.as_tensor(train.absent.any(0))
+
+    def state(self) -> dict[str, Tensor]:
+        return super().state() | {"optional": self.optional}
+
+    def set_state(self, state: dict[str, Tensor]) -> None:
+        super().set_state(state)
+        self.optional = state.get("optional", torch.ones_like(self.optional))  # weights of version 1 have none
 
 
 def class_weights(train: Iterable[Case], recipe: MaskRecipe) -> Tensor | None:

@@ -116,7 +116,8 @@ class ShapeFormer(NetworkMethod):
 
     def learn_constants(self, train: CaseSet) -> None:
         """Keep the training shapes; what a shape lacks is inferred from the rest of it, so that it can be a start."""
-        whole = [self.fitted_shape_model.posterior(p, 0.0, np.isnan(p).any(-1)).points for p in train.landmarks]
+        marked = [points for points in train.landmarks if np.isfinite(points).any()]
+        whole = [self.fitted_shape_model.posterior(p, 0.0, np.isnan(p).any(-1)).points for p in marked]
         self.starts = torch.as_tensor(np.stack(whole), dtype=torch.float32)
         if self.recipe.backbone is not None:
             self.imagenet = read_backbone(self.recipe.backbone)

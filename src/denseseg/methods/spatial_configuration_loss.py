@@ -95,7 +95,7 @@ class SpatialConfigurationLoss(HeatmapMethod):
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:
         heatmaps = laplace_heatmaps(batch.landmarks, self.size, self.recipe.sigma * self.size[0])
-        targets = {"heatmaps": heatmaps, "known": self.known(batch.landmarks)}
+        targets = {"heatmaps": heatmaps, "known": self.known(batch)}
         if "correlation" in self.terms:
             targets |= {"correlation": self.correlation(heatmaps), "placed": torch.isfinite(batch.landmarks).all(-1)}
         return targets

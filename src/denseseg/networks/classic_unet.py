@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from denseseg.networks.unet import padded
+from denseseg.networks.unet import cropped, padded
 
 KIND: dict[str, Any] = {"act": "relu", "norm": "instance", "bias": False}  # a bias would be normalised away
 
@@ -36,11 +36,10 @@ class ClassicUNet(nn.Module):
         self.last = nn.Conv2d(channels[0], outputs, kernel_size=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        height, width = images.shape[-2:]
         levels = [self.first(padded(images, self.multiple))]
         for down in self.down:
             levels.append(down(levels[-1]))
         features = levels.pop()
         for up in reversed(self.up):
             features = up(features, levels.pop())
-        return self.last(features)[..., :height, :width]
+        return cropped(self.last(features), images.shape[2:])

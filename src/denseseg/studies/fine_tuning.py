@@ -103,10 +103,9 @@ def record(
                 found.append(numbers(way, few, split.test, steps, draw, Path(runs) / file_name(name)))
                 print(f"{way}, {count} images, draw {draw}: {found[-1]}", flush=True)
             results[way][str(count)] = {key: _spread([one[key] for one in found]) for key in SHOWN}
-    more = {"source": source} if source else {}
     settings = {"unit": cases[0].unit, "steps": steps}
     n = {"draws": draws, "test": len(split.test)}
-    return study_record("fine-tuning", cases, results, profile=PROFILE, seed=0, n=n, settings=settings, **more)
+    return study_record("fine-tuning", cases, results, profile=PROFILE, seed=0, n=n, settings=settings, source=source)
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:

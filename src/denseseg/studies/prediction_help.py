@@ -89,8 +89,7 @@ def record(
         results[name] = gains({key: pd.concat([read_by(run, options) for run in found]) for key, options in HELPS.items()})
     n = {"train": round(fmean(len(run.split.train) for run in found)), "test": sum(len(run.split.test) for run in found)}
     settings = {"unit": cases[0].unit, "split": split, "fold": [*dict.fromkeys(fold)], "folds": folds, "helps": HELPS}
-    more = {"source": source} if source else {}
-    return study_record("prediction help", cases, results, profile=profile, seed=seed, n=n, settings=settings, **more)
+    return study_record("prediction help", cases, results, profile=profile, seed=seed, n=n, settings=settings, source=source)
 
 
 def table(results: Mapping[str, Any]) -> str:

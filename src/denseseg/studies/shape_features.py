@@ -16,8 +16,7 @@ from denseseg.errors import DataError
 
 def present(landmarks: np.ndarray, anatomy: Anatomy) -> np.ndarray:
     """(..., C) booleans: structures of (..., N, 2) landmarks that have at least one; the others are absent from the image."""
-    known = np.isfinite(landmarks).all(-1)
-    return np.stack([known[..., where].any(-1) for where in anatomy.slices.values()], axis=-1)
+    return ~anatomy.absent(landmarks)
 
 
 def centroids(landmarks: np.ndarray, anatomy: Anatomy) -> np.ndarray:

@@ -70,8 +70,7 @@ def record(data: str, profile: str, methods: Sequence[str], runs: str, seed: int
         for a, b in combinations(methods, 2)
     }
     n, unit = {"train": len(parts.train), "test": len(parts.test)}, cases[0].unit
-    more = {"source": source} if source else {}
-    return study_record("shared error", cases, results, profile=profile, seed=seed, n=n, settings={"unit": unit}, **more)
+    return study_record("shared error", cases, results, profile=profile, seed=seed, n=n, settings={"unit": unit}, source=source)
 
 
 def table(results: Mapping[str, Any]) -> str:

@@ -157,13 +157,12 @@ def record(
             method = _trained(name, cases[0].size, profile, n, epochs, seed, Path(runs))
         results[name] = _judged(method, judged, few)
         print(f"{name}: {results[name]['average']}", flush=True)
-    more = {"source": source} if source else {}
     numbers = {part: len(judged), "correction": len(few)}
     settings: dict[str, Any] = {"unit": cases[0].unit, "part": part}
     if set(arms) != {"given"}:  # which was trained before
         numbers["phantoms"], settings["epochs"] = n, epochs
     study = "transfer" if part == "validation" else "transfer on test cases"
-    return study_record(study, cases, results, profile=profile, seed=seed, n=numbers, settings=settings, notes=notes, **more)
+    return study_record(study, cases, results, profile=profile, seed=seed, n=numbers, settings=settings, notes=notes, source=source)
 
 
 def _judged(method: Method, judged: CaseSet, few: CaseSet) -> dict[str, dict[str, float]]:

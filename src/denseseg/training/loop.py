@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -124,11 +125,20 @@ def make_fabric(run: Run) -> Fabric:
     shape: dict[str, Any] = {"devices": 1, "plugins": LightningEnvironment()}  # whatever a cluster's variables say
     if torchrun_rank() is not None:  # it says how many processes share this machine
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
-        shape = {"devices": devices, "num_nodes": int(os.environ["WORLD_SIZE"]) // devices}
+        # a head whose loss has no weight gets no gradient, which processes must be told to expect
+        strategy = "ddp_find_unused_parameters_true"
+        shape = {"devices": devices, "num_nodes": int(os.environ["WORLD_SIZE"]) // devices, "strategy": strategy}
     with explained(f"no training with device={run.device!r} and precision={precision!r}", "take 'auto' for both"):
         fabric = Fabric(accelerator=run.resolved_device, precision=precision, **shape)
         fabric.launch()
     return fabric
+
+
+def everywhere(run: Run, number: float) -> float:
+    """The mean of a number over the processes of a run, so that they go on with the same."""
+    fabric = make_fabric(run)
+    mean: Any = fabric.all_reduce(torch.tensor(number, device=fabric.device), reduce_op="mean")
+    return float(mean)
 
 
 class _Header(BaseModel):
@@ -159,8 +169,9 @@ class _Loop:
                 f"patience={settings.patience} waits for a better validation error; give validation cases or no patience"
             )
         batch, processes = min(settings.batch_size, len(data)), self.fabric.world_size
-        if batch < processes:
-            raise DataError(f"a batch of {batch} cases cannot be shared by {processes} processes; start fewer")
+        if batch % processes:
+            fault = f"a batch of {batch} cases cannot be shared evenly by {processes} processes"
+            raise DataError(f"{fault}; start {math.gcd(batch, processes)}, or change batch_size")
         if batch < settings.batch_size and run.progress and self.fabric.global_rank == 0:
             print(f"batch_size={settings.batch_size} is larger than the set: each batch holds all {batch} cases", flush=True)
         self.per_epoch = max(1, len(self.data) // settings.batch_size)

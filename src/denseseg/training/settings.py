@@ -141,20 +141,23 @@ class TrainingSettings:
         return replace(self, length=own, batch_size=min(self.batch_size, largest_batch))
 
 
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+
+
 @checked
 class Run:
     """What is particular to one training.
 
     seed: of the first weights, the order of the cases and the augmentation. folder: where the run keeps its checkpoint, so that it
-    can be resumed, or None. device: "auto", "cpu" or "cuda". precision: a name that Lightning Fabric knows, or "auto", see
-    `resolved_precision`. progress: print a line for the first epoch and for each that is validated. fine_tune: begin with the
-    weights that the method has, instead of new ones, and keep its template and shape model.
+    can be resumed, or None. device: "auto", "cpu" or "cuda". precision: of the network's arithmetic as Lightning Fabric calls it,
+    or "auto", see `resolved_precision`; weights are always float32. progress: print a line for the first epoch and for each that is
+    validated. fine_tune: begin with the weights that the method has, instead of new ones, and keep its template and shape model.
     """
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     folder: Path | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: str = "auto"
+    precision: Precision = "auto"
     progress: bool = True
     fine_tune: bool = False
 
