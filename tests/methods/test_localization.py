@@ -110,8 +110,10 @@ def test_fixed_widths_have_no_price_and_are_not_learned(cases):
     assert made(cases, sigma=1.5 / 64).first_sigma == FIRST_SIGMA  # learned ones begin no narrower
 
 
-@pytest.mark.parametrize("recipe", ["default", "paper"])
-@pytest.mark.parametrize("name", ["spatial_configuration", "localization_unet", "local_appearance"])
+OWN = [(name, recipe) for name in ("spatial_configuration", "localization_unet") for recipe in ("default", "paper")]
+
+
+@pytest.mark.parametrize(("name", "recipe"), [*OWN, ("local_appearance", "paper")])
 def test_widths_begin_where_the_price_meets_a_network_that_finds_nothing(name, recipe):
     for size in ((64, 48), (128, 128), (512, 384)):
         method = create(name, POINTS, size, get_recipe(name, recipe).scaled(1.0, 1 / 32, 1))
@@ -119,6 +121,12 @@ def test_widths_begin_where_the_price_meets_a_network_that_finds_nothing(name, r
         torch.testing.assert_close(method.network.widths, torch.full((POINTS.n_landmarks,), FIRST_SIGMA))
         assert 2 * math.pi * FIRST_SIGMA**2 * method.recipe.amplitude == pytest.approx(GAMMA)
     assert method.recipe.width_unit == {"paper": 1.0, "default": 30.0}[recipe]  # the paper's steps follow the slope's size
+
+
+def test_la_net_begins_with_wide_dots():
+    for height, width in ((64, 2.5), (128, 4.0), (512, 16.0)):
+        method = create("local_appearance", POINTS, (height, 48), get_recipe("local_appearance").scaled(1.0, 1 / 32, 1))
+        assert method.first_sigma == pytest.approx(width) and method.recipe.width_unit == 30
 
 
 def test_the_papers_grey_values_run_from_the_darkest_to_the_brightest_of_all_training_images(cases):
