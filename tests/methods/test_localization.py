@@ -125,7 +125,7 @@ def test_widths_begin_where_the_price_meets_a_network_that_finds_nothing(name, r
 
 def test_la_net_begins_with_wide_dots():
     for height, width in ((64, 2.5), (128, 4.0), (512, 16.0)):
-        method = create("local_appearance", POINTS, (height, 48), get_recipe("local_appearance").scaled(1.0, 1 / 32, 1))
+        method = create("local_appearance", POINTS, (height, 48), get_recipe("local_appearance", "default").scaled(1.0, 1 / 32, 1))
         assert method.first_sigma == pytest.approx(width) and method.recipe.width_unit == 30
 
 
