@@ -414,20 +414,20 @@ kind = "curve"
 
 [[structures]]
 name = "points"
-count = 2
+count = 3
 group = "points"
 kind = "points"
-labels = ["sella", "nasion"]
+labels = ["sella", "nasion", "gnathion"]
 region = "hull"
 """
 
 
 def described(folder: Path, text: str = SKULL) -> Path:
-    """A data-set folder with this description and one case of nine landmarks."""
+    """A data-set folder with this description and one case of ten landmarks."""
     (folder / "images").mkdir(parents=True)
     (folder / "dataset.toml").write_text(text)
     (folder / "cases.csv").write_text("case\na\n")
-    rows = [(name, i) for name, count in (("jaw", 4), ("profile", 3), ("points", 2)) for i in range(count)]
+    rows = [(name, i) for name, count in (("jaw", 4), ("profile", 3), ("points", 3)) for i in range(count)]
     lines = [f"a,{name},{i},{n}.5,{2 * n}" for n, (name, i) in enumerate(rows)]
     (folder / "landmarks.csv").write_text("\n".join(["case,structure,index,x,y", *lines]))
     write_png(folder / "images" / "a.png", np.zeros(SIZE))
@@ -437,11 +437,11 @@ def described(folder: Path, text: str = SKULL) -> Path:
 def test_an_anatomy_may_be_described_and_further_keys_are_kept_as_text(tmp_path):
     cases = read_cases(described(tmp_path / "a"))
     jaw, profile, points = cases.anatomy.structures
-    assert (cases.name, cases.anatomy.name, cases.anatomy.counts) == ("three kinds", "skull", [4, 3, 2])
+    assert (cases.name, cases.anatomy.name, cases.anatomy.counts) == ("three kinds", "skull", [4, 3, 3])
     assert (jaw.kind, profile.kind, points.kind) == (Kind.OUTLINE, Kind.CURVE, Kind.POINTS)
-    assert points.labels == ("sella", "nasion") and points.region == "hull" and profile.group == "soft tissue"
+    assert points.labels == ("sella", "nasion", "gnathion") and points.region == "hull" and profile.group == "soft tissue"
     assert cases.info == {"kind": "phantom", "year": "2024", "measured": "True", "source": "drawn by hand"}
-    assert cases[0].points("points").tolist() == [[7.5, 14], [8.5, 16]]
+    assert cases[0].points("points").tolist() == [[7.5, 14], [8.5, 16], [9.5, 18]]
     again = read_cases(write_cases(tmp_path / "b", cases))
     assert (again.anatomy, again.info, again.fingerprint()) == (cases.anatomy, cases.info, cases.fingerprint())
 
@@ -468,7 +468,7 @@ def test_a_built_in_anatomy_is_written_by_its_name_and_any_other_in_full(tmp_pat
         ("count = 3", "count = -3", "structures.1.count must be greater than or equal to 1"),
         ('kind = "curve"', 'kind = "line"', "structures.1.kind must be 'outline', 'curve' or 'points', got 'line'"),
         ('group = "bone"', 'group = "bone"\ncolor = "red"', "structures.0.color is unknown; correct the name or remove it"),
-        ('"sella", ', "", "points has 2 landmarks but 1 labels"),
+        ('"sella", ', "", "points has 3 landmarks but 2 labels"),
         ('"sella"', "7", "structures.2.labels.0 must be a valid string, got 7"),
         ('region = "hull"', 'region = "circle"', "structures.2.region must be 'hull', got 'circle'"),
         ('kind = "curve"', 'kind = "curve"\nregion = "hull"', "profile: region = 'hull' is for kind = 'points' only"),
