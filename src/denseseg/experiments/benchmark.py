@@ -16,7 +16,7 @@ from denseseg.evaluation.metrics import metric as described
 from denseseg.evaluation.summary import compare_methods, summarise
 from denseseg.experiments.experiment import run_experiment, split_of
 from denseseg.experiments.record import Record, Spec
-from denseseg.experiments.store import find_record, require_free, write_record
+from denseseg.experiments.store import require_free
 from denseseg.methods import get_recipe
 
 METRICS = ("tre", "asd_one_way", "dsc")
@@ -70,12 +70,8 @@ def benchmark(
     fitted = {size: cases if size is None else cases.fitted(size) for size in {spec.size for spec in specs}}
     digests = {size: own.fingerprint() for size, own in fitted.items()}
     for spec in specs:
-        require_free(spec, digests[spec.size], split_of(fitted[spec.size], spec), results)
-        record = find_record(spec, results)
-        if record is None:
-            record = run_experiment(cases, spec, runs, progress=progress).record
-            write_record(record, results)
-        records.append(record)
+        record = require_free(spec, digests[spec.size], split_of(fitted[spec.size], spec), results)
+        records.append(record or run_experiment(cases, spec, runs, results=results, progress=progress).record)
     return benchmark_table(records, reference, metrics)
 
 

@@ -22,10 +22,9 @@ from denseseg.experiments.provenance import forget_peak_memory, peak_memory, pro
 from denseseg.experiments.record import Record, Spec, make_record
 from denseseg.experiments.store import require_free, write_record
 from denseseg.files import read_json, write_json
-from denseseg.methods import create, get_recipe, save_method
+from denseseg.methods import create, get_method, get_recipe, save_method
 from denseseg.methods.method import Method, Recipe
 from denseseg.methods.network_method import NetworkRecipe
-from denseseg.methods.nnunet import NNUNetRecipe
 from denseseg.names import file_name
 from denseseg.training.loop import CHECKPOINT, everywhere, exclusive
 from denseseg.training.settings import Epochs, Precision, Run, Seconds, Steps
@@ -40,8 +39,10 @@ def recipe_of(spec: Spec) -> Recipe:
     """
     profile = get_profile(spec.profile)
     recipe = get_recipe(spec.method, spec.recipe).scaled(profile.length, profile.width, profile.batch_size).changed(**spec.options)
-    if isinstance(recipe, NNUNetRecipe) and (spec.budget or spec.augmentation):
-        raise DataError(f"{spec.name}: nnU-Net keeps no budget and has its own augmentation; give it the options epochs and steps")
+    method = get_method(spec.method)
+    if not method.keeps_terms and (spec.budget or spec.augmentation):
+        fault = f"{spec.name}: {method.title} keeps no budget and has its own augmentation"
+        raise DataError(f"{fault}; give it the options epochs and steps")
     if isinstance(spec.budget, (Epochs, Steps)):
         recipe = retrained(recipe, length=spec.budget)
     return recipe if spec.augmentation is None else retrained(recipe, augmentation=spec.augmentation)

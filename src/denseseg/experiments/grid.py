@@ -25,7 +25,7 @@ from denseseg.experiments.pooling import pooled, pooled_spec
 from denseseg.experiments.profiles import dataset_name, get_profile, load_cases
 from denseseg.experiments.record import Record, Spec
 from denseseg.experiments.store import find_record, write_record
-from denseseg.methods.nnunet import NNUNet
+from denseseg.methods import get_method
 from denseseg.training.settings import Epochs, Seconds, Steps
 
 Budget = Epochs | Steps | Seconds
@@ -120,7 +120,7 @@ def grid_specs(
     for word in only or ():
         if not any(word in own for own in words.values()):
             raise DataError(f"the grid {name!r} has no method {word!r}; it has: {', '.join(':'.join(pair) for pair in pairs)}")
-    chosen = tuple(pair for pair in pairs if (words[pair] & set(only) if only else not (budget and pair[0] == NNUNet.name)))
+    chosen = tuple(pair for pair in pairs if (words[pair] & set(only) if only else get_method(pair[0]).keeps_terms or not budget))
     return replace(GRIDS[name], methods=chosen).specs(dataset, profile, seeds, budget_from(budget))
 
 

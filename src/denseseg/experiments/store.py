@@ -50,16 +50,23 @@ def read_records(folder: str | Path = "results") -> list[Record]:
     return _distinct(paths, [_read(path, Record) for path in paths])
 
 
-def require_free(spec: Spec, data_sha256: str, split: Split, folder: str | Path = "results") -> None:
-    """Raise DataError where the record of a run could not be written, since its file is that of other data or another division of
-    them: before training."""
+def require_free(spec: Spec, data_sha256: str, split: Split, folder: str | Path = "results") -> Record | None:
+    """The record of this run on these data, None where there is none yet.
+
+    Raises DataError where a new one could not be written, since its file is that of other data or of another division of them.
+    """
     older = find_record(spec, folder)
-    if older is not None and older.data_sha256 != data_sha256:
-        fault = f"{spec.path(folder)} is the record of such a run on other data, or on these before they were changed"
+    if older is None:
+        return None
+    other = ""
+    if older.data_sha256 != data_sha256:
+        other = "on other data, or on these before they were changed"
+    elif older.parts_sha256 not in (None, parts_digest(split)):
+        other = "with other cases in training, validation or test part"
+    if other:
+        fault = f"{spec.path(folder)} is the record of such a run {other}"
         raise DataError(f"{fault}; move it away, or name another folder for results")
-    if older is not None and older.parts_sha256 not in (None, parts_digest(split)):
-        fault = f"{spec.path(folder)} is the record of such a run with other cases in training, validation or test part"
-        raise DataError(f"{fault}; move it away, or name another folder for results")
+    return older
 
 
 def find_record(spec: Spec, folder: str | Path = "results") -> Record | None:

@@ -95,6 +95,7 @@ class Method(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     recipes: ClassVar[Mapping[str, Recipe]]
+    keeps_terms: ClassVar[bool] = True  # False: it trains, but by a length and an augmentation that no `Spec` can set
 
     def __init__(self, anatomy: Anatomy, size: Size, recipe: Recipe):
         self.anatomy, self.size, self.recipe = anatomy, size, recipe
@@ -284,9 +285,10 @@ def _grey(image: np.ndarray) -> np.ndarray:
 
 
 def require_areas(cases: CaseSet) -> None:
-    """Raise DataError at an outline that encloses nothing in any case: a single landmark, or a straight line."""
+    """Raise DataError at a structure without any landmark, and at an outline that encloses nothing in any case."""
+    marked = np.isfinite(cases.landmarks).any((0, 2))
     for c, (structure, where) in enumerate(zip(cases.anatomy.structures, cases.anatomy.slices.values(), strict=True)):
-        if not np.isfinite(cases.landmarks[:, where]).any():
+        if not marked[where].any():
             fault = f"no case of {cases.name} has a landmark of its {structure.name}"
             raise DataError(f"{fault}; add cases that do, or leave the structure out of the anatomy")
         masked = any(case.masks is not None and case.masks[c].any() for case in cases)

@@ -115,11 +115,12 @@ class NetworkMethod(Method):
             with torch.random.fork_rng([]):
                 torch.manual_seed(run.seed)
                 self.network = self.build()
-        known = [self.name, self.anatomy, self.size, self.recipe, train.fingerprint(), validation and validation.fingerprint()]
+        parts = (self.name, self.anatomy, self.size, self.recipe, train.fingerprint(), validation and validation.fingerprint())
+        identity = repr(parts)
         if run.fine_tune:  # from other weights it is another run
-            known.append(_digest(self.state()))
+            identity += _digest(self.state())
         validate = None if validation is None else lambda: validation_error(self, validation)
-        history = train_network(self, Batch.of(train), self.recipe.training, run, repr(tuple(known)), validate)
+        history = train_network(self, Batch.of(train), self.recipe.training, run, identity, validate)
         self.measure_noise(validation)
         self.calibrate(validation)
         self.learn_usual(train, validation)

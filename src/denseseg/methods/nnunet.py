@@ -87,6 +87,7 @@ class NNUNet(MaskMethod):
 
     name = "nnunet"
     title = "nnU-Net"
+    keeps_terms = False
     recipes: ClassVar[Mapping[str, Recipe]] = {
         "default": NNUNetRecipe(),
         "paper": NNUNetRecipe(mirroring=True),
