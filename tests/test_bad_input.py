@@ -274,7 +274,7 @@ BROKEN = {
     "checkpoint of another run": (
         nothing,
         lambda f: tiny_method().fit(CASES, run=run_in(f / "run", seed=7)),
-        "checkpoint.safetensors belongs to a run with another recipe, data or settings",
+        "checkpoint.safetensors belongs to a run with another recipe, data, settings, precision or",
     ),
     "weights damaged": (
         lambda f: truncate(f / "weights.safetensors"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from records import boxes
 
@@ -21,9 +22,9 @@ from denseseg.experiments import (
     write_record,
 )
 from denseseg.experiments.experiment import split_of
-from denseseg.methods import create, load_method
+from denseseg.methods import create, get_method, load_method
 from denseseg.phantom import chest_phantom
-from denseseg.training.settings import Epochs, Seconds, Steps
+from denseseg.training.settings import Epochs, Run, Seconds, Steps
 
 SIZE = (64, 64)
 
@@ -116,6 +117,21 @@ def test_a_budget_of_seconds_becomes_steps_once(cases, tmp_path, monkeypatch):
 def test_a_resumed_run_tells_no_memory(cases, tmp_path):
     first, again = (run_experiment(cases, spec(cases), tmp_path, progress=False).record for _ in range(2))
     assert first.peak_memory_mib > 100 and again.peak_memory_mib is None
+
+
+def test_a_record_made_again_of_a_finished_run_keeps_what_the_training_told(cases, tmp_path):
+    runs, results = tmp_path / "runs", tmp_path / "results"
+    first = run_experiment(cases, spec(cases), runs, results=results, progress=False).record
+    write_record(first.model_copy(update={"commit": "of the training"}), results)
+    again = run_experiment(cases, spec(cases), runs, results=results, progress=False).record
+    assert again.commit == f"of the training, {first.commit}"
+    assert again.peak_memory_mib == first.peak_memory_mib > 100
+
+
+def test_what_the_loop_does_not_train_is_not_told_to_have_its_precision(cases):
+    history = pd.DataFrame({"loss": [1.0]})
+    own, other = (experiment._precision(get_method(name), history, Run(precision="bf16-mixed")) for name in ("denseseg", "nnunet"))
+    assert (own, other) == ("bf16-mixed", "its own")
 
 
 def test_seconds_can_be_divided_where_the_prior_is_measured(cases):

@@ -108,6 +108,11 @@ def test_studies_lie_apart_from_runs(tmp_path):
     assert write_study(record, tmp_path) == tmp_path / "studies" / "wrist-phantom-bone-age.json"
     assert read_studies(tmp_path) == [record] and read_records(tmp_path) == []
     write_study(study(notes="again"), tmp_path)
+    assert write_study(study(settings={"sizes": (1, 2)}), tmp_path / "other") == write_study(
+        study(settings={"sizes": (1, 2)}), tmp_path / "other"
+    )
+    with pytest.raises(DataError, match=r"its settings is \{'sizes': \[1, 2\]\}, the new one's \{'sizes': \[1\]\}"):
+        write_study(study(settings={"sizes": (1,)}), tmp_path / "other")
     with pytest.raises(DataError, match="its profile is full, the new one's smoke"):
         write_study(study(profile="smoke"), tmp_path)
 

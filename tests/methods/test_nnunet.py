@@ -190,6 +190,12 @@ def test_nets_are_saved_as_tensors_and_read_without_the_package(cases, monkeypat
         assert torch.equal(one.weights["w"], other.weights["w"])
 
 
+def test_it_cannot_be_trained_further(cases, monkeypatch):
+    monkeypatch.setattr(nnunet, "require_nnunet", lambda: None)
+    with pytest.raises(DataError, match="nnunet begins with new weights each time and cannot be fine-tuned"):
+        create("nnunet", CHEST, SIZE).fit(cases, None, Run(fine_tune=True))
+
+
 def test_before_training_there_is_nothing_to_predict_with(monkeypatch):
     monkeypatch.setattr(nnunet, "require_nnunet", lambda: None)
     with pytest.raises(DataError, match="nnunet has no nets yet; train it or load its weights first"):

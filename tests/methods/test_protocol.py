@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -386,8 +388,24 @@ def test_fine_tuning_from_other_weights_is_another_run(cases, tmp_path):
 
     assert torch.equal(tuned(0), tuned(0))  # the second one finds the run of the first
     for other in (lambda: tuned(1), lambda: tiny("heatmap_regression").fit(cases, None, Run(progress=False, folder=tmp_path))):
-        with pytest.raises(DataError, match="belongs to a run with another recipe, data or settings"):
+        with pytest.raises(DataError, match="belongs to a run with another recipe, data, settings, precision or"):
             other()
+
+
+def test_the_mean_shape_keeps_its_template_in_fine_tuning(cases):
+    method = create("mean_shape", CHEST, SIZE)
+    method.fit(cases)
+    template = method.template
+    method.fit(cases[:2], None, Run(fine_tune=True))
+    assert method.template is template
+
+
+def test_validation_images_without_a_landmark_cannot_choose_weights(cases):
+    method = create("mean_shape", CHEST, SIZE)
+    method.fit(cases)
+    masks = CaseSet("masks", CHEST, [replace(c, landmarks=np.full_like(c.landmarks, np.nan), masks=true_masks(c)) for c in cases])
+    with pytest.raises(DataError, match="masks: no image shows a landmark, so none can be judged; give other validation cases"):
+        validation_error(method, masks)
 
 
 def test_fine_tuning_on_one_case_keeps_the_template_and_the_shape_model(cases):
@@ -422,7 +440,7 @@ def test_an_image_of_the_wrong_kind_is_refused(image, cases):
 
 def test_the_validation_cases_belong_to_the_identity_of_a_run(cases, tmp_path):
     tiny("heatmap_regression").fit(cases[4:], cases[:2], Run(folder=tmp_path, progress=False))
-    with pytest.raises(DataError, match="belongs to a run with another recipe, data or settings"):
+    with pytest.raises(DataError, match="belongs to a run with another recipe, data, settings, precision or"):
         tiny("heatmap_regression").fit(cases[4:], cases[2:4], Run(folder=tmp_path, progress=False))
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from attacks.common import without_the_right_to_read
+from lightning.fabric.plugins.precision import MixedPrecision
 from torch import nn
 
 from denseseg.augment import NO_AUGMENTATION, Augmentation
@@ -236,6 +237,25 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, monkeypatch, decay, opt
     assert torch.equal(weights(whole), weights(resumed))
 
 
+def test_a_resumed_run_scales_its_loss_as_the_stopped_one_did(tmp_path, monkeypatch):
+    make = loop.make_fabric
+
+    def in_half_precision(run):  # as Fabric trains on a GPU
+        fabric = make(run)
+        fabric.strategy.precision = MixedPrecision(
+            "16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=8.0, growth_interval=1)
+        )
+        return fabric
+
+    monkeypatch.setattr(loop, "make_fabric", in_half_precision)
+    monkeypatch.setattr(loop, "SHARE", 1e9)  # a checkpoint after every epoch
+    first = loop._Loop(Brightness(), data(), QUICK, run_in(tmp_path), "a", None)
+    first.epoch()
+    assert first.scaler.scaler.get_scale() > 8.0
+    again = loop._Loop(Brightness(seed=1), data(), QUICK, run_in(tmp_path), "a", None)
+    assert again.scaler.scaler.get_scale() == first.scaler.scaler.get_scale()
+
+
 def test_a_finished_run_is_not_trained_again(tmp_path, capsys):
     train(Brightness(), data(), QUICK, run_in(tmp_path))
     again = Brightness(seed=1)
@@ -258,7 +278,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path, capsys):
 def test_another_run_in_the_folder_is_refused(tmp_path, other):
     train(Brightness(), data(), QUICK, run_in(tmp_path), "cases")
     run = Run(folder=tmp_path, progress=False, precision=other.get("precision", "32-true"), device="cpu", seed=other.get("seed", 0))
-    with pytest.raises(DataError, match="belongs to a run with another recipe, data or settings"):
+    with pytest.raises(DataError, match="belongs to a run with another recipe, data, settings, precision or"):
         settings, identity = other.get("settings", QUICK), other.get("identity", "cases")
         train(Brightness(), data(), settings, run, identity, other.get("validate"))
 

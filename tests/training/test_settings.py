@@ -104,6 +104,7 @@ def test_bfloat16_only_where_the_processor_has_it(monkeypatch, features, expecte
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: features)
     assert Run(device="cpu").resolved_precision == expected
     assert Run(device="cpu", precision="32-true").resolved_precision == "32-true"
+    assert Run(device="cpu", precision="16-mixed").resolved_precision == "bf16-mixed"  # what Fabric makes of it
     assert math.isclose(Run().seed, 0)
 
 

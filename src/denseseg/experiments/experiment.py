@@ -18,7 +18,7 @@ from denseseg.cases.case_set import CaseSet, Split
 from denseseg.errors import DataError, validated
 from denseseg.evaluation.scores import evaluate
 from denseseg.experiments.profiles import get_profile
-from denseseg.experiments.provenance import forget_peak_memory, peak_memory, processor_seconds
+from denseseg.experiments.provenance import current_commit, forget_peak_memory, peak_memory, processor_seconds
 from denseseg.experiments.record import Record, Spec, make_record
 from denseseg.experiments.store import require_free, write_record
 from denseseg.files import read_json, write_json
@@ -118,8 +118,7 @@ def run_experiment(
     if 0 < len(without) < len(split.test):
         fault = f"{cases.name}: some cases to test on have no spacing, such as {without[0]}, so errors would be in mm and in px"
         raise DataError(f"{fault}; fill it in in cases.csv, or leave it empty in all")
-    if results is not None:
-        require_free(spec, data, split, results)
+    older = None if results is None else require_free(spec, data, split, results)
     own = None if folder is None else Path(folder) / run_name(data, spec)
     run = Run(seed=spec.seed, folder=own, precision=precision, progress=progress)
     resumed = own is not None and (own / CHECKPOINT).exists()
@@ -140,16 +139,25 @@ def run_experiment(
             costs["processor_seconds"] = processor_seconds() - worked
         weights = None if own is None else save_method(method, own / "weights.safetensors")
     table, seconds_per_case = evaluate_method(method, split.test, bool(cases.absent.any()))
-    if not resumed:  # what an earlier process held is not known
+    if not resumed:
         costs["peak_memory_mib"] = peak_memory(run.resolved_device)
+    elif older:  # weights that an earlier process trained, with the memory that it told, read by the package of today
+        costs["peak_memory_mib"] = older.peak_memory_mib
+        costs["commit"] = ", ".join(dict.fromkeys([older.commit, current_commit()]))
     record = make_record(
         spec, data=cases, data_sha256=data, split=split, table=table, parameters=method.parameters, history=history,
         seconds_train=seconds, seconds_per_case=seconds_per_case, device=run.resolved_device,
-        precision=run.resolved_precision if len(history) else "nothing trained", recipe=asdict(recipe), notes=notes, **costs,  # type: ignore[call-overload]
+        precision=_precision(method, history, run), recipe=asdict(recipe), notes=notes, **costs,  # type: ignore[call-overload]
     )  # fmt: skip
     if results is not None:
         write_record(record, results)
     return Experiment(method, split, history, table, record, weights)
+
+
+def _precision(method: Method, history: pd.DataFrame, run: Run) -> str:
+    if not len(history):
+        return "nothing trained"
+    return run.resolved_precision if method.keeps_terms else "its own"  # nnU-Net chooses for itself
 
 
 def run_name(data: str, spec: Spec) -> str:

@@ -28,7 +28,7 @@ def write_record(record: Record, folder: str | Path = "results") -> Path:
 
 def write_study(record: StudyRecord, folder: str | Path = "results") -> Path:
     """The same for a study, in `folder`/studies; also refused where the older record has results that the new one lacks."""
-    return _write(record, record.path(folder), ("study", "dataset", "profile", "seed", "n", "data_sha256"))
+    return _write(record, record.path(folder), ("study", "dataset", "profile", "seed", "n", "data_sha256", "settings"))
 
 
 def _lost(old: Any, new: Any) -> list[str]:
@@ -101,8 +101,9 @@ def _distinct(paths: list[Path], records: list[Any]) -> list[Any]:
 def _write(record: Record | StudyRecord, path: Path, identity: tuple[str, ...]) -> Path:
     if exists(path):
         older = _read(path, type(record))
+        before, now = (one.model_dump(mode="json") for one in (older, record))  # JSON has lists where settings have tuples
         for name in identity:
-            old, new = getattr(older, name), getattr(record, name)
+            old, new = before[name], now[name]
             if old != new and None not in (old, new):
                 fix = "move that file away, or write to another folder"
                 raise DataError(f"{path} holds another run: its {name} is {old}, the new one's {new}; {fix}")

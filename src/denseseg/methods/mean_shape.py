@@ -22,7 +22,7 @@ class MeanShape(Method):
     recipes: ClassVar[Mapping[str, Recipe]] = {"default": Recipe()}
 
     def fit(self, train: CaseSet, validation: CaseSet | None = None, run: Run = Run()) -> pd.DataFrame:
-        self.prepare(train, validation)
+        self.prepare(train, validation, keep_shapes=run.fine_tune)
         self.learn_usual(train, validation)
         return pd.DataFrame()
 

@@ -170,5 +170,7 @@ def error_of(predictions: Sequence[Prediction], cases: CaseSet, size: Size) -> f
         found = [mask for p in predictions if p.masks is not None for mask in p.masks]
         true = [mask for case in cases for mask in true_masks(case)]
         return 100 - 100 * float(np.mean([dice(a, b) for a, b in zip(found, true, strict=True) if b.any()]))
+    if not cases.shown.any():
+        raise DataError(f"{cases.name}: no image shows a landmark, so none can be judged; give other validation cases, or none")
     error = np.linalg.norm(stacked_landmarks(predictions) - cases.landmarks, axis=-1)
     return float(np.where(np.isnan(error), failure_distance(size), error)[cases.shown].mean())

@@ -106,9 +106,11 @@ class NNUNet(MaskMethod):
     def fit(self, train: CaseSet, validation: CaseSet | None = None, run: Run = Run()) -> pd.DataFrame:
         """Export, plan and train each net in turn. The history has a row an epoch of each `net`.
 
-        Raises DataError where nnunetv2 is not installed, or the cases do not fit the method.
+        Raises DataError where nnunetv2 is not installed, the run is to be a fine-tuning, or the cases do not fit the method.
         """
         require_nnunet()
+        if run.fine_tune:
+            raise DataError(f"{self.name} begins with new weights each time and cannot be fine-tuned; train it without fine_tune")
         self.prepare(train, validation)
         groups = nets_of(overlap_shares(train) > self.recipe.overlap)
         histories, self.nets = [], []

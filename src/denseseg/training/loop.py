@@ -161,6 +161,7 @@ class _Loop:
         self.data = data.to(self.fabric.device)
         self.raw = trainable.network.to(self.fabric.device)
         self.network, self.optimiser = self.fabric.setup(self.raw, settings.optimiser.make(self.raw))
+        self.scaler = self.fabric.strategy.precision  # only that of "16-mixed" has a state: how far it scales the loss up
         self.averaged: AveragedModel | None = None
         if settings.ema_decay:
             self.averaged = AveragedModel(self.raw, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
@@ -311,7 +312,7 @@ class _Loop:
             best_epoch=self.best[1],
         )
         states = {f"{i}.{key}": v for i, state in self.optimiser.state_dict()["state"].items() for key, v in state.items()}
-        parts = {"network": self.raw.state_dict(), "best": self.best[2], "optimiser": states}
+        parts = {"network": self.raw.state_dict(), "best": self.best[2], "optimiser": states, "scaler": self.scaler.state_dict()}
         if self.averaged is not None:
             parts["averaged"] = self.averaged.state_dict()
         tensors = {f"{part}/{key}": torch.as_tensor(value) for part, state in parts.items() for key, value in state.items()}
@@ -332,8 +333,11 @@ class _Loop:
             raise DataError(f"{error}, or move {path.name} away to train from the start") from None
         header = validated(_Header, content, str(path))
         if header.identity != self.identity:
-            raise DataError(f"{path} belongs to a run with another recipe, data or settings; choose another folder or move it away")
-        parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimiser": {}, "averaged": {}}
+            raise DataError(
+                f"{path} belongs to a run with another recipe, data, settings, precision or number of processes; "
+                "choose another folder or move it away"
+            )
+        parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimiser": {}, "averaged": {}, "scaler": {}}
         for name, value in tensors.items():
             part, _, key = name.partition("/")
             parts[part][key] = value
@@ -345,6 +349,8 @@ class _Loop:
             index, _, key = name.partition(".")
             states.setdefault(int(index), {})[key] = value
         self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": states})
+        if parts["scaler"]:
+            self.scaler.load_state_dict({key: value.item() for key, value in parts["scaler"].items()})
         nan = float("nan")
         self.history = [{key: nan if value is None else value for key, value in row.items()} for row in header.history]
         self.best = (float("inf") if header.best_error is None else header.best_error, header.best_epoch, parts["best"])

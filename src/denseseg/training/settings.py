@@ -173,6 +173,8 @@ class Run:
         A processor without such instructions emulates bfloat16, far slower than float32; with them a step of the course profile
         takes about two thirds of the time (results/benchmarks/training.json).
         """
+        if self.precision == "16-mixed" and self.resolved_device == "cpu":
+            return "bf16-mixed"  # as Fabric does: processors compute nothing in half precision
         if self.precision != "auto":
             return self.precision
         if self.resolved_device == "cuda":
