@@ -59,6 +59,8 @@ def test_a_prediction_of_masks_alone():
         prediction.table()
     with pytest.raises(DataError, match="no landmarks to compare"):
         stacked_landmarks([Prediction(CHEST, points()), prediction])
+    with pytest.raises(DataError, match="no predictions"):
+        stacked_landmarks([])
     with pytest.raises(DataError, match="needs landmarks or masks"):
         Prediction(CHEST, None)
 

@@ -146,8 +146,10 @@ def _maps_of(prediction: Prediction, name: str, frame: Frame | Turn) -> np.ndarr
 
 
 def stacked_landmarks(predictions: Sequence[Prediction]) -> np.ndarray:
-    """(M, N, 2) landmarks of M predictions, pixels. Raises DataError where a method has none."""
+    """(M, N, 2) landmarks of M predictions, pixels. Raises DataError where a method has none, or M is 0."""
     points = [prediction.landmarks for prediction in predictions if prediction.landmarks is not None]
     if len(points) < len(predictions):
         raise DataError("this method predicts masks alone; there are no landmarks to compare")
+    if not points:
+        raise DataError("there are no predictions, so no landmarks to compare; give at least one")
     return np.stack(points)

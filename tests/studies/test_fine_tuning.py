@@ -9,6 +9,7 @@ from denseseg.errors import DataError
 from denseseg.phantom import chest_phantom, hand_phantom
 from denseseg.studies import fine_tuning
 from denseseg.studies.fine_tuning import WAYS, learner, record, table
+from denseseg.training.settings import Adam
 
 
 def test_the_record_of_very_short_runs(tmp_path, monkeypatch):
@@ -24,8 +25,11 @@ def test_the_record_of_very_short_runs(tmp_path, monkeypatch):
     def fail(*_: object) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(fine_tuning, "learner", fail)  # all numbers are there
+    monkeypatch.setattr(fine_tuning, "evaluate", fail)  # all numbers are there
     assert record(str(data), steps=1, draws=1, counts=(0, 1, 2), runs=str(tmp_path / "runs")).results == made.results
+    monkeypatch.setattr(fine_tuning, "GENTLE", Adam(1e-2))  # by another recipe they would be others
+    with pytest.raises(AssertionError, match="trained again"):
+        record(str(data), steps=1, draws=1, counts=(0, 1, 2), runs=str(tmp_path / "runs"))
 
 
 def test_other_anatomies_and_ways_are_refused(tmp_path):

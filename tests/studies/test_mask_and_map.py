@@ -10,6 +10,7 @@ from answer import Answer
 from denseseg.batch import Batch
 from denseseg.cases.case_set import CaseSet
 from denseseg.cases.masks import true_masks
+from denseseg.evaluation.metrics import failure_distance
 from denseseg.geometry.contour import dilate
 from denseseg.methods import create
 from denseseg.phantom import chest_phantom
@@ -51,6 +52,19 @@ def test_a_true_map_under_an_enlarged_mask(cases, pixels):
         assert found[f"{reading} tre"] < 0.3
     assert found["predicted outline shift"] == pytest.approx(pixels, abs=0.25 * pixels + 0.3)
     assert found["predicted outline tre"] >= 0.8 * found["predicted outline shift"]
+
+
+def test_a_structure_whose_mask_is_empty_stays_in_the_mean_at_the_price_of_a_failure(cases):
+    method = create("denseseg", cases.anatomy, SIZE, RECIPE, test_time_views=1, band=6)
+    cases = cases[:8]
+    method.prepare(cases)
+    targets = method.targets(Batch.of(cases))
+    logits = torch.where(targets["masks"] > 0.5, 9.0, -9.0)
+    logits[0, 2] = -9.0
+    method.network = Answer((logits, targets["uv"]))
+    lost = measure(method, cases).iloc[2]
+    assert [lost[f"{reading} tre"] for reading in READINGS[1:]] == [pytest.approx(failure_distance(SIZE))] * 2
+    assert lost["true mask tre"] < 1
 
 
 def test_each_condition_trains_on_what_it_says(cases):

@@ -102,6 +102,13 @@ def test_arms_differ_in_one_thing_each():
     assert GROUPS[0] == SCN.group
 
 
+def test_the_table_says_where_arms_differ_in_more_than_one_thing():
+    own_rate = {arm.name for arm in ARMS if arm.scale.get("learning_rate", TINY.learning_rate) != TINY.learning_rate}
+    assert own_rate == {"32 filters"} and "32 filters also learn at a smaller rate, 3e-4" in table({})
+    assert all(recipe_of(arm, TINY).learned_widths for arm in ARMS if arm.group == "product")
+    assert "All networks of the group “product” learn their widths, also the forerunner of 2016" in table({})
+
+
 def test_a_study_of_two_short_trainings_makes_a_record_and_a_table():
     arms = (SCN, Arm("widths", "fixed", options={"learned_widths": False, "loss_weights": {"heatmap": 1.0}}, sigma_px=3.0))
     (first, _), (second, record) = study(arms, TINY, notes="quick")

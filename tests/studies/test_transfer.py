@@ -70,8 +70,10 @@ def test_the_record_of_a_very_short_run_has_every_arm_and_a_table(tmp_path, monk
     assert again().results == made.results
 
 
-def test_wrong_data_and_parts_are_refused():
+def test_wrong_data_parts_and_corrections_are_refused():
     with pytest.raises(DataError, match="needs the chest"):
         record("hand phantom", "smoke", ["nothing"])
     with pytest.raises(DataError, match="by which arms are chosen"):
         record("phantom", "smoke", ["nothing"], part="train")
+    with pytest.raises(DataError, match="correction 0: it is fitted on so many real training cases; give 1 or more"):
+        record("phantom", "smoke", ["given"], correction=0)

@@ -318,7 +318,7 @@ class AgeScore(NamedTuple):
     n: int
 
 
-def age_score(predicted: np.ndarray, ages: np.ndarray, seed: int = 0) -> AgeScore:
+def age_score(predicted: np.ndarray, ages: np.ndarray) -> AgeScore:
     """Compare predicted (M,) with true ages (M,) in months.
 
     R^2 = 1 - sum (predicted - age)^2 / sum (age - mean age)^2 punishes bias and may be negative; NaN where all ages are equal.
@@ -331,7 +331,7 @@ def age_score(predicted: np.ndarray, ages: np.ndarray, seed: int = 0) -> AgeScor
     if not np.isfinite(error).all():
         raise DataError(f"case {int((~np.isfinite(error)).argmax())} (counted from 0) lacks an age or its prediction; leave it out")
     away = np.abs(error)
-    interval = bootstrap_cases(lambda index, axis=-1: away[index].mean(axis), len(away), seed=seed)
+    interval = bootstrap_cases(lambda index, axis=-1: away[index].mean(axis), len(away))
     spread = ((ages - ages.mean()) ** 2).sum()
     r2 = float(1 - (error**2).sum() / spread) if spread > 0 else float("nan")
     return AgeScore(float(away.mean()), *interval, float(error.mean()), r2, len(ages))

@@ -90,16 +90,19 @@ def record(
     if cases.anatomy != given.anatomy:
         raise DataError(f"{data} shows {cases.anatomy.name!r}; this study needs the chest with its 166 landmarks")
     split = cases.split("paper", validation=0)
-    # runs on other data, or further from other weights, are other runs
-    weights = hashlib.sha256((FOLDER / "chest.safetensors").read_bytes()).hexdigest()[:8]
-    begun = {way: cases.fingerprint()[:8] + (weights if way == "given weights" else "") for way in WAYS}
+    # runs on other data, by another recipe, or further from other weights, are other runs
+    weights = hashlib.sha256((FOLDER / "chest.safetensors").read_bytes()).hexdigest()
+    digests = {}
+    for way in WAYS:
+        parts = (cases.fingerprint(), learner(way, steps).recipe, weights if way == "given weights" else "")
+        digests[way] = hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
     results: dict[str, dict[str, Any]] = {way: {} for way in WAYS}
     for count in sorted({n for n in counts if n < len(split.train)} | {len(split.train)}):
         orders = [np.random.default_rng(draw).permutation(len(split.train)) for draw in range(draws)]
         for way in WAYS if count > 1 else WAYS[:1]:  # a new shape model needs two cases
             found = []
             for draw, order in enumerate(orders if 0 < count < len(split.train) else orders[:1]):
-                few, name = split.train.subset(sorted(order[:count])), f"fine_tuning_{way}_{count}_{draw}_{steps}_{begun[way]}"
+                few, name = split.train.subset(sorted(order[:count])), f"fine_tuning_{way}_{count}_{draw}_{steps}_{digests[way]}"
                 found.append(numbers(way, few, split.test, steps, draw, Path(runs) / file_name(name)))
                 print(f"{way}, {count} images, draw {draw}: {found[-1]}", flush=True)
             results[way][str(count)] = {key: _spread([one[key] for one in found]) for key in SHOWN}

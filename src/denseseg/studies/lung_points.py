@@ -27,6 +27,7 @@ from denseseg.anatomy import Anatomy
 from denseseg.cases.case_set import CaseSet, Split
 from denseseg.cases.folder import read_cases
 from denseseg.errors import DataError
+from denseseg.evaluation.metrics import clipped, landmark_errors
 from denseseg.evaluation.statistics import bootstrap_cases, bootstrap_interval
 from denseseg.evaluation.tables import format_mean_sd, pipe_table
 from denseseg.experiments.published import published
@@ -172,10 +173,15 @@ class Readings:
     template: Template
     spacing: float
 
+    def distances(self, found: np.ndarray, true: np.ndarray) -> np.ndarray:
+        """(M, K) mm between points (M, K, 2); what was not found has the price of a failure, as in `evaluate`."""
+        errors = np.nan_to_num(landmark_errors(found, true, self.spacing), nan=np.inf)
+        errors[~np.isfinite(true).all(-1)] = np.nan  # what is not known is not judged
+        return clipped(errors, self.template.size, self.spacing)
+
     def errors(self, found: np.ndarray, place: Place) -> np.ndarray:
         """(M,) mean distance over the points of a place, mm, of those found in each case, (M, K, 2)."""
-        true = place.points(self.landmarks, self.template.anatomy)
-        return np.linalg.norm(found - true, axis=-1).mean(1) * self.spacing
+        return self.distances(found, place.points(self.landmarks, self.template.anatomy)).mean(1)
 
     def by_variant(self) -> dict[str, dict[str, np.ndarray]]:
         """Variant -> place -> errors (M,)."""
@@ -263,7 +269,7 @@ def candidate_ranking(test: Readings, smoothing: float, seed: int = 0) -> dict[s
     examples, true = candidates(test.train), candidates(test.landmarks)
     table = transfer_score(examples, test.train, template, (CHART,), smoothing=smoothing, spacing=test.spacing)
     found = read_splines(stacked_landmarks(test.predictions), template, at_mean_shape(examples), smoothing)
-    errors = np.linalg.norm(found - true, axis=-1) * test.spacing  # (M, K)
+    errors = test.distances(found, true)
     baseline = np.linalg.norm(examples.mean(0) - true, axis=-1).mean(0) * test.spacing
     score = table["transfer"].to_numpy()
 

@@ -20,13 +20,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from scipy.stats import spearmanr
 
 from denseseg.cases.case_set import CaseSet, Split
 from denseseg.cases.masks import true_masks
+from denseseg.evaluation.metrics import clipped
+from denseseg.evaluation.scores import landmark_distances
 from denseseg.evaluation.tables import pipe_table
 from denseseg.experiments.profiles import get_profile, load_cases
 from denseseg.experiments.record import StudyRecord, study_record
@@ -80,9 +81,12 @@ def measure(method: Method, cases: CaseSet) -> pd.DataFrame:
 
     rim: mean width by which the predicted mask is larger than the true one, the difference of areas over the true outline's length.
     shift: mean distance of the landmarks beyond the true outline, negative inside. tre: mean distance from the true landmarks.
+    Where a mask is empty, nothing can be read within it: its tre has the price of a failure, as in `evaluate`; its shift has no
+    direction, so it is NaN and left out of means.
     """
     template, rows = method.fitted_template, []
     for case, prediction in zip(cases, method.predict_cases(cases), strict=True):
+        in_pixels = replace(case, spacing=None)
         assert prediction.masks is not None and prediction.uv is not None and prediction.probabilities is not None
         uv, masks, true = torch.as_tensor(prediction.uv)[None], torch.as_tensor(prediction.masks)[None], true_masks(case)
         points = [decode_affine(uv, where, template).points[0].double().numpy() for where in (torch.as_tensor(true)[None], masks)]
@@ -94,7 +98,8 @@ def measure(method: Method, cases: CaseSet) -> pd.DataFrame:
             for reading, found in zip(READINGS, points, strict=True):
                 there, edge = torch.as_tensor(found[where])[None], torch.as_tensor(outline)[None]
                 row[f"{reading} shift"] = -float(signed_distance(there, edge).mean())
-                row[f"{reading} tre"] = float(np.linalg.norm(found[where] - outline, axis=-1).mean())
+                errors = landmark_distances(found[where], outline, in_pixels)
+                row[f"{reading} tre"] = float(clipped(errors, case.size).mean())
             rows.append(row)
     return pd.DataFrame(rows)
 

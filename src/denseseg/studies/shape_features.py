@@ -156,10 +156,10 @@ class ShapeFeatures:
         return np.stack(list(columns.values()), axis=1), list(columns)
 
 
-def _mean_shape(landmarks: np.ndarray, rounds: int = 6) -> np.ndarray:
+def _mean_shape(landmarks: np.ndarray) -> np.ndarray:
     """(N, 2) mean of rigidly aligned shapes, begun with the most complete one; NaN for landmarks that no shape has."""
     mean = landmarks[np.isfinite(landmarks).sum((1, 2)).argmax()]
-    for _ in range(rounds):
+    for _ in range(6):  # rounds of alignment
         mean = _mean(rigidly_aligned(landmarks, mean).swapaxes(0, 1))
     return mean
 

@@ -56,14 +56,12 @@ def record(data: str, profile: str, methods: Sequence[str], runs: str, seed: int
     Runs that are finished in the folder `runs` are not trained again.
     """
     cases = load_cases(get_profile(profile), data)
-    parts = cases.split("paper", seed=0)
+    named = {name: method_named(name, seed) for name in methods}
+    made = {name: run_experiment(cases, Spec(dataset=cases.name, profile=profile, **own), runs) for name, own in named.items()}
+    found = {name: stacked_landmarks(run.method.predict_cases(run.split.test)) for name, run in made.items()}
+    parts = made[methods[0]].split  # that of all runs
     true = parts.test.landmarks
     spacing = np.array([case.spacing or 1.0 for case in parts.test])[:, None, None]
-    found = {}
-    for name in methods:
-        spec = Spec(dataset=cases.name, profile=profile, **method_named(name, seed))
-        run = run_experiment(cases, spec, runs)
-        found[name] = stacked_landmarks(run.method.predict_cases(run.split.test))
     where = {**cases.anatomy.slices, "all": slice(None)}
     results = {
         f"{a} and {b}": {part: shared_error(found[a][:, s], found[b][:, s], true[:, s], spacing) for part, s in where.items()}

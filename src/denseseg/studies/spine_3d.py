@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from denseseg.errors import exit_status, validated
-from denseseg.evaluation.metrics import identified, landmark_errors
+from denseseg.evaluation.metrics import id_rate, identified, landmark_errors
 from denseseg.evaluation.tables import format_mean_sd, pipe_table
 from denseseg.experiments.provenance import describe_device
 from denseseg.experiments.record import StudyRecord
@@ -37,6 +37,7 @@ from denseseg.networks.localization import LearnedWidths
 from denseseg.networks.localization_unet import LocalizationUNet
 from denseseg.networks.spatial_configuration import LocalAppearance, SpatialConfiguration, SpatialConfigurationNet
 from denseseg.phantom.spine import NAMES, SIZE, SPACING, SpineVolume, spine_phantom
+from denseseg.studies.spatial_configuration import peak_sign
 from denseseg.training.settings import Adam, Cosine
 
 TILE, OVERLAP = 28, 16  # voxels along z; the paper's are 192 and 96
@@ -175,12 +176,11 @@ def relative_heatmaps(network: LearnedWidths) -> Predict:
 
 
 def appearance_alone(network: SpatialConfigurationNet) -> Predict:
-    """Volumes -> what local appearance says, with the sign it has where the product peaks: no training fixes that sign."""
+    """Volumes -> what local appearance says, with the sign it has where the product peaks."""
 
     def predict(volumes: Tensor) -> Tensor:
         appearance, configuration = network.components(volumes)
-        peak = (appearance * configuration).flatten(2).argmax(-1, keepdim=True)
-        return appearance * appearance.flatten(2).gather(-1, peak)[..., None, None].sign()
+        return appearance * peak_sign(appearance, configuration)
 
     return predict
 
@@ -201,15 +201,15 @@ def score(points: np.ndarray, true: np.ndarray) -> dict[str, float]:
     As in the paper, every vertebra in the field of view counts, however faint its heatmap is.
     """
     errors = landmark_errors(points, true)
-    known, named = errors[np.isfinite(errors)], identified(points, true, SPACING)
+    known = errors[np.isfinite(errors)]
     return {
         "mean_mm": SPACING * float(known.mean()),
         "sd_mm": SPACING * float(known.std()),
         "median_mm": SPACING * float(np.median(known)),
         "mean_voxels": float(known.mean()),
-        "identified": int(np.nansum(named)),
+        "identified": int(np.nansum(identified(points, true, SPACING))),
         "landmarks": len(known),
-        "id_rate_percent": 100 * float(np.nanmean(named)),
+        "id_rate_percent": 100 * id_rate(points, true, SPACING),
     }
 
 

@@ -139,10 +139,12 @@ def record(
     correction. results: arm -> group of structures or "average" -> `SHOWN`, the values of `CORRECTED`, and lost, the structures
     without a mask; in the average also, where images have an out-of-distribution score: doubtful, those beyond its limit, and
     score_against_tre, how well it puts images in the order of their errors (Spearman's correlation).
-    Raises DataError for an unknown arm or part, and where the data show no chest.
+    Raises DataError for an unknown arm or part, where the data show no chest, and where correction is below 1.
     """
     if part not in ("validation", "test"):
         raise DataError(f'part {part!r}: give "validation", by which arms are chosen, or "test"')
+    if correction < 1:
+        raise DataError(f"correction {correction}: it is fitted on so many real training cases; give 1 or more")
     cases = load_cases(get_profile(profile), data)
     if cases.anatomy != CHEST:
         raise DataError(f"{data} shows {cases.anatomy.name!r}; this study needs the chest with its 166 landmarks")
