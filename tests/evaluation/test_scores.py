@@ -155,6 +155,31 @@ def test_missing_truth_is_not_judged_but_counted():
     assert summary.loc[("pair", "tre"), ["mean", "n", "missing"]].tolist() == [2, 1, 1]
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_landmark_that_the_truth_lacks_is_no_part_of_the_one_way_asds(masked):
+    lacking = LANDMARKS.copy()
+    lacking[:2] = np.nan
+    case = make_case(landmarks=lacking)
+    if masked:
+        case = make_case(landmarks=lacking, masks=polygon_masks(lacking, case))
+    wild = lacking.copy()
+    wild[0] = [100, 90]
+    same, far = (evaluate([make_prediction(points)], [case]) for points in (lacking, wild))
+    lost = evaluate([make_prediction(np.where(np.arange(110)[:, None] < 3, np.nan, lacking))], [case])
+    for metric in ("asd_one_way", "asd_one_way_published"):
+        assert values(same, metric, "n").tolist() == [38, 40, 30] and (values(same, metric) < 0.5).all()
+        assert values(far, metric).tolist() == values(same, metric).tolist()
+        assert values(lost, metric, "failed").tolist() == [True, False, False] and values(lost, metric, "n")["left"] == 38
+    assert not same["failed"].any()
+
+
+def test_landmarks_without_true_ones_are_judged_by_the_mask():
+    lacking = without("left")
+    case = make_case(landmarks=lacking, masks=polygon_masks(LANDMARKS, make_case()))
+    found, lost = (evaluate([make_prediction(points)], [case]) for points in (LANDMARKS, lacking))
+    assert values(found, "asd_one_way", "n")["left"] == 40 and values(lost, "asd_one_way", "failed")["left"]
+
+
 def test_an_absent_structure_that_is_predicted_and_a_present_one_that_is_not_are_both_wrong():
     absent = LANDMARKS.copy()
     absent[40:80] = np.nan

@@ -53,6 +53,11 @@ def test_paired_difference_is_exact_for_few_pairs_and_checks_its_input():
         paired_difference(np.full(3, np.nan), np.zeros(3))
 
 
+def test_one_pair_has_a_difference_and_nothing_more():
+    found = paired_difference(np.array([3.0, np.nan]), np.array([1.0, 5]))
+    assert (found.mean, found.n) == (2, 1) and np.isnan(found[1:-1]).all()
+
+
 def test_holm():
     np.testing.assert_allclose(holm([0.01, 0.04, 0.03]), [0.03, 0.06, 0.06])
     np.testing.assert_allclose(holm([0.6, 0.7]), [1, 1])

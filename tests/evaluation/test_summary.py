@@ -52,6 +52,19 @@ def test_one_image_has_no_interval():
     assert summary["mean"].notna().all() and summary["low"].isna().all()
 
 
+def test_a_group_of_few_images_keeps_its_interval():
+    """It is that of these images alone; without them a resample has no mean of the group."""
+    frame = noisy_table(12)
+    few = frame[frame["case"].isin(["case 0", "case 1", "case 2"])]
+    rare = frame.assign(value=frame["value"].where((frame["group"] == "single") <= frame["case"].isin(few["case"])))
+    ends = ["mean", "low", "high"]
+    for table in (rare, rare.dropna(subset="value")):  # the truth lacks it, or it has no rows
+        summary, alone = (summarise(own).set_index(["group", "metric"]) for own in (table, few))
+        assert alone.loc[("single", "tre"), ends].notna().all()
+        assert summary.loc[("single", "tre"), ends].tolist() == alone.loc[("single", "tre"), ends].tolist()
+        assert summary.loc[("average", "tre"), ends].notna().all()
+
+
 def test_per_case_matches_the_summary():
     frame = noisy_table()
     summary = summarise(frame).set_index(["group", "metric"])

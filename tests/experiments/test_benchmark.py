@@ -13,6 +13,7 @@ from denseseg.evaluation import compare_methods, evaluate, per_case
 from denseseg.experiments import Spec, read_records
 from denseseg.experiments.benchmark import averaged, benchmark, benchmark_table, on_equal_terms
 from denseseg.experiments.experiment import recipe_of
+from denseseg.experiments.store import write_record
 from denseseg.prediction import Prediction
 from denseseg.training.settings import Epochs, Seconds
 
@@ -107,6 +108,18 @@ def test_runs_that_share_too_little_are_not_compared(other, message):
         benchmark_table([near, run("far", **other)[0]], near.spec)
 
 
+def test_runs_on_other_cases_are_not_compared():
+    near, far = run("near")[0], run("far")[0]
+    divided = far.model_copy(update={"parts_sha256": "0" * 64})
+    with pytest.raises(DataError, match="^far_.* was run with other cases in training, validation or test part than near_"):
+        benchmark_table([near, divided], near.spec)
+    moved = far.model_copy(update={"data_sha256": "0" * 64})
+    with pytest.raises(DataError, match="^far_.* was run on other data than near_"):
+        benchmark_table([near, moved], near.spec)
+    for fair in ({"parts_sha256": None}, {"data_sha256": "0" * 64, "size": (64, 64)}, {"data_sha256": "0" * 64, "synthetic": True}):
+        assert len(benchmark_table([near, far.model_copy(update=fair)], near.spec)) == 6
+
+
 def test_pixels_of_different_sizes_are_not_subtracted():
     near, far = run("near")[0], run("far")[0]
     larger = far.model_copy(update={"size": (64, 64)})
@@ -157,3 +170,14 @@ def test_a_record_of_other_cases_is_not_taken_for_theirs(tmp_path):
     for cases, fault in ((moved, "on other data"), (swapped, "with other cases in training, validation or test part")):
         with pytest.raises(DataError, match=fault):
             benchmark(cases, specs, specs[0], results=tmp_path, runs=None)
+
+
+def test_a_record_of_an_older_recipe_is_not_taken_for_todays(tmp_path):
+    cases = boxes()
+    new, old = (Spec(dataset=cases.name, method="mean_shape", profile="smoke", seed=seed) for seed in (0, 1))
+    benchmark(cases, [old], old, results=tmp_path, runs=None)
+    (record,) = read_records(tmp_path)
+    write_record(record.model_copy(update={"recipe_settings": {"gone": 1}}), tmp_path)
+    with pytest.raises(DataError, match=f"the recipe of .*{old.name}.json has changed since; move that file away"):
+        benchmark(cases, [new, old], old, results=tmp_path, runs=None)
+    assert len(read_records(tmp_path)) == 1  # told before anything is run

@@ -158,11 +158,13 @@ def _case_rows(prediction: Any, case: Case, lacking: bool, radii: Sequence[float
         scores: list[Score] = []
         if landmarks is not None:
             points, true, seen = landmarks[where], case.landmarks[where], shown[where]
-            beyond = np.isfinite(true).all(-1) & ~seen
+            known = np.isfinite(true).all(-1)
+            beyond = known & ~seen
             scores += landmark_scores(points, true, seen, case, radii, structure.kind)
             if beyond.any():
                 scores.append(_mean_score("tre_outside", landmark_distances(points[beyond], true[beyond], case), case))
-            points = points[~beyond]
+            if known.any():  # with none, a mask may tell where the structure is: its outline then judges all landmarks
+                points = points[seen]
         if lacking:
             scores.append(Score("presence", 100.0 * (called_absent[c] == absent[c]), 1, False))
         if structure.outlined or (points is None and case.masks is not None):

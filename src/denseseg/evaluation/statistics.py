@@ -33,9 +33,7 @@ class Difference(NamedTuple):
     n: int
 
 
-def bootstrap_interval(
-    values: np.ndarray, statistic: Callable = np.mean, n: int = 2000, seed: int = 0, confidence: float = 0.95
-) -> Interval:
+def bootstrap_interval(values: np.ndarray, statistic: Callable = np.mean, seed: int = 0, confidence: float = 0.95) -> Interval:
     """Bootstrap interval of `statistic(values)` over images.
 
     values: (M,), one per image. Missing values (NaN) are left out.
@@ -44,7 +42,9 @@ def bootstrap_interval(
     """
     values = np.asarray(values, float)
     values = values[~np.isnan(values)]
-    return bootstrap_cases(lambda index, axis=-1: statistic(values[index], axis=axis), len(values), n, seed, confidence)
+    return bootstrap_cases(
+        lambda index, axis=-1: statistic(values[index], axis=axis), len(values), seed=seed, confidence=confidence
+    )
 
 
 def bootstrap_cases(statistic: Callable, n_cases: int, n: int = 2000, seed: int = 0, confidence: float = 0.95) -> Interval:
@@ -67,12 +67,13 @@ def bootstrap_cases(statistic: Callable, n_cases: int, n: int = 2000, seed: int 
     return interval
 
 
-def paired_difference(first: np.ndarray, second: np.ndarray, n: int = 9999, seed: int = 0) -> Difference:
+def paired_difference(first: np.ndarray, second: np.ndarray, seed: int = 0) -> Difference:
     """Mean of first - second over images, its bootstrap interval, and three tests of "no difference".
 
     first, second: (M,), the same images in the same order. Images where either is missing (NaN) are left out.
     The paired t-test (that of Ham and Oh, Section 4.3) takes the differences for normal, the Wilcoxon signed-rank
-    test looks at ranks, the permutation test (random exchange within pairs) at the mean itself.
+    test looks at ranks, the permutation test (random exchange within pairs) at the mean itself. A single image has no interval
+    and no p values (NaN).
     Raises ValueError where the lengths differ or no pair is left.
     """
     first, second = np.asarray(first, float), np.asarray(second, float)
@@ -82,12 +83,13 @@ def paired_difference(first: np.ndarray, second: np.ndarray, n: int = 9999, seed
     difference = difference[~np.isnan(difference)]
     if len(difference) == 0:
         raise ValueError("no image has a value on both sides")
+    if len(difference) == 1:
+        return Difference(float(difference[0]), *[float("nan")] * 5, 1)
     interval = bootstrap_interval(difference, seed=seed)
     if not difference.any():
         return Difference(0.0, *interval, 1.0, 1.0, 1.0, len(difference))
     permuted = stats.permutation_test(
-        (difference,), np.mean, permutation_type="samples", vectorized=True, n_resamples=n, batch=500,
-        rng=np.random.default_rng(seed),
+        (difference,), np.mean, permutation_type="samples", vectorized=True, batch=500, rng=np.random.default_rng(seed),
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # equal differences have no SD to speak of
@@ -106,7 +108,7 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
 
 
 class Spread(NamedTuple):
-    """One number trained again with several seeds: mean, SD over seeds, and the t interval of the mean."""
+    """One number trained again with several seeds: mean, SD over seeds, and the 95 % t interval of the mean."""
 
     mean: float
     sd: float
@@ -115,12 +117,12 @@ class Spread(NamedTuple):
     n: int
 
 
-def seeds_spread(values: Sequence[float], confidence: float = 0.95) -> Spread:
+def seeds_spread(values: Sequence[float]) -> Spread:
     """Spread of a metric over seeds. A gain smaller than this is not a finding; one seed has no spread (NaN)."""
     numbers = np.asarray(values, float)
     n, mean = len(numbers), float(np.mean(numbers))
     if n < 2:
         return Spread(mean, float("nan"), float("nan"), float("nan"), n)
     sd = float(np.std(numbers, ddof=1))
-    half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * sd / np.sqrt(n)
+    half = float(stats.t.ppf(0.975, n - 1)) * sd / np.sqrt(n)
     return Spread(mean, sd, mean - half, mean + half, n)

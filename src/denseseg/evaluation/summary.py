@@ -14,13 +14,14 @@ COMPARED = ["method", "difference", "low", "high", "n", "p_t", "p_wilcoxon", "p_
 COLUMNS = ["group", "metric", "mean", "sd", "median", "low", "high", "unit", "n", "missing", "failures"]
 
 
-def summarise(table: pd.DataFrame, n_resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+def summarise(table: pd.DataFrame, n_resamples: int = 2000) -> pd.DataFrame:
     """The table of `evaluate` as papers print it: one row per group and metric, and the rows of the group "average".
 
     A group's mean, SD (n - 1) and median run over all its rows: over structures and cases, left and right pooled, and for single
     landmarks (kind "points") over all landmarks of all cases. "average" is the mean of the group means and, as in the authors'
     tables, its `sd` the mean of the group SDs; its `median` is the mean of the group medians. `low` and `high` are the 95 %
-    bootstrap interval of the mean; it resamples images, never structures or landmarks.
+    bootstrap interval of the mean; it resamples images, never structures or landmarks: those that have the group, and for "average"
+    those that have any. A group that is in none of the images drawn leaves the average of that draw.
     Columns: group, metric, mean, sd, median, low, high, unit, n (values), missing (not in the truth), failures (values that hold
     a failure).
     Raises DataError where a metric mixes units, or a case is in the table twice.
@@ -29,12 +30,12 @@ def summarise(table: pd.DataFrame, n_resamples: int = 2000, seed: int = 0) -> pd
     if len(twice):
         raise DataError(f"case {twice.iloc[0]['case']} is in the table twice; summarise one method and one seed at a time")
     parts = table.groupby("metric", sort=False)
-    summary = pd.DataFrame((row for name, part in parts for row in _summarise(str(name), part, n_resamples, seed)), columns=COLUMNS)
+    summary = pd.DataFrame((row for name, part in parts for row in _summarise(str(name), part, n_resamples)), columns=COLUMNS)
     order = {name: i for i, name in enumerate([*table["group"].drop_duplicates(), "average"])}
     return summary.sort_values("group", key=lambda names: names.map(order), kind="stable", ignore_index=True)
 
 
-def _summarise(metric: str, rows: pd.DataFrame, n_resamples: int, seed: int) -> Iterator[tuple]:
+def _summarise(metric: str, rows: pd.DataFrame, n_resamples: int) -> Iterator[tuple]:
     units = rows["unit"].unique()
     if len(units) > 1:
         raise DataError(f"{metric} mixes the units {', '.join(units)}; give all cases a spacing, or none")
@@ -44,14 +45,16 @@ def _summarise(metric: str, rows: pd.DataFrame, n_resamples: int, seed: int) -> 
     cells = rows.groupby(["group", "case"], sort=False)["value"]
     sums, counts = (part.unstack().loc[tally.index].to_numpy() for part in (cells.sum(), cells.count()))
     for g, group in enumerate(tally.index):
-        mean = _pooled_mean(sums[[g]], counts[[g]], n_resamples, seed)
+        mean = _pooled_mean(sums[[g]], counts[[g]], n_resamples)
         yield (group, metric, mean[0], sd[group], median[group], *mean[1:], units[0], *tally.loc[group])
-    mean = _pooled_mean(sums, counts, n_resamples, seed)
+    mean = _pooled_mean(sums, counts, n_resamples)
     yield ("average", metric, mean[0], sd.mean(), median.mean(), *mean[1:], units[0], *tally.sum())
 
 
-def _pooled_mean(sums: np.ndarray, counts: np.ndarray, n_resamples: int, seed: int) -> tuple[float, float, float]:
+def _pooled_mean(sums: np.ndarray, counts: np.ndarray, n_resamples: int) -> tuple[float, float, float]:
     """Mean over groups of the pooled means, and its interval, from (groups, cases) sums and counts of values."""
+    having = np.nansum(counts, 0) > 0  # else a draw of images without any value would have no mean, and so the interval no ends
+    sums, counts = sums[:, having], counts[:, having]
 
     def statistic(cases: np.ndarray, axis: int = -1) -> np.ndarray:
         total, count = np.nansum(sums[:, cases], axis), np.nansum(counts[:, cases], axis)
@@ -60,7 +63,7 @@ def _pooled_mean(sums: np.ndarray, counts: np.ndarray, n_resamples: int, seed: i
         return np.where(known.any(0), means.sum(0) / np.maximum(known.sum(0), 1), np.nan)
 
     everyone = np.arange(sums.shape[1])
-    low, high = bootstrap_cases(statistic, len(everyone), n_resamples, seed)
+    low, high = bootstrap_cases(statistic, len(everyone), n_resamples)
     return float(statistic(everyone)), low, high
 
 

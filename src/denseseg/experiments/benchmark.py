@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from statistics import fmean, stdev
@@ -14,7 +14,7 @@ from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError
 from denseseg.evaluation.metrics import metric as described
 from denseseg.evaluation.summary import compare_methods, summarise
-from denseseg.experiments.experiment import run_experiment, split_of
+from denseseg.experiments.experiment import is_current, run_experiment, split_of
 from denseseg.experiments.record import Record, Spec
 from denseseg.experiments.store import require_free
 from denseseg.methods import get_recipe
@@ -64,14 +64,19 @@ def benchmark(
     """The table of `benchmark_table` for these specs; what is not recorded in `results` yet is run, in this process, and recorded.
 
     Many runs are better made by the grid's commands (`experiments.grid`), a process each: then the memory is that of one run, too.
-    Raises DataError where a record is of other data or of another division of them, and as `benchmark_table` does.
+    Raises DataError where a record is of other data, of another division of them or of a recipe that has changed since, before
+    anything is run, and as `benchmark_table` does.
     """
-    records = []
     fitted = {size: cases if size is None else cases.fitted(size) for size in {spec.size for spec in specs}}
     digests = {size: own.fingerprint() for size, own in fitted.items()}
-    for spec in specs:
-        record = require_free(spec, digests[spec.size], split_of(fitted[spec.size], spec), results)
-        records.append(record or run_experiment(cases, spec, runs, results=results, progress=progress).record)
+    found = [require_free(spec, digests[spec.size], split_of(fitted[spec.size], spec), results) for spec in specs]
+    for record in found:
+        if record and not is_current(record):
+            raise DataError(f"the recipe of {record.path(results)} has changed since; move that file away, so that it is run again")
+    records = [
+        record or run_experiment(cases, spec, runs, results=results, progress=progress).record
+        for spec, record in zip(specs, found, strict=True)
+    ]
     return benchmark_table(records, reference, metrics)
 
 
@@ -85,8 +90,8 @@ def benchmark_table(records: Sequence[Record], reference: Spec, metrics: Sequenc
     over images); difference (minus the reference) with its interval difference_low, difference_high, and the p values of
     `compare_methods` (empty for the reference); n (images), seeds, sd_seeds, failures (structures with any, all seeds together),
     and each of `COSTS` as its mean over seeds.
-    Raises DataError where runs do not share data set, split and seeds, hold no values of single images, or have errors in pixels of
-    different sizes; KeyError where a metric is not known.
+    Raises DataError where runs do not share data set, split and seeds, as far as records tell, hold no values of single images, or
+    have errors in pixels of different sizes; KeyError where a metric is not known.
     """
     runs = _by_run(records)
     key = _key(reference)
@@ -131,6 +136,10 @@ def _by_run(records: Sequence[Record]) -> dict[str, list[Record]]:
             raise DataError(
                 f"{own[0].spec.name} has another {differing[0]} than {records[0].spec.name}; compare runs that share it"
             )
+    _require_same(records, "with other cases in training, validation or test part", lambda record: record.parts_sha256)
+    for size in {record.size for record in records}:  # phantoms are drawn anew, with last bits that depend on the processor
+        alike = [record for record in records if record.size == size and not record.synthetic]
+        _require_same(alike, "on other data", lambda record: record.data_sha256)
     in_pixels = any("px" in record.values.units.values() for record in records if record.values)
     if in_pixels and len({record.size for record in records}) > 1:
         raise DataError("errors are in pixels, of images of different sizes; compare runs of one size, or give cases a spacing")
@@ -139,6 +148,14 @@ def _by_run(records: Sequence[Record]) -> dict[str, list[Record]]:
         if found != seeds[_key(records[0].spec)]:
             raise DataError(f"{name} was run with the seeds {found}, others with {seeds[_key(records[0].spec)]}; run the same ones")
     return runs
+
+
+def _require_same(records: Sequence[Record], fault: str, told: Callable[[Record], str | None]) -> None:
+    """Raises DataError where records tell different digests; one that tells none is let through."""
+    known = [(told(record), record.spec.name) for record in records if told(record)]
+    for digest, name in known:
+        if digest != known[0][0]:
+            raise DataError(f"{name} was run {fault} than {known[0][1]}; compare runs that share them, or run one of the two again")
 
 
 def _row(records: Sequence[Record], table: pd.DataFrame, metric: str, paired: Mapping[str, Any]) -> dict[str, Any]:
