@@ -17,7 +17,7 @@ from records import boxes
 
 from denseseg.cases.folder import write_cases
 from denseseg.errors import DataError
-from denseseg.experiments import grid
+from denseseg.experiments import grid, recipe_of
 from denseseg.experiments.grid import GRIDS, grid_specs, main, missing, named, pool_one, pools, run_one
 from denseseg.experiments.store import read_records, write_record
 from denseseg.methods import METHODS
@@ -43,6 +43,12 @@ def test_cross_validation_and_few_images_are_all_there():
     assert {(spec.train_size, spec.draw) for spec in few} == {(n, draw) for n in (10, 50, 100) for draw in range(3)}
 
 
+def test_a_grid_of_variants_has_no_recipe_twice():
+    for name, count in (("components", 5), ("widths", 7), ("filters", 4), ("maps", 4), ("losses", 11)):
+        specs = grid_specs(name, "toy", "compact")
+        assert len({str(recipe_of(spec)) for spec in specs}) == len(specs) == count
+
+
 def test_a_grid_takes_a_budget_in_words():
     for words in ("", "900 steps", "90 seconds", "60 epochs"):
         (spec,) = grid_specs("table", "toy", "course", only=["mean_shape"], budget=words)
@@ -64,7 +70,7 @@ def test_a_grid_can_be_narrowed_to_methods_and_recipes():
     }
     with pytest.raises(DataError, match="the grid 'table' has no method 'denseg'; it has: denseseg:paper, "):
         grid_specs("table", "toy", "full", only=["denseg"])
-    with pytest.raises(DataError, match="unknown grid 'tabel'; known: table, folds, few, draws"):
+    with pytest.raises(DataError, match="unknown grid 'tabel'; known: table, folds, few, draws, components, widths, "):
         grid_specs("tabel", "toy", "full")
     with pytest.raises(DataError, match="unknown profile 'ful'"):
         grid_specs("table", "toy", "ful")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ from denseseg.experiments.profiles import dataset_name, get_profile, load_cases
 from denseseg.experiments.record import Record, Spec
 from denseseg.experiments.store import find_record, write_record
 from denseseg.methods import get_method
+from denseseg.methods.localization import SIDE, WEIGHTS
+from denseseg.methods.spatial_configuration_loss import BETAS, BOTH, GAMMAS
+from denseseg.methods.spatial_configuration_loss import PAPER as LOSS
 from denseseg.training.settings import Epochs, Seconds, Steps
 
 Budget = Epochs | Steps | Seconds
@@ -40,6 +43,24 @@ TABLE = (
     ("spatial_configuration_loss", "default"), ("shapeformer", "paper"), ("shapeformer", "default"),
     ("mean_shape", "default"), ("plain_unet", "default"), ("nnunet", "default"),
 )  # fmt: skip
+# the SCN paper's own questions (Section 5), and those of Ham and Oh (Tables 3 to 5)
+COMPONENTS = (
+    ("spatial_configuration", "paper"), ("spatial_configuration", "convolutions"), ("spatial_configuration", "paper_2016"),
+    ("local_appearance", "paper"), ("localization_unet", "paper"),
+)  # fmt: skip
+MAPS = tuple(("spatial_configuration_loss", recipe) for recipe in ("plain", "cartesian", "polar", "paper"))
+FIXED = {"learned_widths": False, "loss_weights": {"heatmap": 1.0}}
+WIDTHS: tuple[dict[str, Any], ...] = (  # {}: the recipe as it is
+    {},
+    *({"options": FIXED | {"sigma": pixels / SIDE}} for pixels in (1.5, 2.5, 5.0, 10.0)),
+    *({"options": {"loss_weights": WEIGHTS | {"sigma": alpha}}} for alpha in (5.0, 100.0)),
+)
+FILTERS = tuple({"options": {"channels": (filters,) * 4}} for filters in (32, 64, 128, 256))
+LOSSES: tuple[dict[str, Any], ...] = (
+    {},
+    *({"options": {"beta": beta}} for beta in BETAS if beta != LOSS.beta),
+    *({"options": {"loss_weights": BOTH | {"correlation": gamma}}} for gamma in GAMMAS if gamma != BOTH["correlation"]),
+)
 # what places single landmarks, as hands have them
 HAND = (
     ("spatial_configuration", "default"), ("localization_unet", "default"), ("local_appearance", "default"),
@@ -55,6 +76,7 @@ class Grid:
     """Methods with their recipes, and how the cases are divided for them.
 
     folds: how many there are, each a run of its own; 0 for the published split. sizes, draws: of the training cases, None for all.
+    variants: what else a `Spec` may say, such as options of its recipe; each method is run with each.
     """
 
     purpose: str
@@ -62,9 +84,10 @@ class Grid:
     folds: int = 0
     sizes: tuple[int | None, ...] = (None,)
     draws: int = 1
+    variants: tuple[Mapping[str, Any], ...] = ({},)
 
     def specs(self, dataset: str, profile: str, seeds: Sequence[int] = (0,), budget: Budget | None = None) -> list[Spec]:
-        """Every run of the grid on this data set, by method, size, draw, fold and seed."""
+        """Every run of the grid on this data set, by method, variant, size, draw, fold and seed."""
         folds: list[dict[str, Any]] = [{"split": "folds", "folds": self.folds, "fold": fold} for fold in range(self.folds)] or [
             {"split": "paper"}
         ]
@@ -73,7 +96,7 @@ class Grid:
             for size in self.sizes
             for draw in range(1 if size is None else self.draws)
         ]
-        terms = [part | fold for part in few for fold in folds]
+        terms = [part | fold | dict(variant) for variant in self.variants for part in few for fold in folds]
         return [
             spec
             for pair in self.methods
@@ -89,6 +112,11 @@ GRIDS = {
         "few training images, three draws (SCN paper, Table 2 and Fig. 8), and dense maps beside", FEW, 3, (10, 50, 100), 3
     ),
     "draws": Grid("the same on the published split, for sets of some hundred images", FEW, sizes=(10, 30, 50, 100, None), draws=3),
+    "components": Grid("the SpatialConfiguration-Net and what it is made of (SCN paper, Section 5)", COMPONENTS),
+    "widths": Grid("fixed widths and learned ones (SCN paper, Fig. 7)", COMPONENTS[:1], variants=WIDTHS),
+    "filters": Grid("how many filters (SCN paper, Section 5)", COMPONENTS[:1], variants=FILTERS),
+    "maps": Grid("feature maps of the spatial-configuration loss (Ham & Oh, Table 3)", MAPS),
+    "losses": Grid("its beta and gamma (Ham & Oh, Tables 4 and 5)", MAPS[-1:], variants=LOSSES),
 }
 
 

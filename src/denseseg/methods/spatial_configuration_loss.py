@@ -35,6 +35,8 @@ from denseseg.training.settings import Adam, Drops, Epochs, TrainingSettings
 
 CARTESIAN = (FeatureMap.X, FeatureMap.Y)
 POLAR = (FeatureMap.RADIUS, FeatureMap.ANGLE)
+BETAS = (1.0, 5.0, 10.0, 20.0, 30.0)  # the paper's Table 4
+GAMMAS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-10)  # and Table 5
 
 
 @checked

@@ -34,7 +34,15 @@ from denseseg.geometry.frame import Size
 from denseseg.heatmaps import Decoder, laplace_heatmaps
 from denseseg.losses import FeatureMap, correlation_map, feature_maps, spatial_embedding
 from denseseg.methods.method import Method
-from denseseg.methods.spatial_configuration_loss import CARTESIAN, PAPER, POLAR, SpatialConfigurationLoss, SpatialRecipe
+from denseseg.methods.spatial_configuration_loss import (
+    BETAS,
+    CARTESIAN,
+    GAMMAS,
+    PAPER,
+    POLAR,
+    SpatialConfigurationLoss,
+    SpatialRecipe,
+)
 from denseseg.names import file_name
 from denseseg.phantom import hand_phantom
 from denseseg.prediction import stacked_landmarks
@@ -42,8 +50,6 @@ from denseseg.studies.command import run_study, study_parser
 from denseseg.training.settings import Adam, Drops, Run, Steps, TrainingSettings
 
 FULL_SIZE = (800, 640)
-BETAS = (1.0, 5.0, 10.0, 20.0, 30.0)  # the paper's Table 4
-GAMMAS = (1.0, 1e-1, 1e-2, 1e-3, 1e-5, 1e-10)  # and Table 5; its best, 1e-4, is "both"
 
 
 # ---- what the softmax leaves ------------------------------------------------------------------------------------
@@ -168,7 +174,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "Cartesian": {"maps": CARTESIAN},
     "polar": {"maps": POLAR},
     "Cartesian + radius, cosine, sine": {"maps": (*CARTESIAN, FeatureMap.RADIUS, FeatureMap.COSINE, FeatureMap.SINE)},
-    **{f"gamma = {gamma:g}": {"loss_weights": {"heatmap": 1.0, "correlation": gamma}} for gamma in GAMMAS},
+    **{f"gamma = {gamma:g}": {"loss_weights": {"heatmap": 1.0, "correlation": gamma}} for gamma in GAMMAS if gamma != 1e-4},
     **{f"beta = {beta:g}": {"beta": beta} for beta in BETAS if beta != SMALL.beta},
 }
 
