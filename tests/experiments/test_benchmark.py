@@ -111,10 +111,10 @@ def test_runs_that_share_too_little_are_not_compared(other, message):
 def test_runs_on_other_cases_are_not_compared():
     near, far = run("near")[0], run("far")[0]
     divided = far.model_copy(update={"parts_sha256": "0" * 64})
-    with pytest.raises(DataError, match="^far_.* was run with other cases in training, validation or test part than near_"):
+    with pytest.raises(DataError, match=r"^far_.* was run with other cases in training, validation or test part than near_"):
         benchmark_table([near, divided], near.spec)
     moved = far.model_copy(update={"data_sha256": "0" * 64})
-    with pytest.raises(DataError, match="^far_.* was run on other data than near_"):
+    with pytest.raises(DataError, match=r"^far_.* was run on other data than near_"):
         benchmark_table([near, moved], near.spec)
     for fair in ({"parts_sha256": None}, {"data_sha256": "0" * 64, "size": (64, 64)}, {"data_sha256": "0" * 64, "synthetic": True}):
         assert len(benchmark_table([near, far.model_copy(update=fair)], near.spec)) == 6

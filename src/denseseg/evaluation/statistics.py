@@ -84,7 +84,8 @@ def paired_difference(first: np.ndarray, second: np.ndarray, seed: int = 0) -> D
     if len(difference) == 0:
         raise ValueError("no image has a value on both sides")
     if len(difference) == 1:
-        return Difference(float(difference[0]), *[float("nan")] * 5, 1)
+        nan = float("nan")
+        return Difference(float(difference[0]), nan, nan, nan, nan, nan, 1)
     interval = bootstrap_interval(difference, seed=seed)
     if not difference.any():
         return Difference(0.0, *interval, 1.0, 1.0, 1.0, len(difference))
