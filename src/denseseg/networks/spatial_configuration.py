@@ -98,10 +98,10 @@ class ConvolvedConfigurationNet(SpatialConfigurationNet):
 # ---- the forerunner (Payer et al. 2016) --------------------------------------------------------------------------
 
 
-def plain_appearance(landmarks: int, features: int = 128, dimensions: int = 2, kernel: int = 5) -> nn.Sequential:
-    """Local appearance of one level, three convolutions: (B, 1, *size) -> (B, N, *size). A place sees 13 x 13 pixels."""
-    layers = [convolution(a, b, dimensions, kernel) for a, b in pairwise((1, features, features))]
-    return nn.Sequential(*layers, heatmap_layer(features, landmarks, dimensions, kernel))
+def plain_appearance(landmarks: int, features: int = 128, dimensions: int = 2) -> nn.Sequential:
+    """Local appearance of one level, three convolutions of 5 x 5: (B, 1, *size) -> (B, N, *size). A place sees 13 x 13 pixels."""
+    layers = [convolution(a, b, dimensions, 5) for a, b in pairwise((1, features, features))]
+    return nn.Sequential(*layers, heatmap_layer(features, landmarks, dimensions, 5))
 
 
 class PairwiseConfiguration(nn.Module):
