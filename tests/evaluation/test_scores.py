@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 from circles import LANDMARKS, SIZE, TWO, make_case, make_prediction
@@ -15,6 +17,7 @@ from denseseg.errors import DataError
 from denseseg.evaluation import evaluate, metrics, per_landmark, summarise
 from denseseg.geometry.contour import mask_contours
 from denseseg.geometry.frame import scale_points
+from denseseg.prediction import Prediction
 
 OUTLINED = set(metrics.METRICS) - {"tre_outside", "id_rate", "presence"}  # of an outline that is wholly inside and never absent
 
@@ -75,6 +78,16 @@ def test_masks_of_the_case_and_of_the_prediction_win_over_polygons():
     expected = metrics.asd_one_way(LANDMARKS[:40], outline)
     assert expected > 5
     assert values(frame, "asd_one_way")["left"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("landmarks", [LANDMARKS, None])
+def test_masks_are_made_once_and_not_for_landmarks_alone(landmarks):
+    made = Mock(return_value=polygon_masks(LANDMARKS, make_case()))
+    prediction = Prediction(TWO, landmarks, made)
+    evaluate([prediction], [make_case()])
+    if landmarks is not None:
+        per_landmark([prediction], [make_case()])
+    assert made.call_count == 1
 
 
 def test_a_method_without_landmarks_starts_from_its_contour():
@@ -171,6 +184,17 @@ def test_a_landmark_that_the_truth_lacks_is_no_part_of_the_one_way_asds(masked):
         assert values(far, metric).tolist() == values(same, metric).tolist()
         assert values(lost, metric, "failed").tolist() == [True, False, False] and values(lost, metric, "n")["left"] == 38
     assert not same["failed"].any()
+
+
+def test_a_landmark_that_the_truth_lacks_is_no_corner_of_the_predicted_polygon():
+    lacking, wild = LANDMARKS.copy(), LANDMARKS.copy()
+    lacking[:6] = np.nan
+    wild[0] = [100, 90]
+    for points in (LANDMARKS, wild):
+        frame = evaluate([make_prediction(points)], [make_case(landmarks=lacking)])
+        assert (values(frame, "dsc") == 100).all() and (values(frame, "hd95") == 0).all()
+    masked = make_case(landmarks=lacking, masks=polygon_masks(LANDMARKS, make_case()))  # here the truth has the whole region
+    assert values(evaluate([make_prediction()], [masked]), "dsc")["left"] == 100
 
 
 def test_landmarks_without_true_ones_are_judged_by_the_mask():

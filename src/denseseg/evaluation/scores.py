@@ -52,8 +52,8 @@ def evaluate(
     """All metrics of all structures of all cases.
 
     predictions: one per case, in the same order and in the case's own pixels, with `.landmarks` (N, 2) or None, `.masks`
-        (C, H, W) bool or None, then the masks are the polygons of the landmarks (pixel centres inside), and perhaps `.presence`
-        (C,) in [0, 1].
+        (C, H, W) bool or None, then the masks are the polygons of the landmarks (pixel centres inside), without those that a true
+        polygon lacks, and perhaps `.presence` (C,) in [0, 1].
     radii: of the successful detection rate, in mm (px without a spacing); each R gives a metric sdr_R.
     lacking: whether cases of the data set lack a structure, so that `presence` is judged; by default, whether one of these does.
     Returns one row per case, structure and metric: case, structure, group, metric, value, unit (mm, px or %), n (landmarks
@@ -103,8 +103,8 @@ def placed_landmarks(predictions: Sequence[Any], cases: Sequence[Case]) -> tuple
     units = sorted({case.unit for case in cases})
     if len(units) != 1 or predictions[0].landmarks is None:
         raise DataError("errors per landmark need cases in one unit and predictions with landmarks")
-    answers = (_answer(prediction, prediction.masks, case)[0] for prediction, case in zip(predictions, cases, strict=True))
-    return [points for points in answers if points is not None], units[0]  # all of them: checked above
+    placed = (_placed(prediction, case) for prediction, case in zip(predictions, cases, strict=True))
+    return [points for points in placed if points is not None], units[0]  # all of them: checked above
 
 
 def _statistics(raw: np.ndarray, cut: np.ndarray, unit: str, radii: Sequence[float]) -> pd.DataFrame:
@@ -121,29 +121,42 @@ def _check(predictions: Sequence[Any], cases: Sequence[Case]) -> None:
         raise DataError(f"{len(predictions)} predictions for {len(cases)} cases; give one per case, in the same order")
     if len({prediction.landmarks is None for prediction in predictions}) > 1:
         raise DataError("some predictions have landmarks and some None; mark failed landmarks with NaN, not with None")
-    for prediction, case in zip(predictions, cases, strict=True):
-        n = len(case.anatomy)
-        for what, expected in {"landmarks": case.landmarks.shape, "masks": (n, *case.size), "presence": (n,)}.items():
-            array = getattr(prediction, what, None)
-            if array is not None and np.shape(array) != expected:
-                wrong = f"predicted {what} have shape {np.shape(array)}, the case needs {expected}"
-                raise DataError(f"case {case.id}: {wrong}; predict in the case's own pixels and anatomy")
-        if prediction.landmarks is None and prediction.masks is None:
-            raise DataError(f"case {case.id}: the prediction has neither landmarks nor masks; give one of them")
+    for prediction, case in zip(predictions, cases, strict=True):  # masks may be large, and are checked when they are made
+        _check_shape("landmarks", prediction.landmarks, case.landmarks.shape, case)
+        _check_shape("presence", getattr(prediction, "presence", None), (len(case.anatomy),), case)
+
+
+def _check_shape(what: str, array: Any, expected: tuple[int, ...], case: Case) -> None:
+    if array is not None and np.shape(array) != expected:
+        wrong = f"predicted {what} have shape {np.shape(array)}, the case needs {expected}"
+        raise DataError(f"case {case.id}: {wrong}; predict in the case's own pixels and anatomy")
+
+
+def _placed(prediction: Any, case: Case) -> np.ndarray | None:
+    """Landmarks (N, 2), NaN where not placed or of a structure that is called absent; None where the method has none."""
+    if prediction.landmarks is None:
+        return None
+    points, presence = np.asarray(prediction.landmarks, float), getattr(prediction, "presence", None)
+    lost = ~np.isfinite(points).all(-1)
+    if presence is not None:
+        lost |= (np.asarray(presence) < 0.5)[case.anatomy.membership]
+    return np.where(lost[:, None], np.nan, points)
 
 
 def _answer(prediction: Any, masks: np.ndarray | None, case: Case) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """Landmarks (N, 2), NaN where not placed, or None; masks (C, H, W) bool; and (C,) bool, which structures are called absent."""
-    landmarks, presence = prediction.landmarks, getattr(prediction, "presence", None)
-    if landmarks is not None:
-        points = np.asarray(landmarks, float)
-        landmarks = np.where(np.isfinite(points).all(-1, keepdims=True), points, np.nan)
-    masks = polygon_masks(landmarks, case) if masks is None else np.asarray(masks, bool)
+    """Landmarks as `_placed` gives them; masks (C, H, W) bool; and (C,) bool, which structures are called absent."""
+    landmarks, presence = _placed(prediction, case), getattr(prediction, "presence", None)
+    _check_shape("masks", masks, (len(case.anatomy), *case.size), case)
+    if masks is not None:
+        masks = np.asarray(masks, bool)
+    elif landmarks is not None:
+        known = np.isfinite(case.landmarks) | (case.masks is not None)  # a true polygon goes straight past what it lacks
+        masks = polygon_masks(np.where(known, landmarks, np.nan), case)
+    else:
+        raise DataError(f"case {case.id}: the prediction has neither landmarks nor masks; give one of them")
     if presence is None:
         return landmarks, masks, np.all(~masks, (1, 2)) if landmarks is None else case.anatomy.absent(landmarks)
     absent = np.asarray(presence) < 0.5
-    if landmarks is not None:
-        landmarks = np.where(absent[case.anatomy.membership, None], np.nan, landmarks)
     return landmarks, masks & ~absent[:, None, None], absent
 
 
