@@ -125,6 +125,7 @@ def test_a_record_made_again_of_a_finished_run_keeps_what_the_training_told(case
     write_record(first.model_copy(update={"commit": "of the training"}), results)
     again = run_experiment(cases, spec(cases), runs, results=results, progress=False).record
     assert again.commit == f"of the training, {first.commit}"
+    assert run_experiment(cases, spec(cases), runs, results=results, progress=False).record.commit == again.commit
     assert again.peak_memory_mib == first.peak_memory_mib > 100
 
 

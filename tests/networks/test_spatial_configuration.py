@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+from receptive import positive, receptive_field
 from torch.nn import functional as F
 
 from denseseg.networks.localization import LearnedWidths, enlarged
@@ -18,25 +18,6 @@ from denseseg.networks.spatial_configuration import (
     plain_appearance,
 )
 from denseseg.networks.unet import parameter_count
-
-
-def positive(network: nn.Module) -> nn.Module:
-    """The network with all weights equal and above 0, so that nothing a place sees cancels out."""
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d | nn.Conv3d):
-            nn.init.constant_(layer.weight, 1 / layer.weight[0].numel())
-    return network.eval()
-
-
-def receptive_field(network: nn.Module, inputs: int, side: int) -> int:
-    """The widest extent along an axis of the pixels that one output pixel depends on, over a block of neighbouring ones."""
-    widest = 0
-    for place in range(side // 2, side // 2 + 16):
-        image = torch.ones(1, inputs, side, side, dtype=torch.double, requires_grad=True)
-        network.double()(image)[0, 0, place, place].backward()
-        columns = image.grad[0].abs().amax((0, 1)).nonzero()[:, 0]
-        widest = max(widest, int(columns.max() - columns.min()) + 1)
-    return widest
 
 
 def scn(landmarks: int, channels: tuple[int, ...], dimensions: int = 2, shrink: int = 16, kernel: int = 11):

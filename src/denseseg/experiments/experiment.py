@@ -143,7 +143,7 @@ def run_experiment(
         costs["peak_memory_mib"] = peak_memory(run.resolved_device)
     elif older:  # weights that an earlier process trained, with the memory that it told, read by the package of today
         costs["peak_memory_mib"] = older.peak_memory_mib
-        costs["commit"] = ", ".join(dict.fromkeys([older.commit, current_commit()]))
+        costs["commit"] = ", ".join(dict.fromkeys([*older.commit.split(", "), current_commit()]))
     record = make_record(
         spec, data=cases, data_sha256=data, split=split, table=table, parameters=method.parameters, history=history,
         seconds_train=seconds, seconds_per_case=seconds_per_case, device=run.resolved_device,

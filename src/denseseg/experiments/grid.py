@@ -26,7 +26,7 @@ from denseseg.experiments.profiles import dataset_name, get_profile, load_cases
 from denseseg.experiments.record import Record, Spec
 from denseseg.experiments.store import find_record, write_record
 from denseseg.methods import get_method
-from denseseg.methods.localization import SIDE, WEIGHTS
+from denseseg.methods.localization import FIXED, SIDE, WEIGHTS
 from denseseg.methods.spatial_configuration_loss import BETAS, BOTH, GAMMAS
 from denseseg.methods.spatial_configuration_loss import PAPER as LOSS
 from denseseg.training.settings import Epochs, Seconds, Steps
@@ -49,7 +49,6 @@ COMPONENTS = (
     ("local_appearance", "paper"), ("localization_unet", "paper"),
 )  # fmt: skip
 MAPS = tuple(("spatial_configuration_loss", recipe) for recipe in ("plain", "cartesian", "polar", "paper"))
-FIXED = {"learned_widths": False, "loss_weights": {"heatmap": 1.0}}
 WIDTHS: tuple[dict[str, Any], ...] = (  # {}: the recipe as it is
     {},
     *({"options": FIXED | {"sigma": pixels / SIDE}} for pixels in (1.5, 2.5, 5.0, 10.0)),

@@ -26,6 +26,7 @@ SIDE = 512  # pixels of the paper's images, in which its lengths are meant
 GAMMA, ALPHA, LAMBDA = 100.0, 20.0, 0.0005  # of Eq. 1 and 2
 FIRST_SIGMA = 2.5  # pixels, where its widths begin (its code): there Eq. 2 is least for a network that finds nothing
 WEIGHTS = {"heatmap": 1.0, "sigma": ALPHA}
+FIXED = {"learned_widths": False, "loss_weights": {"heatmap": 1.0}}  # options of a recipe whose widths stay where they begin
 
 
 @checked

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from denseseg.errors import checked
 from denseseg.methods import localization
-from denseseg.methods.localization import FIRST_SIGMA, LocalizationMethod, LocalizationRecipe
+from denseseg.methods.localization import FIRST_SIGMA, FIXED, LocalizationMethod, LocalizationRecipe
 from denseseg.methods.method import Recipe
 from denseseg.networks.localization import LearnedWidths
 from denseseg.networks.spatial_configuration import (
@@ -53,9 +53,7 @@ class SpatialConfiguration(LocalizationMethod):
     recipes: ClassVar[Mapping[str, Recipe]] = {
         "default": DEFAULT,
         "paper": PAPER,
-        "paper_2016": PAPER.changed(
-            variant="pairwise", sigma=FIRST_SIGMA / 256, learned_widths=False, loss_weights={"heatmap": 1.0}, channels=(128,)
-        ),
+        "paper_2016": PAPER.changed(variant="pairwise", sigma=FIRST_SIGMA / 256, channels=(128,), **FIXED),
         "convolutions": PAPER.changed(variant="convolutions"),
     }
     recipe: SpatialConfigurationRecipe

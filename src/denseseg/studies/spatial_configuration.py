@@ -35,7 +35,7 @@ from denseseg.files import plain
 from denseseg.geometry.frame import Size
 from denseseg.heatmaps import DECODERS
 from denseseg.methods import create, get_recipe
-from denseseg.methods.localization import ALPHA, LocalizationMethod, LocalizationRecipe
+from denseseg.methods.localization import ALPHA, FIXED, LocalizationMethod, LocalizationRecipe
 from denseseg.methods.spatial_configuration import SpatialConfiguration
 from denseseg.names import file_name
 from denseseg.phantom import hand_phantom
@@ -81,7 +81,6 @@ class Arm:
 
 
 SUBPIXEL = {"decoder": "subpixel"}
-FIXED = {"learned_widths": False, "loss_weights": {"heatmap": 1.0}}
 SCN = Arm("components", "SCN")
 LA_NET = Arm("components", "LA-Net", "local_appearance")
 # after 400 steps learned widths have not come to rest

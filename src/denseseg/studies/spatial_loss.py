@@ -174,7 +174,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "Cartesian": {"maps": CARTESIAN},
     "polar": {"maps": POLAR},
     "Cartesian + radius, cosine, sine": {"maps": (*CARTESIAN, FeatureMap.RADIUS, FeatureMap.COSINE, FeatureMap.SINE)},
-    **{f"gamma = {gamma:g}": {"loss_weights": {"heatmap": 1.0, "correlation": gamma}} for gamma in GAMMAS if gamma != 1e-4},
+    **{
+        f"gamma = {gamma:g}": {"loss_weights": {"heatmap": 1.0, "correlation": gamma}}
+        for gamma in GAMMAS
+        if gamma != SMALL.loss_weights["correlation"]
+    },
     **{f"beta = {beta:g}": {"beta": beta} for beta in BETAS if beta != SMALL.beta},
 }
 
