@@ -71,3 +71,9 @@ def test_the_record_has_every_pair_and_structure_and_a_table(tmp_path):
     (pair,) = made.results
     assert pair == "mean_shape and shapeformer" and set(made.results[pair]) >= {"heart", "all"}
     assert table(made.results).count("| mean_shape and shapeformer |") == len(made.results[pair])
+
+
+@pytest.mark.parametrize("methods", [["mean_shape"], ["mean_shape", "mean_shape"]])
+def test_one_method_alone_is_refused(methods, tmp_path):
+    with pytest.raises(DataError, match="shares its errors with no other"):
+        record("phantom", "smoke", methods, str(tmp_path))

@@ -132,20 +132,26 @@ def _check_shape(what: str, array: Any, expected: tuple[int, ...], case: Case) -
         raise DataError(f"case {case.id}: {wrong}; predict in the case's own pixels and anatomy")
 
 
+def _called_absent(prediction: Any) -> np.ndarray | None:
+    """(C,) bool, the structures that a method says are not there; None where it says nothing of that."""
+    presence = getattr(prediction, "presence", None)
+    return None if presence is None else np.asarray(presence) < 0.5
+
+
 def _placed(prediction: Any, case: Case) -> np.ndarray | None:
     """Landmarks (N, 2), NaN where not placed or of a structure that is called absent; None where the method has none."""
     if prediction.landmarks is None:
         return None
-    points, presence = np.asarray(prediction.landmarks, float), getattr(prediction, "presence", None)
+    points, absent = np.asarray(prediction.landmarks, float), _called_absent(prediction)
     lost = ~np.isfinite(points).all(-1)
-    if presence is not None:
-        lost |= (np.asarray(presence) < 0.5)[case.anatomy.membership]
+    if absent is not None:
+        lost |= absent[case.anatomy.membership]
     return np.where(lost[:, None], np.nan, points)
 
 
 def _answer(prediction: Any, masks: np.ndarray | None, case: Case) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """Landmarks as `_placed` gives them; masks (C, H, W) bool; and (C,) bool, which structures are called absent."""
-    landmarks, presence = _placed(prediction, case), getattr(prediction, "presence", None)
+    landmarks, absent = _placed(prediction, case), _called_absent(prediction)
     _check_shape("masks", masks, (len(case.anatomy), *case.size), case)
     if masks is not None:
         masks = np.asarray(masks, bool)
@@ -154,9 +160,8 @@ def _answer(prediction: Any, masks: np.ndarray | None, case: Case) -> tuple[np.n
         masks = polygon_masks(np.where(known, landmarks, np.nan), case)
     else:
         raise DataError(f"case {case.id}: the prediction has neither landmarks nor masks; give one of them")
-    if presence is None:
+    if absent is None:
         return landmarks, masks, np.all(~masks, (1, 2)) if landmarks is None else case.anatomy.absent(landmarks)
-    absent = np.asarray(presence) < 0.5
     return landmarks, masks & ~absent[:, None, None], absent
 
 

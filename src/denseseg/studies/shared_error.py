@@ -53,8 +53,10 @@ def record(data: str, profile: str, methods: Sequence[str], runs: str, seed: int
     """The study for each pair of methods ("method:recipe" or "method:recipe:seed") on the published split, by structure and for all
     landmarks.
 
-    Runs that are finished in the folder `runs` are not trained again.
+    Runs that are finished in the folder `runs` are not trained again. Raises DataError for fewer than two methods.
     """
+    if len(set(methods)) < 2:
+        raise DataError("one method shares its errors with no other; name two, such as denseseg and denseseg:paper")
     cases = load_cases(get_profile(profile), data)
     named = {name: method_named(name, seed) for name in methods}
     made = {name: run_experiment(cases, Spec(dataset=cases.name, profile=profile, **own), runs) for name, own in named.items()}
