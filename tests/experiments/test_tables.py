@@ -15,6 +15,9 @@ def test_ours_beside_the_papers():
     table = comparison_table({"ours": summary}, "JSRT")
     assert table.columns.tolist()[:2] == ["ours", "ShapeFormer (paper)"]
     assert table.loc[("average", "TRE [mm]"), "DenseSeg (paper)"] == "5.8 ± 4.0"
+    pixels = "ASD (one-way, authors' pixel version) [mm]"  # what the paper printed; never in a row with the exact one
+    assert table.loc[("average", pixels), "DenseSeg (paper)"] == "2.6 ± 0.9"
+    assert set(comparison_table({"ours": summary}, "JSRT", ("asd_one_way",)).columns) == {"ours"}
     row = summary.set_index(["group", "metric"]).loc[("lungs", "tre")]
     assert table.loc[("lungs", "TRE [mm]"), "ours"] == f"{row['mean']:.1f} ± {row['sd']:.1f}"
     assert table.loc[("clavicles", "DSC [%]"), "ours"] == "-"

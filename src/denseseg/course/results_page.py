@@ -296,11 +296,10 @@ def _median(value: float) -> str:
 
 
 def published_table(name: str, key: str | None = None) -> pd.DataFrame:
-    """The published numbers of a data set, or of one of its metrics; what the authors print as their one-way distance is their
-    pixel version."""
+    """The published numbers of a data set, or of one of its metrics."""
     table = published()
     table = table[table["dataset"] == name]
-    return table if key is None else table[table["metric"] == ("asd_one_way" if key == "asd_one_way_published" else key)]
+    return table if key is None else table[table["metric"] == key]
 
 
 def published_rows(table: pd.DataFrame, groups: Sequence[str]) -> list[list[str]]:

@@ -33,12 +33,13 @@ def _tidy(result: pd.DataFrame | Record) -> pd.DataFrame:
 def comparison_table(
     results: Mapping[str, pd.DataFrame | Record],
     dataset: str | None = None,
-    metrics: tuple[str, ...] = ("dsc", "asd_one_way", "tre"),
+    metrics: tuple[str, ...] = ("dsc", "asd_one_way_published", "tre"),
 ) -> pd.DataFrame:
     """Ours beside the paper's: rows (group, metric with unit), one column of "mean ± SD" per method.
 
     results: as for `results_table`.
     dataset: "JSRT" or "GRAZPEDWRI-DX" appends the paper's columns, marked "(paper)"; None shows ours alone.
+    metrics: which rows; of the two one-way ASDs the authors' pixel version, the one that they print.
     Numbers in different units get rows of their own. Raises KeyError for a data set without published numbers.
     """
     table = results_table(results)
