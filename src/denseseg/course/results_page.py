@@ -165,13 +165,18 @@ def render_results(folder: str | Path, picture: Path | None = None) -> str:
     parts += ["## Other data sets", _own_table(others, METRICS)] if others else []
     parts += _few(records)
     parts += ["## Studies", *(_study(record) for record in studies)] if studies else []
-    parts += [f"## {TOY} runs", TOY_WARNING, _own_table(toys, METRICS, mark=f"{TOY}: ")] if toys else []
-    parts += ["## Every run", EVERY_RUN, _runs(records)] if records else []
+    parts += [f"## {TOY} runs", TOY_WARNING, _folded(_own_table(toys, METRICS, mark=f"{TOY}: "), toys)] if toys else []
+    parts += ["## Every run", EVERY_RUN, _folded(_runs(records), records)] if records else []
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def _folded(table: str, records: list[Record]) -> str:
+    """A long table that a click opens."""
+    return f":::{{dropdown}} {len(records)} run{'s' * (len(records) > 1)}\n{table}\n:::"
+
+
 def _picture(records: list[Record], path: Path) -> str:
-    """Draw the mean landmark errors of all runs beside the published ones; the picture and its caption as markdown."""
+    """Draw the mean landmark errors of our runs beside the published ones; the picture and its caption as markdown."""
     if not (panels := errors_by_dataset(records)):
         return ""
     figure = plots.plot_ours_and_published(panels)
@@ -179,39 +184,43 @@ def _picture(records: list[Record], path: Path) -> str:
     figure.savefig(path)
     plt.close(figure)
     caption = (
-        "Mean landmark error (TRE) of every recorded run, averaged over the groups of each data set, the smallest on top. Circles: "
-        "ours, with the 95 % bootstrap interval of the mean. Diamonds: as published; the papers print no interval."
+        "Mean landmark error (TRE) on real images, averaged over the groups of each data set, the smallest on top. Circles: our "
+        "runs with our recipe; squares: our runs with a paper's; both with the 95 % bootstrap interval of the mean. Diamonds: as "
+        "published; the papers print no interval. Image sizes differ, and on hands the number of images: see the tables below."
     )
     return f"![{caption}]({path.parent.name}/{path.name})\n\n**Figure.** {caption}"
 
 
-def errors_by_dataset(records: Iterable[Record]) -> dict[str, pd.DataFrame]:
-    """Title -> rows (method, mean, low, high, unit, published) of average TRE, for data sets of which there is a run; toys last.
+PAPERS_NAMES = {"HeatReg": "heatmap_regression", "HeatRegSeg": "heatmap_segmentation"}  # of methods that we name in words
 
-    Runs that differ by their seed are one row, with the means of their limits.
+
+def errors_by_dataset(records: Iterable[Record]) -> dict[str, pd.DataFrame]:
+    """Data set -> rows (method, mean, low, high, unit, kind) of average TRE, for `plot_ours_and_published`.
+
+    Of real data sets, on a published division; without runs that have options or a budget, and without the mean shape, whose error
+    is several times that of all others. Runs that differ by their seed are one row, with the means of their limits.
     """
-    panels: dict[tuple[bool, str], list[dict[str, Any]]] = {}
+    panels: dict[str, list[dict[str, Any]]] = {}
     for runs in groups_of_runs(records):
-        if numbers := _numbers(runs, "tre"):
-            spec, unknown = runs[0].spec, float("nan")
-            limits = {k: fmean(unknown if (v := getattr(n, k)) is None else v for n in numbers) for k in ("mean", "low", "high")}
-            division = "" if spec.split in PUBLISHED_SPLITS else f"{spec.split} split"
-            words = (method_title(spec.method), spec.recipe, spec.profile, spec.budget_words, *_options(runs[0]), division)
-            row = {
-                "method": ", ".join(filter(None, words)),
-                **limits,
-                "unit": numbers[0].unit,
-                "published": False,
-            }
-            panels.setdefault((runs[0].toy, spec.dataset), []).append(row)
-    for (_, name), rows in panels.items():
+        spec, numbers = runs[0].spec, _numbers(runs, "tre")
+        alike = spec.split in PUBLISHED_SPLITS and not (spec.options or spec.budget or spec.augmentation)
+        if runs[0].toy or not numbers or not alike or spec.method == "mean_shape":
+            continue
+        unknown = float("nan")
+        limits = {k: fmean(unknown if (v := getattr(n, k)) is None else v for n in numbers) for k in ("mean", "low", "high")}
+        own = spec.recipe in ("default", "paper")
+        title = method_title(spec.method) + ("" if own else f" {spec.recipe}")
+        kind = "default" if spec.recipe == "default" else "paper"
+        panels.setdefault(spec.dataset, []).append({"method": title, **limits, "unit": numbers[0].unit, "kind": kind})
+    for name, rows in panels.items():
         table = published_table(name, "tre")
         for theirs in table[table["group"] == "average"].itertuples():
-            row = {"method": theirs.method, "mean": theirs.mean, "low": float("nan"), "high": float("nan"), "unit": theirs.unit}
-            rows.append(row | {"published": True})
-    titled = sorted(panels.items(), key=lambda item: item[0])
-    titled = [((toy, name.replace("$", r"\$")), rows) for (toy, name), rows in titled]  # no formula
-    return {f"{TOY}: {name}" if toy else name: pd.DataFrame(rows) for (toy, name), rows in titled}
+            title = method_title(PAPERS_NAMES[theirs.method]) if theirs.method in PAPERS_NAMES else theirs.method
+            row = {"method": title, "mean": theirs.mean, "low": float("nan"), "high": float("nan"), "unit": theirs.unit}
+            rows.append(row | {"kind": "published"})
+    order = [dataset.name for dataset in PUBLIC_DATASETS]
+    named = sorted(panels.items(), key=lambda item: (order.index(item[0]) if item[0] in order else len(order), item[0]))
+    return {name.replace("$", r"\$"): pd.DataFrame(rows) for name, rows in named}  # a dollar begins no formula
 
 
 def groups_of_runs(records: Iterable[Record]) -> list[list[Record]]:
@@ -221,7 +230,7 @@ def groups_of_runs(records: Iterable[Record]) -> list[list[Record]]:
         same = record.model_dump(mode="json", include={"spec", "size", "n_train", "data_sha256", "recipe_settings"})
         del same["spec"]["seed"]
         groups.setdefault(json.dumps(same, sort_keys=True), []).append(record)
-    return sorted(groups.values(), key=lambda runs: min((numbers.mean for numbers in _numbers(runs, "tre")), default=math.inf))
+    return sorted(groups.values(), key=lambda runs: fmean([numbers.mean for numbers in _numbers(runs, "tre")] or [math.inf]))
 
 
 def _public(dataset: PublicDataset, records: list[Record]) -> str:
@@ -358,8 +367,12 @@ def _harmless(results: Any) -> Any:
 def _own_table(records: list[Record], keys: Collection[str], mark: str = "") -> str:
     """Averages of our runs, without published rows; only metrics that one of them has."""
     keys = [key for key in keys if _numbers(records, key)]
+
+    def cell(runs: list[Record], key: str) -> str:  # of what is yes or no, an SD says nothing that the share does not
+        return _cell([n.model_copy(update={"sd": None}) if key.startswith("sdr_") else n for n in _numbers(runs, key)])
+
     rows = [
-        [mark + _label(runs), as_text(runs[0].spec.dataset), _setting_of_all(runs), *(_cell(_numbers(runs, key)) for key in keys)]
+        [mark + _label(runs), as_text(runs[0].spec.dataset), _setting_of_all(runs), *(cell(runs, key) for key in keys)]
         for runs in groups_of_runs(records)
     ]
     return pipe_table(["method", "data", "setting", *(metric(key).title for key in keys)], rows)
@@ -417,8 +430,10 @@ def _setting_of_all(runs: list[Record]) -> str:
 
 def _options(run: Record) -> list[str]:
     """In words each option of the recipe that the run has changed, and whether the recipe itself is another one today."""
-    own = [f"{name.replace('_', ' ')} {value}" for name, value in run.spec.options.items()]
-    return own if is_current(run) else [*own, "recipe changed since"]
+    own = {name.replace("_", " "): value for name, value in run.spec.options.items()}
+    words = {name: ", ".join(f"{k} {v:g}" for k, v in value.items()) for name, value in own.items() if isinstance(value, dict)}
+    changed = [f"{name}: {value}" if name in words else f"{name} {value}" for name, value in (own | words).items()]
+    return changed if is_current(run) else [*changed, "recipe changed since"]
 
 
 def _numbers(runs: Iterable[Record], key: str, group: str = "average") -> list[Numbers]:

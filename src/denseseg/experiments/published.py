@@ -5,8 +5,8 @@ share in %, or "count (share)". `unit` is that of lengths. `source` is a key of 
 table that quotes another one adds only what is new in it: rows 1 to 3 of Ham and Oh's Table 2 stand in the SCN's Table 1.
 
 The "ASD" of the DenseSeg paper is one-directional, from the predicted landmarks to the true contour (for nnU-Net from all its
-contour points) and measured in pixels of the mask, so it is called `asd_one_way_published` here. The Dice of the second observer on JSRT is 2 J / (1 + J) of the printed
-overlap J.
+contour points) and measured in pixels of the mask, so it is called `asd_one_way_published` here. The Dice of the second observer
+on JSRT is 2 J / (1 + J) of the printed overlap J.
 """
 
 from __future__ import annotations

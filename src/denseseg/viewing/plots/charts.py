@@ -144,27 +144,33 @@ def plot_intervals(
 
 @styled
 def plot_ours_and_published(panels: Mapping[str, pd.DataFrame]) -> Figure:
-    """A forest plot of mean errors, a panel for each data set, the smallest on top: ours with intervals, published ones without.
+    """A forest plot of mean errors: a panel for each data set, a line for each method, that of the smallest error on top.
 
-    panels: title -> rows with method, mean, low, high (NaN where unknown), unit, and published (bool).
+    panels: title -> rows with method, mean, low, high (NaN where there is no interval), unit, and kind: "default" (our recipe),
+    "paper" (our run of a paper's recipe) or "published".
     """
-    rows = [len(table) for table in panels.values()]
+    rows = [table["method"].nunique() for table in panels.values()]
     figure, axes = plt.subplots(
         len(panels),
-        figsize=(7.0, 0.6 * len(panels) + 0.24 * sum(rows) + 0.4),
+        figsize=(7.0, 0.7 * len(panels) + 0.26 * sum(rows) + 0.4),
         height_ratios=rows,
         squeeze=False,
         layout="constrained",
     )
-    looks = {False: ("o", BRIGHT[0], "ours, 95 % interval"), True: ("D", BRIGHT[1], "published")}
+    looks = {
+        "default": ("o", BRIGHT[0], "ours, our recipe"),
+        "paper": ("s", BRIGHT[4], "ours, a paper's recipe"),
+        "published": ("D", BRIGHT[1], "published"),
+    }
     for ax, (title, table) in zip(axes[:, 0], panels.items(), strict=True):
-        table = table.sort_values("mean", kind="stable", ignore_index=True)
-        for published, part in table.groupby("published"):
-            marker, colour, label = looks[bool(published)]
-            ax.hlines(part.index, part["low"], part["high"], color=colour, linewidth=2.5)
-            ax.plot(part["mean"], part.index, marker, color=colour, markersize=6, markeredgecolor="white", label=label)
-        ax.set_yticks(range(len(table)), table["method"], fontsize=8)
-        ax.set(xlim=(0, None), ylim=(len(table) - 0.5, -0.5), title=title, xlabel=f"mean landmark error ({one_unit(table)})")
+        methods = list(table.groupby("method")["mean"].min().sort_values().index)
+        for kind, (marker, colour, label) in looks.items():
+            part = table[table["kind"] == kind]
+            lines = part["method"].map(methods.index)
+            ax.hlines(lines, part["low"], part["high"], color=colour, linewidth=2)
+            ax.plot(part["mean"], lines, marker, color=colour, markersize=5, markeredgecolor="white", label=label)
+        ax.set_yticks(range(len(methods)), methods, fontsize=8)
+        ax.set(xlim=(0, None), ylim=(len(methods) - 0.5, -0.5), title=title, xlabel=f"mean landmark error ({one_unit(table)})")
         ax.grid(axis="x")
-    axes[0, 0].legend(fontsize=8)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(looks), fontsize=8)
     return figure
