@@ -162,8 +162,9 @@ def fit_shape_model(landmarks: np.ndarray, folds: int = 10) -> ShapeModel:
     """The shape model of (M, N, 2) training landmarks, M >= 2; missing ones are inferred from the others of their case.
 
     Cases without any landmark take no part. The residual is cross-validated: the squared distance of held-out shapes from the modes
-    of the others, divided by the number of directions that those do not span. Few training shapes thus give a large residual, and a
-    model that trusts the image.
+    of the others, divided by the number of directions that the modes of all shapes do not span. Few training shapes thus give a
+    large residual, and a model that trusts the image. So do about as many shapes as coordinates: the others, fewer, leave more
+    directions than are counted, up to several times as many.
     Raises DataError for fewer than two with landmarks, or where a landmark is missing in all.
     """
     landmarks = landmarks[np.isfinite(landmarks).any((1, 2))]
@@ -205,14 +206,14 @@ def _model(shapes: np.ndarray, residual: float) -> ShapeModel:
 
 
 def _held_out_residual(shapes: np.ndarray, present: np.ndarray, parts: list[np.ndarray]) -> float:
-    """Squared distance from the modes of the other parts per direction that these do not span, of present coordinates."""
-    total, directions = 0.0, 0
+    """Squared distance from the modes of the other parts per direction that those of all do not span, of present coordinates."""
+    total = 0.0
     for held in parts:
         centre, modes, _ = principal_components(np.delete(shapes, held, axis=0))
         deviation = shapes[held] - centre
         total += float((((deviation - deviation @ modes @ modes.T) ** 2) * present[held]).sum())
-        directions += len(held) * (modes.shape[0] - modes.shape[1])
-    return max(total / present.mean() / max(1, directions), 1e-9)  # shapes that are all alike would leave none
+    free = max(1, shapes.shape[1] - min(len(shapes) - 1, shapes.shape[1], MODES))
+    return max(total / present.mean() / len(shapes) / free, 1e-9)  # shapes that are all alike would leave none
 
 
 def principal_components(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
