@@ -64,7 +64,7 @@ STUDIES = {
     "transfer on test cases": transfer.table,
     "fine-tuning": fine_tuning.table,
 }  # name in the record -> its results as markdown
-PUBLISHED_SPLITS = ("paper", "folds")  # as the papers divide their images; another division is named in the picture
+PUBLISHED_SPLITS = ("paper", "folds")  # as the papers divide their images
 TOY = "TOY"
 TOY_WARNING = """```{warning}
 Toy runs: a phantom, or a small network trained for minutes. They show that the code runs and how methods behave. Never compare \
@@ -215,7 +215,7 @@ def errors_by_dataset(records: Iterable[Record]) -> dict[str, pd.DataFrame]:
     for name, rows in panels.items():
         table = published_table(name, "tre")
         for theirs in table[table["group"] == "average"].itertuples():
-            title = method_title(PAPERS_NAMES[theirs.method]) if theirs.method in PAPERS_NAMES else theirs.method
+            title = method_title(PAPERS_NAMES.get(theirs.method, theirs.method))
             row = {"method": title, "mean": theirs.mean, "low": float("nan"), "high": float("nan"), "unit": theirs.unit}
             rows.append(row | {"kind": "published"})
     order = [dataset.name for dataset in PUBLIC_DATASETS]
@@ -430,10 +430,12 @@ def _setting_of_all(runs: list[Record]) -> str:
 
 def _options(run: Record) -> list[str]:
     """In words each option of the recipe that the run has changed, and whether the recipe itself is another one today."""
-    own = {name.replace("_", " "): value for name, value in run.spec.options.items()}
-    words = {name: ", ".join(f"{k} {v:g}" for k, v in value.items()) for name, value in own.items() if isinstance(value, dict)}
-    changed = [f"{name}: {value}" if name in words else f"{name} {value}" for name, value in (own | words).items()]
-    return changed if is_current(run) else [*changed, "recipe changed since"]
+    options = run.spec.options.items()
+    texts = (
+        (name, ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value) for name, value in options
+    )
+    own = [f"{name.replace('_', ' ')} {text}" for name, text in texts]
+    return own if is_current(run) else [*own, "recipe changed since"]
 
 
 def _numbers(runs: Iterable[Record], key: str, group: str = "average") -> list[Numbers]:
