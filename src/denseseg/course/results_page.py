@@ -216,10 +216,9 @@ def errors_by_dataset(records: Iterable[Record]) -> dict[str, pd.DataFrame]:
         table = published_table(name, "tre")
         for theirs in table[table["group"] == "average"].itertuples():
             title = method_title(PAPERS_NAMES.get(theirs.method, theirs.method))
-            row = {"method": title, "mean": theirs.mean, "low": float("nan"), "high": float("nan"), "unit": theirs.unit}
-            rows.append(row | {"kind": "published"})
-    order = [dataset.name for dataset in PUBLIC_DATASETS]
-    named = sorted(panels.items(), key=lambda item: (order.index(item[0]) if item[0] in order else len(order), item[0]))
+            rows.append({"method": title, "mean": theirs.mean, "unit": theirs.unit, "kind": "published"})  # without an interval
+    order = {dataset.name: place for place, dataset in enumerate(PUBLIC_DATASETS)}
+    named = sorted(panels.items(), key=lambda item: (order.get(item[0], len(order)), item[0]))
     return {name.replace("$", r"\$"): pd.DataFrame(rows) for name, rows in named}  # a dollar begins no formula
 
 
@@ -430,11 +429,11 @@ def _setting_of_all(runs: list[Record]) -> str:
 
 def _options(run: Record) -> list[str]:
     """In words each option of the recipe that the run has changed, and whether the recipe itself is another one today."""
-    options = run.spec.options.items()
-    texts = (
-        (name, ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value) for name, value in options
-    )
-    own = [f"{name.replace('_', ' ')} {text}" for name, text in texts]
+
+    def words(value: Any) -> str:
+        return ", ".join(f"{name} {number}" for name, number in value.items()) if isinstance(value, dict) else str(value)
+
+    own = [f"{name.replace('_', ' ')} {words(value)}" for name, value in run.spec.options.items()]
     return own if is_current(run) else [*own, "recipe changed since"]
 
 
