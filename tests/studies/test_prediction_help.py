@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -32,7 +34,15 @@ def test_the_recipes_own_help_gives_the_runs_own_table(made, runs, name, own):
     found, tre = made.results[name.removesuffix(":0")], run.record.metrics["average"]["tre"]
     assert list(found) == list(HELPS)
     assert found[own]["tre"] == pytest.approx(tre.model_dump(include={*NUMBERS}))
-    assert len({numbers["tre"]["mean"] for numbers in found.values()}) == len(HELPS)  # each help does something
+    fixed = {name: numbers["tre"]["mean"] for name, numbers in found.items() if name != "both, chosen"}
+    assert len({*fixed.values()}) == len(fixed)  # each help does something
+    chooser = copy.copy(run.method)
+    chooser.recipe = run.method.recipe.changed(test_time_views=8, shape_prior="validation")
+    chooser.choose_noise(run.split.validation)
+    noise = chooser.landmark_noise / chooser.size[0]
+    table = read_by(run, {"test_time_views": 8, "shape_prior": noise})
+    chosen = summarise(table[table["metric"] == "tre"]).set_index("group").loc["average", "mean"]
+    assert found["both, chosen"]["tre"]["mean"] == pytest.approx(chosen)
     for help_name, numbers in found.items():
         again = per_case(read_by(run, HELPS[help_name]), "tre")
         assert numbers["tre"]["mean"] == pytest.approx(again.mean())

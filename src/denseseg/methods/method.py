@@ -28,11 +28,10 @@ from denseseg.geometry.frame import Frame, Size, Turn
 from denseseg.geometry.shape_model import ShapeModel, fit_shape_model
 from denseseg.geometry.template import Template
 from denseseg.methods.outliers import LEAST, Usual
-from denseseg.prediction import Prediction, stacked_landmarks
+from denseseg.prediction import Prediction
 from denseseg.training.settings import Run
 
 MOST = 50  # training cases that are predicted to learn what is usual
-GAUSSIAN = 1.4826  # standard deviation of a Gaussian over the median of its absolute values
 FLAT = 0.25  # square pixels; a structure that encloses less has no width
 
 
@@ -41,8 +40,8 @@ class Recipe:
     """The options of a method, plain values only, at full size. Each method has its own subclass and named instances of it.
 
     shape_prior: standard deviation of the noise that landmarks read from an image are taken to carry, as a share of the image
-        height, or "validation": measured on the validation cases after the training, see `Method.measure_noise`. The most probable
-        shape under it and the shape model of the training cases is predicted; 0 switches it off.
+        height, or "validation": chosen on the validation cases after the training, see `NetworkMethod.choose_noise`. The most
+        probable shape under it and the shape model of the training cases is predicted; 0 switches it off.
     """
 
     shape_prior: NonNegativeFloat | Literal["validation"] = 0.0
@@ -102,7 +101,7 @@ class Method(ABC):
         self.template: Template | None = None
         self.shape_model: ShapeModel | None = None
         self.usual: Usual | None = None  # None: no limit is known, and nothing is refused
-        self.measured_noise = 0.0  # pixels; of a recipe that asks for it
+        self.chosen_noise = 0.0  # pixels; of a recipe that asks for it
 
     # ---- what a method must say ---------------------------------------------------------------------------------
 
@@ -127,7 +126,7 @@ class Method(ABC):
         template = torch.as_tensor(self.fitted_template.points)
         shape = {f"shape.{key}": torch.as_tensor(value) for key, value in vars(self.shape_model).items()}
         usual = {} if self.usual is None else {f"usual.{key}": value for key, value in self.usual.state().items()}
-        noise = {"measured_noise": torch.tensor(self.measured_noise)} if self.recipe.shape_prior == "validation" else {}
+        noise = {"chosen_noise": torch.tensor(self.chosen_noise)} if self.recipe.shape_prior == "validation" else {}
         return {"template": template, **shape, **usual, **noise}
 
     def set_state(self, state: dict[str, Tensor]) -> None:
@@ -138,7 +137,7 @@ class Method(ABC):
         own = {key.removeprefix("usual."): value for key, value in state.items() if key.startswith("usual.")}
         self.usual = Usual.from_state(own)  # older files have none
         if self.recipe.shape_prior == "validation":
-            self.measured_noise = float(state["measured_noise"])
+            self.chosen_noise = float(state["chosen_noise"])
 
     # ---- what every method has ----------------------------------------------------------------------------------
 
@@ -154,37 +153,21 @@ class Method(ABC):
             self.require(validation)
             require_disjoint(training=train, validation=validation)
         elif self.recipe.shape_prior == "validation":
-            raise DataError(f"{self.name} has no validation cases to measure a noise on; give it some, or a number as shape_prior")
+            raise DataError(f"{self.name} has no validation cases to choose a noise on; give it some, or a number as shape_prior")
         if not (keep_shapes and self.template and self.shape_model):
             self.template = Template.from_landmarks(train.landmarks, self.anatomy, self.size)
             self.shape_model = fit_shape_model(train.landmarks)
-        self.usual, self.measured_noise = None, 0.0
+        self.usual, self.chosen_noise = None, 0.0
         self.learn_constants(train)
 
     def learn_constants(self, train: CaseSet) -> None:  # noqa: B027  a choice: most methods have nothing more
         """Learn, after template and shape model, what else is no network weight; by default nothing."""
 
-    def measure_noise(self, validation: CaseSet | None) -> None:
-        """For a recipe whose `shape_prior` is "validation": the noise of landmarks as they are read, without the prior's help.
-
-        It is the standard deviation of their errors along x and y, from the median of the absolute values: a few landmarks that
-        are far off say nothing of how exact the others are. Raises DataError where none was found.
-        """
-        if validation and self.recipe.shape_prior == "validation":
-            self.measured_noise = 0.0
-            errors = np.abs(stacked_landmarks(self.predict_cases(validation)) - validation.landmarks)
-            judged = errors[validation.shown & np.isfinite(errors).all(-1)]
-            if not len(judged):
-                raise DataError(
-                    f"no landmark was found in {validation.name}; train {self.name} longer, or give a number as shape_prior"
-                )
-            self.measured_noise = float(GAUSSIAN * np.median(judged))
-
     @property
     def landmark_noise(self) -> float:
-        """Standard deviation, pixels, of the noise that the shape prior assumes; 0 without a prior, or while not measured."""
+        """Standard deviation, pixels, of the noise that the shape prior assumes; 0 without a prior, or before it is chosen."""
         prior = self.recipe.shape_prior
-        return self.measured_noise if prior == "validation" else prior * self.size[0]
+        return self.chosen_noise if prior == "validation" else prior * self.size[0]
 
     def learn_usual(self, train: CaseSet, validation: CaseSet | None) -> None:
         """Learn, after all else, what is usual: see `outliers`. With too few cases no limit is known."""

@@ -30,6 +30,7 @@ from denseseg.training.settings import Adam, Epochs, Run, TrainingSettings
 # What our recipes add to the paper's training: exposure, noise and a slight bend, for sets of a few hundred images, and a moving
 # average of the weights. More than ten structures take longer to be told apart (chapter 13).
 OURS = TrainingSettings(augmentation=STRONG, ema_decay=0.98)
+NOISES = (0.0, *(2.0**-k for k in range(10, 4, -1)))  # shares of the image height that a shape prior is chosen from
 VIEWS = 8  # of each image, over which our recipes average
 MANY_STRUCTURES = OURS.changed(length=Epochs(160), optimiser=Adam(3e-3))
 
@@ -121,10 +122,22 @@ class NetworkMethod(Method):
             identity += _digest(self.state())
         validate = None if validation is None else lambda: validation_error(self, validation)
         history = train_network(self, Batch.of(train), self.recipe.training, run, identity, validate)
-        self.measure_noise(validation)
+        self.choose_noise(validation)
         self.calibrate(validation)
         self.learn_usual(train, validation)
         return history
+
+    def choose_noise(self, validation: CaseSet | None) -> None:
+        """For a recipe whose `shape_prior` is "validation": that of `NOISES` with the smallest `validation_error`.
+
+        By the error itself, so that a shape model that does not fit, such as one of few shapes, is switched off.
+        """
+        if validation and self.recipe.shape_prior == "validation":
+            errors = {}
+            for share in NOISES:
+                self.chosen_noise = share * self.size[0]
+                errors[self.chosen_noise] = validation_error(self, validation)
+            self.chosen_noise = min(errors, key=errors.__getitem__)
 
     def calibrate(self, validation: CaseSet | None) -> None:
         """What is fitted to validation cases after the training; by default nothing."""

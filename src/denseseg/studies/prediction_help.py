@@ -24,6 +24,7 @@ from denseseg.evaluation.tables import pipe_table
 from denseseg.experiments.experiment import Experiment, run_experiment
 from denseseg.experiments.profiles import get_profile, load_cases
 from denseseg.experiments.record import Spec, StudyRecord, study_record
+from denseseg.methods.network_method import NetworkMethod
 from denseseg.studies.command import method_named, run_study, study_parser
 
 HELPS: dict[str, dict[str, Any]] = {
@@ -31,14 +32,14 @@ HELPS: dict[str, dict[str, Any]] = {
     "8 views": {"test_time_views": 8, "shape_prior": 0.0},
     "shape model": {"test_time_views": 1, "shape_prior": 1 / 128},
     "both": {"test_time_views": 8, "shape_prior": 1 / 128},
-    "both, measured": {"test_time_views": 8, "shape_prior": "validation"},
+    "both, chosen": {"test_time_views": 8, "shape_prior": "validation"},
 }
 WORDS = (
     "**Landmark errors of the same trained methods with different help at prediction time**: TRE, averaged over groups, in mm (in "
     "pixels where no spacing is known), and its mean difference to the bare method on the same images, negative where the help "
-    "makes it smaller. The shape model assumes that landmarks are read with a noise of 1/128 of the image height or, *measured*, "
-    "with that of the validation images. In brackets: 95 % bootstrap intervals over images, of one training each. Chapter 19 tells "
-    "how to read it."
+    "makes it smaller. The shape model assumes that landmarks are read with a noise of 1/128 of the image height or, *chosen*, "
+    "with that at which the validation images' landmarks err least. In brackets: 95 % bootstrap intervals over images, of one "
+    "training each. Chapter 19 tells how to read it."
 )
 NUMBERS = ["mean", "low", "high"]
 
@@ -46,11 +47,12 @@ NUMBERS = ["mean", "low", "high"]
 def read_by(run: Experiment, options: Mapping[str, Any]) -> pd.DataFrame:
     """Table of `evaluate` over a run's test part, with these options of its recipe changed, but for those that the recipe lacks.
 
-    A noise that is to be measured on validation cases is measured on those of the run.
+    A noise that is to be chosen on validation cases is chosen on those of the run.
     """
     method, known = copy.copy(run.method), {field.name for field in fields(run.method.recipe)}
     method.recipe = method.recipe.changed(**{name: value for name, value in options.items() if name in known})
-    method.measure_noise(run.split.validation)
+    if isinstance(method, NetworkMethod):
+        method.choose_noise(run.split.validation)
     return evaluate(method.predict_cases(run.split.test), run.split.test)
 
 
