@@ -28,7 +28,7 @@ from denseseg.batch import Batch
 from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError, exit_status
 from denseseg.evaluation.metrics import RADII
-from denseseg.evaluation.tables import pipe_table
+from denseseg.evaluation.tables import format_mean_sd, pipe_table
 from denseseg.experiments.record import StudyRecord, study_record
 from denseseg.experiments.store import read_studies, write_study
 from denseseg.files import plain
@@ -261,7 +261,7 @@ def table(results: Mapping[str, Any]) -> str:
 
 def _cells(mm: Mapping[str, float]) -> list[str]:
     outliers = [f"{mm[f'over_{radius:g}_mm_percent']:.1f}" for radius in RADII]
-    return [f"{mm['mean']:.2f} ± {mm['sd']:.2f}", f"{mm['median']:.2f}", *outliers]
+    return [format_mean_sd(mm["mean"], mm["sd"], 2), f"{mm['median']:.2f}", *outliers]
 
 
 def _main() -> None:
