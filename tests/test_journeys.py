@@ -18,7 +18,7 @@ from denseseg.evaluation.scores import per_landmark
 from denseseg.experiments import Spec, get_profile, read_records, run_experiment, write_record
 from denseseg.experiments.tables import comparison_table, run_title
 from denseseg.methods import create
-from denseseg.methods.network_method import validation_error
+from denseseg.methods.method import validation_error
 from denseseg.training import Adam, Run, Steps, TrainingSettings
 from denseseg.viewing import plots
 

@@ -12,7 +12,7 @@ from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError
 from denseseg.methods import create, load_method, save_method
 from denseseg.methods.heatmap_regression import HeatmapRegression
-from denseseg.methods.network_method import NOISES, validation_error
+from denseseg.methods.method import NOISES, validation_error
 from denseseg.prediction import Prediction
 from denseseg.training.settings import Epochs, Run, TrainingSettings
 

@@ -15,7 +15,7 @@ from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
 from denseseg.methods import create, get_recipe
 from denseseg.methods.localization import ALPHA, FIRST_SIGMA, GAMMA, LocalizationMethod
-from denseseg.methods.network_method import validation_error
+from denseseg.methods.method import validation_error
 from denseseg.phantom import chest_phantom
 from denseseg.training.settings import Adam, Run, Steps, TrainingSettings
 

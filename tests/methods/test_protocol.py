@@ -22,7 +22,7 @@ from denseseg.geometry.frame import inside_image, scale_points
 from denseseg.heatmaps import gaussian_heatmaps
 from denseseg.methods import METHODS, NetworkMethod, create, get_recipe
 from denseseg.methods.denseseg import MapDecoder
-from denseseg.methods.network_method import error_of, validation_error
+from denseseg.methods.method import error_of, validation_error
 from denseseg.phantom import chest_phantom, wrist_phantom
 from denseseg.prediction import Prediction, stacked_landmarks
 from denseseg.training.settings import Adam, Epochs, Run, Steps, TrainingSettings

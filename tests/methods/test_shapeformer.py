@@ -14,7 +14,7 @@ from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet
 from denseseg.errors import DataError
 from denseseg.methods import create, load_method, save_method
-from denseseg.methods.network_method import validation_error
+from denseseg.methods.method import validation_error
 from denseseg.networks.shapeformer import DilatedResNet
 from denseseg.phantom import chest_phantom, wrist_phantom
 from denseseg.training.settings import Adam, Drops, Run, Steps, TrainingSettings

@@ -17,7 +17,7 @@ from denseseg.cases.case_set import CaseSet
 from denseseg.evaluation import evaluate
 from denseseg.experiments.tables import method_title
 from denseseg.methods import METHODS, create, get_recipe, load_method, method, save_method
-from denseseg.methods.network_method import validation_error
+from denseseg.methods.method import validation_error
 from denseseg.phantom import chest_phantom
 from denseseg.training.settings import SGD, Run, Steps
 

@@ -13,7 +13,7 @@ from denseseg.cases.case_set import CaseSet
 from denseseg.heatmaps import Decoder, laplace_heatmaps, subpixel_landmarks
 from denseseg.losses import heatmap_mse
 from denseseg.methods import create, get_recipe
-from denseseg.methods.network_method import validation_error
+from denseseg.methods.method import validation_error
 from denseseg.phantom import hand_phantom
 from denseseg.training.settings import Adam, Cosine, Epochs, Run, Steps, TrainingSettings
 

@@ -22,16 +22,19 @@ from tqdm.auto import tqdm
 from denseseg.anatomy import Anatomy, Kind
 from denseseg.cases.case import Case
 from denseseg.cases.case_set import CaseSet, require_disjoint
+from denseseg.cases.masks import true_masks
 from denseseg.errors import DataError, checked
+from denseseg.evaluation.metrics import dice, failure_distance
 from denseseg.geometry.contour import signed_area
 from denseseg.geometry.frame import Frame, Size, Turn
 from denseseg.geometry.shape_model import ShapeModel, fit_shape_model
 from denseseg.geometry.template import Template
 from denseseg.methods.outliers import LEAST, Usual
-from denseseg.prediction import Prediction
+from denseseg.prediction import Prediction, stacked_landmarks
 from denseseg.training.settings import Run
 
 MOST = 50  # training cases that are predicted to learn what is usual
+NOISES = (0.0, *(2.0**-k for k in range(10, 4, -1)))  # shares of the image height that a shape prior is chosen from
 FLAT = 0.25  # square pixels; a structure that encloses less has no width
 
 
@@ -40,7 +43,7 @@ class Recipe:
     """The options of a method, plain values only, at full size. Each method has its own subclass and named instances of it.
 
     shape_prior: standard deviation of the noise that landmarks read from an image are taken to carry, as a share of the image
-        height, or "validation": chosen on the validation cases after the training, see `NetworkMethod.choose_noise`. The most
+        height, or "validation": chosen on the validation cases after the training, see `Method.choose_noise`. The most
         probable shape under it and the shape model of the training cases is predicted; 0 switches it off.
     """
 
@@ -169,6 +172,18 @@ class Method(ABC):
         prior = self.recipe.shape_prior
         return self.chosen_noise if prior == "validation" else prior * self.size[0]
 
+    def choose_noise(self, validation: CaseSet | None) -> None:
+        """For a recipe whose `shape_prior` is "validation": that of `NOISES` with the smallest `validation_error`.
+
+        By the error itself, so that a shape model that does not fit, such as one of few shapes, is switched off.
+        """
+        if validation and self.recipe.shape_prior == "validation":
+            errors = {}
+            for share in NOISES:
+                self.chosen_noise = share * self.size[0]
+                errors[self.chosen_noise] = validation_error(self, validation)
+            self.chosen_noise = min(errors, key=errors.__getitem__)
+
     def learn_usual(self, train: CaseSet, validation: CaseSet | None) -> None:
         """Learn, after all else, what is usual: see `outliers`. With too few cases no limit is known."""
         if validation is None or len(validation) < LEAST or len(train) < 2:
@@ -265,6 +280,27 @@ def _grey(image: np.ndarray) -> np.ndarray:
             f"with values {values}; read it with denseseg.read_image"
         )
     return image
+
+
+def validation_error(method: Method, cases: CaseSet) -> float:
+    """What chooses the weights: the mean error in pixels of the landmarks that the images show; small is good.
+
+    A landmark that was not found counts as half the image diagonal. Of a method without landmarks: 100 - DSC (%) over all
+    structures that are there.
+    """
+    return error_of(method.predict_cases(cases), cases, method.size)
+
+
+def error_of(predictions: Sequence[Prediction], cases: CaseSet, size: Size) -> float:
+    """`validation_error` of predictions at hand, of a method for images of this (H, W) size."""
+    if predictions[0].landmarks is None:
+        found = [mask for p in predictions if p.masks is not None for mask in p.masks]
+        true = [mask for case in cases for mask in true_masks(case)]
+        return 100 - 100 * float(np.mean([dice(a, b) for a, b in zip(found, true, strict=True) if b.any()]))
+    if not cases.shown.any():
+        raise DataError(f"{cases.name}: no image shows a landmark, so none can be judged; give other validation cases, or none")
+    error = np.linalg.norm(stacked_landmarks(predictions) - cases.landmarks, axis=-1)
+    return float(np.where(np.isnan(error), failure_distance(size), error)[cases.shown].mean())
 
 
 def require_areas(cases: CaseSet) -> None:

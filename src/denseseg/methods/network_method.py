@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-import numpy as np
 import pandas as pd
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
@@ -17,20 +16,16 @@ from denseseg.anatomy import Anatomy
 from denseseg.augment import STRONG
 from denseseg.batch import Batch
 from denseseg.cases.case_set import CaseSet
-from denseseg.cases.masks import true_masks
 from denseseg.errors import DataError, checked
-from denseseg.evaluation.metrics import dice, failure_distance
 from denseseg.geometry.frame import Size
-from denseseg.methods.method import Method, Recipe
+from denseseg.methods.method import Method, Recipe, validation_error
 from denseseg.networks.unet import parameter_count
-from denseseg.prediction import Prediction, stacked_landmarks
 from denseseg.training.loop import train as train_network
 from denseseg.training.settings import Adam, Epochs, Run, TrainingSettings
 
 # What our recipes add to the paper's training: exposure, noise and a slight bend, for sets of a few hundred images, and a moving
 # average of the weights. More than ten structures take longer to be told apart (chapter 13).
 OURS = TrainingSettings(augmentation=STRONG, ema_decay=0.98)
-NOISES = (0.0, *(2.0**-k for k in range(10, 4, -1)))  # shares of the image height that a shape prior is chosen from
 VIEWS = 8  # of each image, over which our recipes average
 MANY_STRUCTURES = OURS.changed(length=Epochs(160), optimiser=Adam(3e-3))
 
@@ -127,18 +122,6 @@ class NetworkMethod(Method):
         self.learn_usual(train, validation)
         return history
 
-    def choose_noise(self, validation: CaseSet | None) -> None:
-        """For a recipe whose `shape_prior` is "validation": that of `NOISES` with the smallest `validation_error`.
-
-        By the error itself, so that a shape model that does not fit, such as one of few shapes, is switched off.
-        """
-        if validation and self.recipe.shape_prior == "validation":
-            errors = {}
-            for share in NOISES:
-                self.chosen_noise = share * self.size[0]
-                errors[self.chosen_noise] = validation_error(self, validation)
-            self.chosen_noise = min(errors, key=errors.__getitem__)
-
     def calibrate(self, validation: CaseSet | None) -> None:
         """What is fitted to validation cases after the training; by default nothing."""
 
@@ -166,24 +149,3 @@ class NetworkMethod(Method):
 
 def _digest(state: Mapping[str, Tensor]) -> str:
     return hashlib.sha256(b"".join(value.detach().cpu().numpy().tobytes() for value in state.values())).hexdigest()
-
-
-def validation_error(method: Method, cases: CaseSet) -> float:
-    """What chooses the weights: the mean error in pixels of the landmarks that the images show; small is good.
-
-    A landmark that was not found counts as half the image diagonal. Of a method without landmarks: 100 - DSC (%) over all
-    structures that are there.
-    """
-    return error_of(method.predict_cases(cases), cases, method.size)
-
-
-def error_of(predictions: Sequence[Prediction], cases: CaseSet, size: Size) -> float:
-    """`validation_error` of predictions at hand, of a method for images of this (H, W) size."""
-    if predictions[0].landmarks is None:
-        found = [mask for p in predictions if p.masks is not None for mask in p.masks]
-        true = [mask for case in cases for mask in true_masks(case)]
-        return 100 - 100 * float(np.mean([dice(a, b) for a, b in zip(found, true, strict=True) if b.any()]))
-    if not cases.shown.any():
-        raise DataError(f"{cases.name}: no image shows a landmark, so none can be judged; give other validation cases, or none")
-    error = np.linalg.norm(stacked_landmarks(predictions) - cases.landmarks, axis=-1)
-    return float(np.where(np.isnan(error), failure_distance(size), error)[cases.shown].mean())

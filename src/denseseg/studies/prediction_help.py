@@ -24,7 +24,6 @@ from denseseg.evaluation.tables import pipe_table
 from denseseg.experiments.experiment import Experiment, run_experiment
 from denseseg.experiments.profiles import get_profile, load_cases
 from denseseg.experiments.record import Spec, StudyRecord, study_record
-from denseseg.methods.network_method import NetworkMethod
 from denseseg.studies.command import method_named, run_study, study_parser
 
 HELPS: dict[str, dict[str, Any]] = {
@@ -51,8 +50,7 @@ def read_by(run: Experiment, options: Mapping[str, Any]) -> pd.DataFrame:
     """
     method, known = copy.copy(run.method), {field.name for field in fields(run.method.recipe)}
     method.recipe = method.recipe.changed(**{name: value for name, value in options.items() if name in known})
-    if isinstance(method, NetworkMethod):
-        method.choose_noise(run.split.validation)
+    method.choose_noise(run.split.validation)
     return evaluate(method.predict_cases(run.split.test), run.split.test)
 
 

@@ -25,7 +25,8 @@ from denseseg.evaluation.tables import pipe_table
 from denseseg.experiments.profiles import get_profile, load_cases
 from denseseg.experiments.record import StudyRecord, study_record
 from denseseg.methods import create, get_recipe
-from denseseg.methods.network_method import NetworkMethod, NetworkRecipe, error_of, validation_error
+from denseseg.methods.method import error_of, validation_error
+from denseseg.methods.network_method import NetworkMethod, NetworkRecipe
 from denseseg.studies.command import run_study, study_parser
 from denseseg.training.loop import train as train_network
 from denseseg.training.settings import Epochs, Run
