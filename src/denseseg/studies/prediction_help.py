@@ -17,6 +17,7 @@ from statistics import fmean
 from typing import Any
 
 import pandas as pd
+from tqdm.auto import tqdm
 
 from denseseg.errors import DataError
 from denseseg.evaluation import compare_methods, evaluate, summarise
@@ -86,7 +87,8 @@ def record(
         found = [run_experiment(cases, Spec(**own, **shared, **part), runs) for part in division]
         if any("tre" not in run.record.metrics["average"] for run in found):
             raise DataError(f"{name} has no landmark errors on {cases.name}; name methods that place its landmarks")
-        results[name] = gains({key: pd.concat([read_by(run, options) for run in found]) for key, options in HELPS.items()})
+        helps = tqdm(HELPS.items(), desc=name)
+        results[name] = gains({key: pd.concat([read_by(run, options) for run in found]) for key, options in helps})
     n = {"train": round(fmean(len(run.split.train) for run in found)), "test": sum(len(run.split.test) for run in found)}
     settings = {"unit": cases[0].unit, "split": split, "fold": [*dict.fromkeys(fold)], "folds": folds, "helps": HELPS}
     return study_record("prediction help", cases, results, profile=profile, seed=seed, n=n, settings=settings, source=source)
