@@ -18,7 +18,8 @@ from denseseg.anatomy import Anatomy, Kind, Structure
 from denseseg.cases import Case, CaseSet, read_cases, write_cases
 from denseseg.errors import DataError
 from denseseg.exchange import TOOLS, read_annotations, write_annotations
-from denseseg.methods import create, save_method
+from denseseg.methods import create, load_method, save_method
+from denseseg.methods.method import NOISES
 from denseseg.phantom import wrist_phantom
 from denseseg.pictures import write_png
 from denseseg.readers import image as reading
@@ -126,6 +127,25 @@ def test_train_leaves_weights_and_a_record_and_the_same_command_again_the_same(w
     told = capsys.readouterr().out
     assert "done already" not in told  # a mean shape has none
     assert f"record:  {record}" in told and f"weights: {weights(work)}" in told and "tre" in told
+
+
+@pytest.mark.parametrize(
+    ("own", "prior"), [([], 0.0), (["--shape-prior", "0.25"], 0.25), (["--shape-prior", "validation"], "validation")]
+)
+def test_train_takes_the_noise_of_the_shape_prior(work, tmp_path, own, prior):
+    recipe = ["--method", "heatmap_regression", "--recipe", "paper", "--profile", "smoke", "--budget", "2 steps"]
+    run(work, "train", work / "heads", *recipe, *own, *where(tmp_path))
+    method = load_method(weights(tmp_path))
+    assert method.recipe.shape_prior == prior
+    assert method.landmark_noise / method.size[0] in (NOISES if prior == "validation" else [prior])
+
+
+@pytest.mark.parametrize("prior", ["-0.1", "nan", "test"])
+def test_a_noise_that_is_none_is_told_before_anything_is_trained(work, tmp_path, prior, monkeypatch, capsys):
+    words = ["--method", "heatmap_regression", "--profile", "smoke", "--shape-prior", prior, *where(tmp_path)]
+    assert ended(monkeypatch, "train", work / "heads", *words)
+    said = capsys.readouterr()
+    assert "shape" in said.err + said.out and "prior" in said.err + said.out and not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize(

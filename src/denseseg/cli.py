@@ -69,6 +69,7 @@ def train(
     split: SplitScheme | None = None,
     seed: int = 0,
     budget: str = "",
+    shape_prior: float | Literal["validation"] | None = None,
     runs: Path = Path("runs"),
     results: Path = Path("results"),
 ) -> None:
@@ -90,6 +91,9 @@ def train(
         Of the training.
     budget
         Such as "900 steps", "60 epochs" or "600 seconds"; by default the recipe's length.
+    shape_prior
+        How much the shape model smooths landmarks: the noise that they are taken to carry, as a share of the image height; 0
+        leaves them as they are, validation chooses what suits the validation cases best. By default what the recipe says.
     runs
         Where weights are kept.
     results
@@ -102,7 +106,7 @@ def train(
     cases = load_cases(get_profile(profile), data)
     spec = Spec(
         dataset=cases.name, method=method, recipe=recipe, profile=profile, split=split or default_scheme(cases), seed=seed,
-        budget=budget_from(budget),
+        budget=budget_from(budget), options={} if shape_prior is None else {"shape_prior": shape_prior},
     )  # fmt: skip
     experiment = run_experiment(cases, spec, runs, results=results)
 
