@@ -38,8 +38,8 @@ WORDS = (
     "**Landmark errors of the same trained methods with different help at prediction time**: TRE, averaged over groups, in mm (in "
     "pixels where no spacing is known), and its mean difference to the bare method on the same images, negative where the help "
     "makes it smaller. The shape model assumes that landmarks are read with a noise of 1/128 of the image height or, *chosen*, "
-    "with that at which the validation images' landmarks err least (*measured*, in older records: with the noise that these were "
-    "measured to have). In brackets: 95 % bootstrap intervals over images, of one training each. Chapter 19 tells how to read it."
+    "with that at which the validation images' landmarks err least. In brackets: 95 % bootstrap intervals over images, of one "
+    "training each, or one each fold. Chapter 19 tells how to read it."
 )
 NUMBERS = ["mean", "low", "high"]
 
